@@ -1,0 +1,101 @@
+"""The group `mtkit`: loads a command's file only when it is asked for, and turns errors into exit codes."""
+
+import importlib
+import os
+import sys
+from difflib import get_close_matches
+
+import click
+
+from mtkit import __version__
+from mtkit.errors import MtkitError
+
+# verb → (module, one line for `mtkit --help`), in the order of the help page
+COMMANDS = {
+    "run": ("mtkit.cli.run", "Run a recipe: every stage that is not stored yet."),
+    "recipe": ("mtkit.cli.recipe", "Check, show, compare and explain recipes."),
+    "data": ("mtkit.cli.data", "List, show and fetch datasets."),
+    "corpus": ("mtkit.cli.stage_verbs", "Run a recipe up to its corpus."),
+    "subword": ("mtkit.cli.stage_verbs", "Run a recipe up to its subword model."),
+    "train": ("mtkit.cli.stage_verbs", "Run a recipe up to its trained model."),
+    "translate": ("mtkit.cli.translate", "Translate lines of text from stdin to stdout."),
+    "score": ("mtkit.cli.score", "Score translations: BLEU, chrF, TER with signatures."),
+    "perplexity": ("mtkit.cli.perplexity", "Log-probability of given translations."),
+    "status": ("mtkit.cli.status", "Say what is stored, running or interrupted."),
+    "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All verbs, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command itself; its file defines it under its own name."""
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[name][0])
+        command = getattr(module, name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with a suggestion for a misspelt verb."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else " See `mtkit --help`."
+            context.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mtkit", message="%(prog)s %(version)s")
+def mtkit() -> None:
+    """Train, run and measure a machine translation system from one recipe.
+
+    Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 the machine or the store, 2 the recipe
+    or the command line, 3 the data, 4 the model, 130 interrupted.
+
+    \b
+    Examples:
+      mtkit run recipes/demo.yaml
+      mtkit translate < input.txt
+    """
+
+
+def main() -> None:
+    """The console script: errors as messages, Ctrl-C as exit code 130."""
+    try:
+        mtkit(standalone_mode=False)
+    except click.exceptions.Abort:
+        _interrupted()
+    except KeyboardInterrupt:
+        _interrupted()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except MtkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # the reader of stdout has gone (`| head`): nothing is wrong; keep Python from complaining at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _interrupted() -> None:
+    print("interrupted: run the same command again to go on", file=sys.stderr)
+    sys.exit(INTERRUPTED)

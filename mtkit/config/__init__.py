@@ -1,0 +1,1 @@
+"""Settings and nothing but settings: typed models, strict YAML with line numbers, --set, explain, JSON Schema."""

@@ -1,0 +1,184 @@
+"""Settings of the corpus stage: which texts, how they are normalised, what is filtered."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.values import AsList, Share
+
+
+class TextSource(Settings):
+    """Where sentence pairs come from; exactly one way of naming them. A bare string is a stem."""
+
+    model_config = {"json_schema_extra": {"minProperties": 1}}
+
+    dataset: str | None = Field(None, description="name of a dataset card (`mtkit data list`)")
+    split: Literal["train", "valid", "test"] | None = Field(
+        None, description="which split of the dataset; left out: the one the key names"
+    )
+    stem: str | None = Field(
+        None,
+        description="path without its language: `path/train` reads `path/train.de` and `path/train.en`"
+        " (or the same with .gz, .xz, .zst)",
+    )
+    source: str | None = Field(None, description="file of source sentences, one a line")
+    target: str | None = Field(None, description="file of target sentences, one a line")
+    tsv: str | None = Field(None, description="file with source, a tab and target on each line")
+    tmx: str | None = Field(None, description="TMX file; units that hold both languages are read")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _string_is_stem(cls, value: Any) -> Any:
+        return {"stem": value} if isinstance(value, str) else value
+
+    def findings(self) -> Iterator[Finding]:
+        ways = [name for name in ("dataset", "stem", "source", "tsv", "tmx") if getattr(self, name)]
+        if len(ways) != 1:
+            yield Finding(
+                (ways[1],) if len(ways) > 1 else (),
+                f"{len(ways)} ways to find the text: {', '.join(ways) or 'none'}",
+                "one of dataset, stem, source with target, tsv, tmx",
+                "Keep one of them.",
+            )
+        if bool(self.source) != bool(self.target):
+            yield Finding(
+                ("source",) if self.source else ("target",),
+                "one side without the other",
+                "both `source` and `target`",
+                "Add the missing side.",
+            )
+        if self.split and not self.dataset:
+            yield Finding(
+                ("split",), "`split` without `dataset` has no effect", "", "Remove it, or name a dataset."
+            )
+
+
+class LengthFilter(Settings):
+    """Keep pairs whose sides are both within these lengths."""
+
+    min: int = Field(1, ge=0, description="shortest side kept")
+    max: int = Field(100, ge=1, description="longest side kept")
+    unit: Literal["words", "characters"] = Field("words", description="what is counted")
+
+    def findings(self) -> Iterator[Finding]:
+        if self.min > self.max:
+            yield Finding(("min",), f"min {self.min} is above max {self.max}", "min at most max")
+
+
+class LengthRatioFilter(Settings):
+    """Keep pairs whose longer side has at most `max` times the words of the shorter."""
+
+    max: float = Field(3.0, ge=1.0, description="largest ratio kept")
+    from_words: int = Field(4, ge=1, description="pairs whose longer side has fewer words are kept")
+
+
+class DuplicatesFilter(Settings):
+    """Keep one of several equal pairs."""
+
+    keep: Literal["first"] = Field("first", description="which one stays")
+    of: Literal["pair", "source", "target", "source-or-target"] = Field(
+        "pair", description="what must be equal for a pair to count as seen"
+    )
+    fold: bool = Field(
+        False, description="compare without case, digits, punctuation and placeholders' names"
+    )
+
+
+class CopiesFilter(Settings):
+    """Remove pairs whose target is the source, untranslated."""
+
+    fold: bool = Field(True, description="compare without case and punctuation")
+
+
+class ScriptFilter(Settings):
+    """Keep pairs whose letters are mostly of the expected script (Unicode script names, e.g. Latin)."""
+
+    source: str | None = Field(None, description="script of the source side; left out: any")
+    target: str | None = Field(None, description="script of the target side; left out: any")
+    min_share: Share = Field(0.5, description="least share of letters in that script")
+
+    def findings(self) -> Iterator[Finding]:
+        if self.source is None and self.target is None:
+            yield Finding((), "neither side's script is named", "`source`, `target` or both")
+
+
+class DigitsFilter(Settings):
+    """Remove pairs whose numbers differ: the digits of both sides, in any order."""
+
+    tolerance: int = Field(0, ge=0, description="how many digits may differ")
+
+
+class PlaceholdersFilter(Settings):
+    """Remove pairs whose sets of placeholders (`{name}`, `%s`, `%(name)d`) differ."""
+
+
+class LettersFilter(Settings):
+    """Remove pairs with a side of fewer letters; a side that is only a web address counts as none."""
+
+    min: int = Field(2, ge=1, description="fewest letters on each side")
+
+
+class Filter(Settings):
+    """One filter: a mapping with exactly one key, the filter's name."""
+
+    model_config = {"json_schema_extra": {"minProperties": 1, "maxProperties": 1}}
+
+    length: LengthFilter | None = Field(None, description="lengths of both sides")
+    length_ratio: LengthRatioFilter | None = Field(None, description="ratio of the sides' lengths")
+    duplicates: DuplicatesFilter | None = Field(None, description="repeated pairs")
+    copies: CopiesFilter | None = Field(None, description="target equal to source")
+    script: ScriptFilter | None = Field(None, description="writing system")
+    digits: DigitsFilter | None = Field(None, description="numbers that differ")
+    placeholders: PlaceholdersFilter | None = Field(None, description="placeholders that differ")
+    letters: LettersFilter | None = Field(None, description="too few letters")
+
+    @property
+    def name(self) -> str:
+        """The filter's name, as written in the recipe."""
+        return next(iter(self.given()))
+
+    def given(self) -> dict[str, Settings]:
+        """The filters named here; one, or `findings` says so."""
+        return {
+            name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None
+        }
+
+    def findings(self) -> Iterator[Finding]:
+        if len(self.given()) != 1:
+            yield Finding(
+                tuple(list(self.given())[1:2]),
+                f"{len(self.given())} filters in one item",
+                "one filter an item",
+                "Write a `-` before each filter; they are applied in order.",
+            )
+
+
+class CorpusSettings(Settings):
+    """Corpus: which sentence pairs to train, validate and test on, and how they are cleaned."""
+
+    train: Annotated[list[TextSource], AsList] = Field(
+        min_length=1, description="training pairs: one source or a list, read in this order"
+    )
+    valid: TextSource | None = Field(
+        None, description="validation pairs; left out: the `valid` split of the one dataset in `train`"
+    )
+    test: TextSource | None = Field(
+        None, description="test pairs; left out: the `test` split of the one dataset in `train`"
+    )
+    normalize: Literal["none", "nfc", "nfkc"] = Field(
+        "nfc", description="Unicode normalisation form (UAX 15); translation applies the same"
+    )
+    filters: list[Filter] = Field(
+        default_factory=list,
+        description="applied to training pairs in this order; the report counts what each removes",
+    )
+    held_out: Literal["strict", "exact", "off"] = Field(
+        "strict",
+        description="which training pairs are removed because validation or test holds them: strict = a side"
+        " equal after folding case and punctuation, exact = a side equal, off = none",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="keep only the first N training pairs; left out: all"
+    )

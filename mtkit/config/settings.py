@@ -1,0 +1,41 @@
+"""The root of every settings class: typed, frozen, complete before anything runs.
+
+A default is written once, here in the class. A field's description is its documentation: `mtkit recipe
+explain` and the JSON Schema are made from it, so it says what the value does, its unit, and its source.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Field", "Finding", "Settings"]
+
+
+class Finding(NamedTuple):
+    """A problem between settings that no single field's type can see.
+
+    Attributes:
+        path: the keys from the settings object down to the culprit, e.g. `("model", "heads")`.
+        found: what was found.
+        expected: what would be right.
+        advice: what to do next.
+    """
+
+    path: tuple[str | int, ...]
+    found: str
+    expected: str = ""
+    advice: str = ""
+
+
+class Settings(BaseModel):
+    """A frozen mapping of typed values; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    def findings(self) -> Iterator[Finding]:
+        """The problems between this object's own fields (nested objects report their own).
+
+        A setting that was given (`self.model_fields_set`) and can have no effect is such a problem.
+        """
+        return iter(())

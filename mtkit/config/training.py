@@ -1,0 +1,209 @@
+"""Settings of the train stage: updates, loss, schedule, optimiser, validation, what is kept."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from mtkit.config.model import ModelSettings
+from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.values import Interval, Patience, Probability, Share, amount, unit
+
+
+class Until(Settings):
+    """When training stops: at whichever comes first."""
+
+    updates: int | None = Field(None, ge=1, description="number of optimiser updates")
+    epochs: int | None = Field(None, ge=1, description="passes over the training pairs")
+    patience: Patience | None = Field(
+        None, description="validations without a better score before stopping early"
+    )
+
+    def findings(self) -> Iterator[Finding]:
+        if self.updates is None and self.epochs is None:
+            yield Finding(
+                (), "no end is given", "`updates` or `epochs`", "Add for example `updates: 6000`."
+            )
+
+
+class Validate(Settings):
+    """How the model is measured while it learns."""
+
+    every: Interval = Field("500 updates", description="how often: `N updates` or `N epochs`")
+    by: Literal["loss", "bleu", "chrf"] = Field(
+        "loss", description="the score that decides best and patience; bleu and chrf translate"
+    )
+    pairs: int = Field(
+        500, ge=1, description="most validation pairs translated each time; the loss uses all"
+    )
+    beam_size: int = Field(1, ge=1, description="beam size of the validation translation")
+    samples: int = Field(2, ge=0, description="translations shown each time")
+
+    def findings(self) -> Iterator[Finding]:
+        if self.by == "loss" and self.samples == 0:
+            for name in ("pairs", "beam_size"):
+                if name in self.model_fields_set:
+                    yield Finding(
+                        (name,),
+                        f"`{name}` has no effect: `by: loss` with `samples: 0` translates nothing",
+                        "a setting with an effect",
+                        f"Remove `{name}`, or validate by bleu or chrf.",
+                    )
+
+
+class Keep(Settings):
+    """Which checkpoints stay, and from which the final model is made."""
+
+    best: int = Field(1, ge=0, description="checkpoints with the best validation score")
+    last: int = Field(1, ge=1, description="latest checkpoints, from which training resumes")
+    average: int = Field(
+        1, ge=1, description="final model = average of the weights of this many last validations; 1: best"
+    )
+
+
+class InverseSqrt(Settings):
+    """Linear warm-up, then the rate falls with 1/sqrt(update) (Vaswani et al. 2017, equation 3)."""
+
+    kind: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup_updates: int = Field(4000, ge=1, description="updates until the peak")
+
+
+class Cosine(Settings):
+    """Linear warm-up, then half a cosine down to `floor` at the last update (Loshchilov and Hutter 2017)."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup_updates: int = Field(500, ge=1, description="updates until the peak")
+    floor: Share = Field(0.0, description="last rate as a share of the peak")
+
+
+class WarmupStableDecay(Settings):
+    """Linear warm-up, a plateau, then linear decay to `floor` at the last update (Hu et al. 2024)."""
+
+    kind: Literal["warmup_stable_decay"] = "warmup_stable_decay"
+    warmup_updates: int = Field(500, ge=1, description="updates until the peak")
+    decay_share: Share = Field(0.3, description="share of all updates that decay")
+    floor: Share = Field(0.0, description="last rate as a share of the peak")
+
+
+Schedule = Annotated[InverseSqrt | Cosine | WarmupStableDecay, Field(discriminator="kind")]
+
+
+class AdamW(Settings):
+    """AdamW (Loshchilov and Hutter 2019), fused; weight decay on matrices only."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    beta1: Probability = Field(0.9, description="decay of the first moment")
+    beta2: Probability = Field(0.98, description="decay of the second moment")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices")
+
+
+class Muon(Settings):
+    """Muon (Jordan et al. 2024) for the layers' matrices, AdamW for embeddings, norms and biases."""
+
+    kind: Literal["muon"] = "muon"
+    learning_rate: float = Field(
+        0.02, gt=0, description="peak rate of matrices, scaled by sqrt(max(1, rows/columns))"
+    )
+    momentum: Probability = Field(0.95, description="Nesterov momentum")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices")
+    adamw: AdamW = Field(
+        default_factory=lambda: AdamW(learning_rate=3e-3), description="for all other parameters"
+    )
+
+
+Optimizer = Annotated[AdamW | Muon, Field(discriminator="kind")]
+
+
+class Loss(Settings):
+    """What is minimised: cross-entropy in nats per target token, plus optional weight penalties."""
+
+    label_smoothing: Probability = Field(0.1, description="Szegedy et al. 2016, section 7")
+    l1: float = Field(0.0, ge=0, description="times the sum of absolute weights of matrices")
+    l2: float = Field(0.0, ge=0, description="times half the sum of squared weights of matrices")
+
+
+class SubwordSampling(Settings):
+    """Another segmentation of each sentence each time it is seen."""
+
+    probability: Probability = Field(
+        0.1, description="bpe: merges left out (BPE-dropout, Provilkov et al. 2020); unigram: unused"
+    )
+    sides: Literal["source", "target", "both"] = Field("both", description="which sides are sampled")
+    temperature: float = Field(
+        0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused"
+    )
+
+
+class TrainSettings(Settings):
+    """Train: from ids to a model folder."""
+
+    batch_tokens: int = Field(4096, ge=8, description="target tokens per update")
+    accumulate: int = Field(
+        1, ge=1, description="micro-batches an update is cut into, to save memory; same result to rounding"
+    )
+    max_tokens: int = Field(
+        256, ge=2, description="longest side of a training pair in tokens; longer pairs are left out and counted"
+    )
+    until: Until = Field(description="when to stop")
+    validate_: Validate = Field(
+        default_factory=Validate, alias="validate", description="measuring while learning"
+    )
+    keep: Keep = Field(default_factory=Keep, description="checkpoints kept")
+    schedule: Schedule = Field(default_factory=InverseSqrt, description="learning rate over time")
+    optimizer: Optimizer = Field(default_factory=AdamW, description="how gradients become steps")
+    loss: Loss = Field(default_factory=Loss, description="what is minimised")
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="largest norm of the gradient; null: no clipping"
+    )
+    ema_decay: Probability = Field(
+        0.0, description="weights averaged exponentially over updates; 0: off (Polyak averaging)"
+    )
+    subword_sampling: SubwordSampling | None = Field(
+        None, description="subword regularisation of training text; null: off"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of matrix products in training; weights stay float32"
+    )
+    model: ModelSettings = Field(default_factory=ModelSettings, description="the architecture")
+
+    def findings(self) -> Iterator[Finding]:
+        if self.keep.average > 1 and self.ema_decay > 0:
+            yield Finding(
+                ("ema_decay",),
+                "both `keep.average` and `ema_decay` decide the final weights",
+                "one way of averaging",
+                "Remove `ema_decay`, or set `keep.average: 1`.",
+            )
+        if self.batch_tokens // self.accumulate < self.max_tokens:
+            yield Finding(
+                ("batch_tokens",),
+                f"a micro-batch of {self.batch_tokens // self.accumulate} tokens cannot hold a pair of"
+                f" {self.max_tokens} tokens (`max_tokens`)",
+                "batch_tokens / accumulate of at least max_tokens",
+                "Raise `batch_tokens`, or lower `max_tokens` or `accumulate`.",
+            )
+        if self.schedule.kind in ("cosine", "warmup_stable_decay") and self.until.updates is None:
+            yield Finding(
+                ("schedule", "kind"),
+                f"`{self.schedule.kind}` needs to know the last update",
+                "`until.updates`",
+                "Add `updates` to `until`, or use `inverse_sqrt`.",
+            )
+        if self.until.updates is not None and self.schedule.warmup_updates >= self.until.updates:
+            yield Finding(
+                ("schedule", "warmup_updates"),
+                f"training ends at update {self.until.updates}, before warm-up does"
+                f" ({self.schedule.warmup_updates})",
+                "fewer warm-up updates than updates",
+                f"Try `warmup_updates: {max(1, self.until.updates // 10)}`.",
+            )
+        if (
+            self.until.patience is None
+            and self.until.updates is not None
+            and unit(self.validate_.every) == "updates"
+            and amount(self.validate_.every) > self.until.updates
+        ):
+            yield Finding(
+                ("validate", "every"),
+                f"training ends at update {self.until.updates}, before the first validation",
+                f"at most {self.until.updates} updates",
+            )

@@ -1,0 +1,231 @@
+"""Files: read plain, gz, xz and zst text strictly, write atomically, hash. No other module opens text.
+
+A line ends at `\n` and nowhere else, so that U+2028, U+0085, `\r` or a form feed inside a line
+can never shift the pairing of two sides.
+"""
+
+import errno
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from mtkit.errors import DataError, MtkitError, RunError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def user_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about `path` into errors that say what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(
+            "no such file",
+            where=str(path),
+            expected="a file that exists",
+            advice="Check the path; relative paths in a recipe start at the recipe's folder.",
+        ) from error
+    except IsADirectoryError as error:
+        raise DataError(
+            "this is a directory",
+            where=str(path),
+            expected="a text file",
+            advice="Name the file inside it that is meant.",
+        ) from error
+    except PermissionError as error:
+        raise RunError(
+            "permission denied",
+            where=str(path),
+            expected="a file that this user may read, or a folder that this user may write",
+            advice="Change its permissions, or choose another place.",
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_space(path) from error
+        raise RunError(
+            f"the operating system says: {error.strerror or error}",
+            where=str(path),
+            expected="a file that can be read or written",
+            advice="Mend the cause and run the same command again.",
+        ) from error
+
+
+def no_space(path: Path) -> RunError:
+    """The error for a full disk."""
+    return RunError(
+        "no space left on the device",
+        where=str(path),
+        expected="room for what this command writes",
+        advice="Free some space (`mtkit clean` lists what can go) and run the same command again:"
+        " it goes on from the last complete piece.",
+    )
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading, decompressed by its ending (.gz, .xz, .zst)."""
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    if path.suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path, "rb"))
+    if path.suffix == ".zst":
+        import zstandard
+
+        return cast(BinaryIO, zstandard.open(path, "rb"))
+    return path.open("rb")
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Stream the lines of a UTF-8 text, without their `\\n`; a byte order mark at the start is dropped.
+
+    Raises:
+        DataError: the file is missing, is a directory, is not valid UTF-8 (with line and byte
+            offset) or is a damaged archive.
+    """
+    with user_errors(path):
+        try:
+            with open_bytes(path) as stream:
+                yield from decode_lines(stream, str(path))
+        except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise _damaged(path, error) from error
+        except Exception as error:
+            if type(error).__module__.startswith("zstandard"):
+                raise _damaged(path, error) from error
+            raise
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the compressed file cannot be read to its end: {error}",
+        where=str(path),
+        expected="a complete archive of the kind its name says",
+        advice="Fetch or compress it again.",
+    )
+
+
+def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    """Decode a stream of `\\n`-ended byte lines strictly; `name` is used in messages."""
+    offset = 0
+    for number, raw in enumerate(stream, start=1):
+        line = raw[:-1] if raw.endswith(b"\n") else raw
+        start = 0
+        if number == 1 and line.startswith(BYTE_ORDER_MARK):
+            start = len(BYTE_ORDER_MARK)
+        try:
+            yield line[start:].decode("utf-8")
+        except UnicodeDecodeError as error:
+            at = offset + start + error.start
+            raise DataError(
+                f"byte 0x{line[start + error.start]:02x} at offset {at} is not valid UTF-8",
+                where=f"{name}:{number}",
+                expected="text in UTF-8",
+                advice=f"Convert the file, for example with `iconv -f latin1 -t utf-8 {name}`.",
+            ) from error
+        offset += len(raw)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write lines to a new file in one move; returns how many.
+
+    Raises:
+        DataError: a line holds a `\\n`, which would shift every line after it.
+    """
+    count = 0
+    with atomic(path) as stream:
+        for line in lines:
+            if "\n" in line:
+                raise DataError(
+                    f"line {count + 1} to be written holds a line break: {line[:60]!r}",
+                    where=str(path),
+                    expected="one line of text",
+                    advice="Replace line breaks inside a sentence by spaces.",
+                )
+            stream.write(line.encode("utf-8") + b"\n")
+            count += 1
+    return count
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A binary stream that becomes `path` in one move when the block ends well, and nothing otherwise."""
+    with user_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text in one move."""
+    with atomic(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def read_text(path: Path) -> str:
+    """Read a whole UTF-8 text, line ends as they are."""
+    with user_errors(path):
+        raw = path.read_bytes()
+    return "\n".join(decode_lines(io.BytesIO(raw), str(path))) + ("\n" if raw.endswith(b"\n") else "")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people: sorted as given, indented, UTF-8, in one move."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path, *, error: type[MtkitError] = DataError) -> Any:
+    """Read a JSON file; a file that is not JSON raises `error`, with its line."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as problem:
+        raise error(
+            f"not valid JSON: {problem.msg}",
+            where=f"{path}:{problem.lineno}",
+            expected="a JSON document",
+            advice="Restore the file; if mtkit wrote it, delete its folder and run again.",
+        ) from problem
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with user_errors(path), path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def canonical_hash(value: Any) -> str:
+    """The SHA-256 of a JSON-like value, independent of the order of keys."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def shipped(kind: str) -> Path:
+    """The folder of shipped `data` or `recipes`: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "shipped" / kind
+    return installed if installed.is_dir() else package.parent / kind
