@@ -1,10 +1,10 @@
 """The exception tree. Every user mistake is one of these; `assert` is for what cannot happen.
 
-    MtkitError            exit code 1
-    ├── RecipeError       2   the recipe or the command line asks for something impossible
-    ├── DataError         3   a corpus, a dataset or a text is not what it should be
-    ├── ModelError        4   a model folder or a checkpoint cannot be used
-    └── RunError          1   the machine, the store or the disk stands in the way
+MtkitError            exit code 1
+├── RecipeError       2   the recipe or the command line asks for something impossible
+├── DataError         3   a corpus, a dataset or a text is not what it should be
+├── ModelError        4   a model folder or a checkpoint cannot be used
+└── RunError          1   the machine, the store or the disk stands in the way
 """
 
 
@@ -20,9 +20,7 @@ class MtkitError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, found: str, *, where: str = "", expected: str = "", advice: str = ""
-    ) -> None:
+    def __init__(self, found: str, *, where: str = "", expected: str = "", advice: str = "") -> None:
         super().__init__(found)
         self.found = found
         self.where = where

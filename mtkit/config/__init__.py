@@ -1,1 +1,1 @@
-"""Settings and nothing but settings: typed models, strict YAML with line numbers, --set, explain, JSON Schema."""
+"""Settings and nothing but settings: typed models, strict YAML, --set, explain, JSON Schema."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from mtkit.config.settings import Field, Finding, Settings
 from mtkit.config.values import AsList, Share
@@ -12,7 +12,7 @@ from mtkit.config.values import AsList, Share
 class TextSource(Settings):
     """Where sentence pairs come from; exactly one way of naming them. A bare string is a stem."""
 
-    model_config = {"json_schema_extra": {"minProperties": 1}}
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     dataset: str | None = Field(None, description="name of a dataset card (`mtkit data list`)")
     split: Literal["train", "valid", "test"] | None = Field(
@@ -81,9 +81,7 @@ class DuplicatesFilter(Settings):
     of: Literal["pair", "source", "target", "source-or-target"] = Field(
         "pair", description="what must be equal for a pair to count as seen"
     )
-    fold: bool = Field(
-        False, description="compare without case, digits, punctuation and placeholders' names"
-    )
+    fold: bool = Field(False, description="compare without case, digits, punctuation and placeholders' names")
 
 
 class CopiesFilter(Settings):
@@ -123,7 +121,7 @@ class LettersFilter(Settings):
 class Filter(Settings):
     """One filter: a mapping with exactly one key, the filter's name."""
 
-    model_config = {"json_schema_extra": {"minProperties": 1, "maxProperties": 1}}
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     length: LengthFilter | None = Field(None, description="lengths of both sides")
     length_ratio: LengthRatioFilter | None = Field(None, description="ratio of the sides' lengths")
@@ -141,9 +139,7 @@ class Filter(Settings):
 
     def given(self) -> dict[str, Settings]:
         """The filters named here; one, or `findings` says so."""
-        return {
-            name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None
-        }
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
     def findings(self) -> Iterator[Finding]:
         if len(self.given()) != 1:
@@ -179,6 +175,4 @@ class CorpusSettings(Settings):
         description="which training pairs are removed because validation or test holds them: strict = a side"
         " equal after folding case and punctuation, exact = a side equal, off = none",
     )
-    limit: int | None = Field(
-        None, ge=1, description="keep only the first N training pairs; left out: all"
-    )
+    limit: int | None = Field(None, ge=1, description="keep only the first N training pairs; left out: all")

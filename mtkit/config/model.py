@@ -27,9 +27,7 @@ class RotaryPositions(Settings):
     base: float = Field(10000.0, gt=1.0, description="longest wavelength is 2π times this")
 
 
-Positions = Annotated[
-    SinusoidalPositions | LearnedPositions | RotaryPositions, Field(discriminator="kind")
-]
+Positions = Annotated[SinusoidalPositions | LearnedPositions | RotaryPositions, Field(discriminator="kind")]
 
 
 class ModelSettings(Settings):
@@ -41,7 +39,7 @@ class ModelSettings(Settings):
     kv_heads: int | None = Field(
         None,
         ge=1,
-        description="heads of keys and values (grouped-query attention, Ainslie et al. 2023); left out: heads",
+        description="key/value heads (grouped-query attention, Ainslie et al. 2023); left out: heads",
     )
     encoder_layers: int = Field(3, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
@@ -59,7 +57,7 @@ class ModelSettings(Settings):
     )
     tied_embeddings: Literal["none", "target", "all"] = Field(
         "all",
-        description="target: target embedding = output layer; all: source embedding too (Press and Wolf 2017)",
+        description="target: target embedding = output layer (Press and Wolf 2017); all: source too",
     )
     bias: bool = Field(True, description="bias vectors in linear layers")
     dropout: Probability = Field(0.1, description="of embeddings and of each block's output")

@@ -15,6 +15,6 @@ class ScoreSettings(Settings):
     """Score: numbers with signatures (sacreBLEU; Post 2018)."""
 
     metrics: list[Literal["bleu", "chrf", "ter"]] = Field(
-        default_factory=lambda: ["bleu", "chrf"], min_length=1, description="which metrics, in this order"
+        default=["bleu", "chrf"], min_length=1, description="which metrics, in this order"
     )
     confidence: Confidence | None = Field(None, description="confidence intervals; null: none")

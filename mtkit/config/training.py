@@ -19,9 +19,7 @@ class Until(Settings):
 
     def findings(self) -> Iterator[Finding]:
         if self.updates is None and self.epochs is None:
-            yield Finding(
-                (), "no end is given", "`updates` or `epochs`", "Add for example `updates: 6000`."
-            )
+            yield Finding((), "no end is given", "`updates` or `epochs`", "Add for example `updates: 6000`.")
 
 
 class Validate(Settings):
@@ -31,9 +29,7 @@ class Validate(Settings):
     by: Literal["loss", "bleu", "chrf"] = Field(
         "loss", description="the score that decides best and patience; bleu and chrf translate"
     )
-    pairs: int = Field(
-        500, ge=1, description="most validation pairs translated each time; the loss uses all"
-    )
+    pairs: int = Field(500, ge=1, description="most validation pairs translated each time; the loss uses all")
     beam_size: int = Field(1, ge=1, description="beam size of the validation translation")
     samples: int = Field(2, ge=0, description="translations shown each time")
 
@@ -128,9 +124,7 @@ class SubwordSampling(Settings):
         0.1, description="bpe: merges left out (BPE-dropout, Provilkov et al. 2020); unigram: unused"
     )
     sides: Literal["source", "target", "both"] = Field("both", description="which sides are sampled")
-    temperature: float = Field(
-        0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused"
-    )
+    temperature: float = Field(0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused")
 
 
 class TrainSettings(Settings):
@@ -141,7 +135,9 @@ class TrainSettings(Settings):
         1, ge=1, description="micro-batches an update is cut into, to save memory; same result to rounding"
     )
     max_tokens: int = Field(
-        256, ge=2, description="longest side of a training pair in tokens; longer pairs are left out and counted"
+        256,
+        ge=2,
+        description="longest side of a training pair in tokens; longer pairs are left out, counted",
     )
     until: Until = Field(description="when to stop")
     validate_: Validate = Field(
@@ -151,9 +147,7 @@ class TrainSettings(Settings):
     schedule: Schedule = Field(default_factory=InverseSqrt, description="learning rate over time")
     optimizer: Optimizer = Field(default_factory=AdamW, description="how gradients become steps")
     loss: Loss = Field(default_factory=Loss, description="what is minimised")
-    clip_norm: float | None = Field(
-        1.0, gt=0, description="largest norm of the gradient; null: no clipping"
-    )
+    clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: no clipping")
     ema_decay: Probability = Field(
         0.0, description="weights averaged exponentially over updates; 0: off (Polyak averaging)"
     )
