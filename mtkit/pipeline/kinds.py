@@ -1,0 +1,60 @@
+"""Which kinds of stage there are. Light: the functions are named here and imported only when they run.
+
+Whoever changes what a kind writes raises its version; a golden test of each kind's tiny output reminds of it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mtkit.config.corpus import CorpusSettings
+from mtkit.config.kind import Kind
+from mtkit.config.scoring import ScoreSettings
+from mtkit.config.search import TranslateSettings
+from mtkit.config.subword import SubwordSettings
+from mtkit.config.training import TrainSettings
+
+CORPUS = Kind(
+    name="corpus",
+    version=1,
+    settings=CorpusSettings,
+    function="mtkit.pipeline.stages:corpus",
+    purpose="sentence pairs: read, normalised, filtered, split",
+)
+SUBWORD = Kind(
+    name="subword",
+    version=1,
+    settings=SubwordSettings,
+    function="mtkit.pipeline.stages:subword",
+    purpose="a vocabulary of pieces, learned from the training text",
+    reads=MappingProxyType({"corpus": "corpus"}),
+    uses_seed=True,
+)
+TRAIN = Kind(
+    name="train",
+    version=1,
+    settings=TrainSettings,
+    function="mtkit.pipeline.stages:train",
+    purpose="a model folder, learned from the training pairs",
+    reads=MappingProxyType({"corpus": "corpus", "subword": "subword"}),
+    uses_seed=True,
+)
+TRANSLATE = Kind(
+    name="translate",
+    version=1,
+    settings=TranslateSettings,
+    function="mtkit.pipeline.stages:translate",
+    purpose="translations of a held-out split",
+    reads=MappingProxyType({"corpus": "corpus", "train": "train"}),
+)
+SCORE = Kind(
+    name="score",
+    version=1,
+    settings=ScoreSettings,
+    function="mtkit.pipeline.stages:score",
+    purpose="scores of translations, with signatures",
+    reads=MappingProxyType({"translate": "translate"}),
+)
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {kind.name: kind for kind in (CORPUS, SUBWORD, TRAIN, TRANSLATE, SCORE)}
+)

@@ -1,0 +1,1 @@
+"""Reads finished runs, writes Markdown; imports neither torch nor the model."""
