@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,9 +18,29 @@ from mtkit.files import user_errors
 PLAIN_SECONDS = 10.0  # between two progress lines where there is no terminal
 
 
-def say(text: str = "") -> None:
-    """One line of talk on stderr."""
-    print(text, file=sys.stderr, flush=True)
+_COPIES: list[TextIO] = []  # where talk is copied to while a stage runs
+
+
+def say(text: str = "", *, quiet: bool = False) -> None:
+    """One line of talk: on stderr unless `quiet`, and in every file that `copy_talk` has open."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+    for stream in _COPIES:
+        stream.write(text + "\n")
+        stream.flush()
+
+
+@contextmanager
+def copy_talk(path: Path) -> Iterator[None]:
+    """Append all talk within the block to a file as well."""
+    with user_errors(path):
+        stream = path.open("a", encoding="utf-8")
+    with stream:
+        _COPIES.append(stream)
+        try:
+            yield
+        finally:
+            _COPIES.remove(stream)
 
 
 class EventWriter:
@@ -136,6 +157,7 @@ class Progress:
         """Say lines above the progress line that stay."""
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            say(text, quiet=True)
         else:
             say(text)
 
@@ -189,6 +211,5 @@ class RunContext:
     quiet: bool = False
 
     def say(self, text: str) -> None:
-        """One line of talk, unless quiet."""
-        if not self.quiet:
-            say(text)
+        """One line of talk; a quiet run keeps it for the stage's log."""
+        say(text, quiet=self.quiet)

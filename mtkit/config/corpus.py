@@ -1,7 +1,7 @@
 """Settings of the corpus stage: which texts, how they are normalised, what is filtered."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, model_validator
 
@@ -13,6 +13,7 @@ class TextSource(Settings):
     """Where sentence pairs come from; exactly one way of naming them. A bare string is a stem."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"stem", "source", "target", "tsv", "tmx"})
 
     dataset: str | None = Field(None, description="name of a dataset card (`mtkit data list`)")
     split: Literal["train", "valid", "test"] | None = Field(

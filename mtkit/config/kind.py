@@ -18,6 +18,9 @@ class Kind:
         uses_seed: True if the recipe's seed changes the result.
         function: `module:function` that runs it, imported only when it runs.
         purpose: one line for people.
+        identity: `module:function` that hashes the data files it reads; empty: it reads none.
+        uses_languages: True if the recipe's languages are part of the result.
+        resumes: True if it goes on in a folder it left half-done; others start anew.
     """
 
     name: str
@@ -27,3 +30,6 @@ class Kind:
     purpose: str
     reads: Mapping[str, str] = field(default_factory=dict)
     uses_seed: bool = False
+    identity: str = ""
+    uses_languages: bool = False
+    resumes: bool = False

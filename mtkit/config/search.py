@@ -1,6 +1,7 @@
 """Settings of search and of the translate stage."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from mtkit.config.settings import Field, Finding, Settings
 
@@ -37,6 +38,8 @@ class SearchSettings(Settings):
 
 class TranslateSettings(SearchSettings):
     """Translate: which texts to translate with which search."""
+
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"batch_tokens"})
 
     split: str = Field(
         "test", pattern="^(valid|test)$", description="which split of the corpus: valid or test"

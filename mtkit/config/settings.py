@@ -5,7 +5,7 @@ explain` and the JSON Schema are made from it, so it says what the value does, i
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,13 @@ class Finding(NamedTuple):
 
 
 class Settings(BaseModel):
-    """A frozen mapping of typed values; an unknown key is an error."""
+    """A frozen mapping of typed values; an unknown key is an error.
+
+    A class names in `outside_fingerprint` the fields whose value alone cannot change what a stage writes:
+    paths (the files' contents count instead) and settings of speed and memory.
+    """
+
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 

@@ -19,6 +19,8 @@ CORPUS = Kind(
     settings=CorpusSettings,
     function="mtkit.pipeline.stages:corpus",
     purpose="sentence pairs: read, normalised, filtered, split",
+    identity="mtkit.pipeline.stages:corpus_identity",
+    uses_languages=True,
 )
 SUBWORD = Kind(
     name="subword",
@@ -37,6 +39,8 @@ TRAIN = Kind(
     purpose="a model folder, learned from the training pairs",
     reads=MappingProxyType({"corpus": "corpus", "subword": "subword"}),
     uses_seed=True,
+    uses_languages=True,
+    resumes=True,
 )
 TRANSLATE = Kind(
     name="translate",
