@@ -1,0 +1,1 @@
+"""Hypotheses and references → numbers with signatures; significance. sacreBLEU is imported nowhere else."""
