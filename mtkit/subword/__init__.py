@@ -1,0 +1,1 @@
+"""Text ↔ pieces ↔ ids: vocabularies learnt and applied with SentencePiece. No tensors, no files of ids."""

@@ -1,0 +1,259 @@
+"""Text to ids and back with learnt vocabularies: encode, sample, decode, load, save.
+
+Learning them is `learn.py`'s business; normalising the text before is the corpus room's. Neither
+BOS nor EOS is added here: `batches/` does.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import sentencepiece
+
+from mtkit.config.training import SubwordSampling
+from mtkit.errors import ModelError, RecipeError
+from mtkit.files import atomic, read_json, user_errors, write_json
+from mtkit.subword.vocabulary import SIDES, Side
+
+FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
+CARD = "subword.json"
+
+# SentencePiece writes U+2581 for a space, so that one in the text would come back as a space. Normalised
+# text holds no control characters: one of them stands for U+2581 inside the models.
+SPACE_MARK = "\u2581"
+SPACE_MARK_INSIDE = "\x1a"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+# SentencePiece seeds a thread's random generator from one global seed when the thread first samples.
+_SEEDING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class SubwordCard:
+    """What `subword.json` says of the models beside it.
+
+    Attributes:
+        format: version of this file's layout.
+        algorithm: how the vocabularies were learnt.
+        share: `source-and-target` for one vocabulary, `none` for one each.
+        byte_fallback: True if characters outside the vocabulary are spelt as bytes.
+        sizes: pieces of each side's vocabulary, special pieces included.
+        files: SHA-256 of each model file.
+    """
+
+    format: int
+    algorithm: Literal["bpe", "unigram"]
+    share: Literal["source-and-target", "none"]
+    byte_fallback: bool
+    sizes: dict[str, int]
+    files: dict[str, str]
+
+
+class Subword:
+    """The vocabularies of both sides.
+
+    Args:
+        card: what is known of the models.
+        models: bytes of each SentencePiece model by file name, as the card lists them.
+    """
+
+    def __init__(self, card: SubwordCard, models: dict[str, bytes]) -> None:
+        self.card = card
+        self._models = models
+        processors = {name: _processor(name, model) for name, model in models.items()}
+        self._processors = {side: processors[model_file(card.share, side)] for side in SIDES}
+
+    @classmethod
+    def load(cls, folder: Path) -> "Subword":
+        """Read the vocabularies of a subword stage or a model folder.
+
+        Raises:
+            ModelError: a file is missing, damaged, or written by a newer mtkit.
+        """
+        card = _read_card(folder / CARD)
+        return cls(card, {name: _read_model(folder / name, digest) for name, digest in card.files.items()})
+
+    def save(self, folder: Path) -> None:
+        """Write the same files that were loaded, bit for bit."""
+        for name, model in self._models.items():
+            with atomic(folder / name) as stream:
+                stream.write(model)
+        write_json(folder / CARD, asdict(self.card))
+
+    @property
+    def shared(self) -> bool:
+        """True if an id means the same piece on both sides."""
+        return self.card.share == "source-and-target"
+
+    def size(self, side: Side) -> int:
+        """How many ids the side's vocabulary has, special ones included."""
+        return int(self._processors[side].get_piece_size())
+
+    def encode(self, lines: Sequence[str], side: Side, *, threads: int = 1) -> list[list[int]]:
+        """The best segmentation of each normalised line, as ids without BOS and EOS.
+
+        Args:
+            lines: normalised text: no control characters, single spaces, none at the ends.
+            side: whose vocabulary.
+            threads: CPU threads; the result does not depend on them.
+        """
+        ids: list[list[int]] = self._processors[side].encode(_inside(lines), num_threads=threads)
+        return ids
+
+    def sample(
+        self, lines: Sequence[str], side: Side, sampling: SubwordSampling, seed: int
+    ) -> list[list[int]]:
+        """A random segmentation of each normalised line; the best one on a side that is not sampled.
+
+        Args:
+            lines: normalised text.
+            side: whose vocabulary.
+            sampling: how far to stray from the best segmentation, and on which sides.
+            seed: the same lines and seed give the same ids, whatever ran before.
+
+        Raises:
+            RecipeError: the sampling has a setting that this algorithm does not know.
+        """
+        self.check_sampling(sampling)
+        if sampling.sides not in (side, "both"):
+            return self.encode(lines, side)
+        alpha = sampling.probability if self.card.algorithm == "bpe" else sampling.temperature
+        return _sample_in_new_thread(self._processors[side], _inside(lines), alpha, seed)
+
+    def check_sampling(self, sampling: SubwordSampling) -> None:
+        """Refuse a setting of `sampling` that cannot have an effect on these vocabularies.
+
+        Raises:
+            RecipeError: `temperature` was given for BPE, or `probability` for unigram.
+        """
+        used, unused = ("probability", "temperature")
+        if self.card.algorithm == "unigram":
+            used, unused = unused, used
+        if unused in sampling.model_fields_set:
+            raise RecipeError(
+                f"`{unused}: {getattr(sampling, unused)}` has no effect on a vocabulary learnt by"
+                f" {self.card.algorithm}",
+                where=f"stages.train.subword_sampling.{unused}",
+                expected=f"`{used}`, which is what {self.card.algorithm} samples by",
+                advice=f"Remove `{unused}`, or choose the other algorithm in the subword stage.",
+            )
+
+    def decode(self, ids: Sequence[int], side: Side) -> str:
+        """The text of one sentence's ids; special ids are silent, control characters are left out.
+
+        Control characters can only come from bytes that a model put together at random, and a line
+        break among them would shift every line after it.
+        """
+        return self.decode_all([ids], side)[0]
+
+    def decode_all(self, sentences: Sequence[Sequence[int]], side: Side) -> list[str]:
+        """The text of each sentence's ids, as `decode` gives it."""
+        if not sentences:
+            return []
+        texts = self._processors[side].decode([list(map(int, ids)) for ids in sentences])
+        return [_CONTROL.sub(_outside, text) for text in texts]
+
+    def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
+        """The pieces that the ids stand for, with U+2581 where a space is."""
+        return [str(piece) for piece in self._processors[side].id_to_piece([int(one) for one in ids])]
+
+
+def model_file(share: str, side: Side) -> str:
+    """The name of the SentencePiece model that a side uses."""
+    return "shared.model" if share == "source-and-target" else f"{side}.model"
+
+
+def inside(text: str) -> str:
+    """Normalised text as SentencePiece may see it."""
+    return text.replace(SPACE_MARK, SPACE_MARK_INSIDE)
+
+
+def _inside(lines: Sequence[str]) -> list[str]:
+    return [inside(line) for line in lines]
+
+
+def _outside(match: re.Match[str]) -> str:
+    return SPACE_MARK if match[0] == SPACE_MARK_INSIDE else ""
+
+
+def _sample_in_new_thread(processor: Any, lines: list[str], alpha: float, seed: int) -> list[list[int]]:
+    """Sample in a thread of its own, whose random generator starts from `seed`."""
+    sampled: list[list[int]] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            # nbest_size -1: from all segmentations, not from the n best ones.
+            sampled.extend(
+                processor.encode(lines, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1)
+            )
+        except BaseException as failure:
+            failures.append(failure)
+
+    with _SEEDING:
+        sentencepiece.set_random_generator_seed(seed % 2**32)
+        thread = threading.Thread(target=work, name="subword-sampling")
+        thread.start()
+        thread.join()
+    if failures:
+        raise failures[0]
+    return sampled
+
+
+def _processor(name: str, model: bytes) -> Any:
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.load(model_proto=model)
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(name, "it is not a SentencePiece model") from error
+    return processor
+
+
+def _read_card(path: Path) -> SubwordCard:
+    if not path.is_file():
+        raise ModelError(
+            "no subword vocabularies here",
+            where=str(path),
+            expected="subword.json, as `mtkit subword` writes it",
+            advice="Check the folder's name, or run the recipe again.",
+        )
+    values = read_json(path, error=ModelError)
+    version = values.get("format") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ModelError(
+            f"format {version} was written by a newer mtkit",
+            where=str(path),
+            expected=f"format {FORMAT} or older",
+            advice="Update mtkit: `pip install --upgrade mtkit`.",
+        )
+    try:
+        card = SubwordCard(**values)
+        needed = {model_file(card.share, side) for side in SIDES}
+        if card.algorithm in ("bpe", "unigram") and set(card.files) == needed:
+            return card
+    except (TypeError, AttributeError):
+        pass
+    raise _damaged(str(path), "its entries are not those of a subword vocabulary")
+
+
+def _read_model(path: Path, digest: str) -> bytes:
+    if not path.is_file():
+        raise _damaged(str(path), "the file is missing")
+    with user_errors(path):
+        model = path.read_bytes()
+    if hashlib.sha256(model).hexdigest() != digest:
+        raise _damaged(str(path), "its SHA-256 is not the one in subword.json")
+    return model
+
+
+def _damaged(where: str, what: str) -> ModelError:
+    return ModelError(
+        f"the subword vocabulary is damaged: {what}",
+        where=where,
+        expected="the file as it was written",
+        advice="Restore the folder from a copy, or delete it and run the recipe again.",
+    )

@@ -1,0 +1,14 @@
+"""The ids that mean the same in every vocabulary, and the names of the two sides.
+
+Ids from 4 on belong to the learnt pieces; what they stand for is known to the SentencePiece models alone.
+"""
+
+from typing import Literal
+
+PAD = 0  # fills a batch up; never learnt, never produced
+UNK = 1  # a character outside the vocabulary; with byte fallback there is none
+BOS = 2  # the first token the decoder reads
+EOS = 3  # the last token of every sentence
+
+Side = Literal["source", "target"]
+SIDES: tuple[Side, Side] = ("source", "target")
