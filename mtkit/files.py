@@ -7,11 +7,14 @@ can never shift the pairing of two sides.
 import errno
 import gzip
 import hashlib
+import importlib
 import io
 import json
 import lzma
 import os
+import sys
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,9 +81,7 @@ def open_bytes(path: Path) -> BinaryIO:
     if path.suffix == ".xz":
         return cast(BinaryIO, lzma.open(path, "rb"))
     if path.suffix == ".zst":
-        import zstandard
-
-        return cast(BinaryIO, zstandard.open(path, "rb"))
+        return cast(BinaryIO, _zstd().open(path, "rb"))
     return path.open("rb")
 
 
@@ -95,12 +96,17 @@ def read_lines(path: Path) -> Iterator[str]:
         try:
             with open_bytes(path) as stream:
                 yield from decode_lines(stream, str(path))
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
             raise _damaged(path, error) from error
         except Exception as error:
-            if type(error).__module__.startswith("zstandard"):
+            if path.suffix == ".zst" and isinstance(error, _zstd().ZstdError):
                 raise _damaged(path, error) from error
             raise
+
+
+def _zstd() -> Any:
+    """The zstd module: of the standard library from Python 3.14, its backport before."""
+    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def _damaged(path: Path, error: Exception) -> DataError:

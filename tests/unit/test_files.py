@@ -1,0 +1,114 @@
+import gzip
+import lzma
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from mtkit.errors import DataError, RunError
+from mtkit.files import atomic, read_json, read_lines, read_text, sha256, write_lines
+
+ODD = ["a\u2028b", "c\x85d", "e\rf", "g\x0ch", "", " i\t", "j\x00k", "\u2029", "\v"]
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "odd.txt"
+    assert write_lines(path, ODD) == len(ODD)
+    assert list(read_lines(path)) == ODD
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".xz", ".zst"])
+def test_compressed_text_is_read_by_its_ending(tmp_path: Path, ending: str) -> None:
+    raw = b"eins\nzwei drei\n"
+    packed = {"": raw, ".gz": gzip.compress(raw), ".xz": lzma.compress(raw)}
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(packed.get(ending) or zstd.compress(raw))
+    assert list(read_lines(path)) == ["eins", "zwei drei"]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz", ".zst"])
+def test_a_truncated_archive_is_a_data_error(tmp_path: Path, ending: str) -> None:
+    raw = "\n".join(str(n * 7919) for n in range(20000)).encode()
+    packed = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd.compress}[ending](raw)
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        list(read_lines(path))
+
+
+def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:
+    path = tmp_path / "bom.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n")
+    assert list(read_lines(path)) == ["a", "\ufeffb"]
+
+
+def test_invalid_utf8_names_line_and_byte(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"good\nna\xefve\n")
+    with pytest.raises(DataError) as caught:
+        list(read_lines(path))
+    assert caught.value.where == f"{path}:2"
+    assert "0xef at offset 7" in caught.value.found
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_what_is_not_a_file_is_a_data_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as caught:
+        list(read_lines(tmp_path / name))
+    assert caught.value.expected and caught.value.advice
+
+
+def test_a_last_line_without_line_feed_counts(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"a\nb")
+    assert list(read_lines(path)) == ["a", "b"]
+    assert read_text(path) == "a\nb"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text("old")
+
+    def half_written() -> None:
+        with atomic(path) as stream:
+            stream.write(b"half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        half_written()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_line_break_inside_a_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line break"):
+        write_lines(tmp_path / "t", ["fine", "two\nlines"])
+    assert not (tmp_path / "t").exists()
+
+
+def test_a_full_disk_says_so(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    from mtkit.files import user_errors
+
+    def fill() -> None:
+        with user_errors(full), full.open("wb", buffering=0) as stream:
+            stream.write(b"x")
+
+    with pytest.raises(RunError, match="no space left"):
+        fill()
+
+
+def test_a_damaged_json_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text('{\n "a": }\n')
+    with pytest.raises(DataError) as caught:
+        read_json(path)
+    assert caught.value.where == f"{path}:2"
+
+
+def test_the_hash_of_nothing_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(b"")
+    assert sha256(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
