@@ -81,7 +81,7 @@ def open_bytes(path: Path) -> BinaryIO:
     if path.suffix == ".xz":
         return cast(BinaryIO, lzma.open(path, "rb"))
     if path.suffix == ".zst":
-        return cast(BinaryIO, _zstd().open(path, "rb"))
+        return cast(BinaryIO, zstd_module().open(path, "rb"))
     return path.open("rb")
 
 
@@ -99,12 +99,12 @@ def read_lines(path: Path) -> Iterator[str]:
         except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
             raise _damaged(path, error) from error
         except Exception as error:
-            if path.suffix == ".zst" and isinstance(error, _zstd().ZstdError):
+            if path.suffix == ".zst" and isinstance(error, zstd_module().ZstdError):
                 raise _damaged(path, error) from error
             raise
 
 
-def _zstd() -> Any:
+def zstd_module() -> Any:
     """The zstd module: of the standard library from Python 3.14, its backport before."""
     return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 

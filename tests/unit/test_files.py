@@ -1,12 +1,12 @@
 import gzip
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from backports import zstd
 
 from mtkit.errors import DataError, RunError
-from mtkit.files import atomic, read_json, read_lines, read_text, sha256, write_lines
+from mtkit.files import atomic, read_json, read_lines, read_text, sha256, write_lines, zstd_module
 
 ODD = ["a\u2028b", "c\x85d", "e\rf", "g\x0ch", "", " i\t", "j\x00k", "\u2029", "\v"]
 
@@ -22,14 +22,19 @@ def test_compressed_text_is_read_by_its_ending(tmp_path: Path, ending: str) -> N
     raw = b"eins\nzwei drei\n"
     packed = {"": raw, ".gz": gzip.compress(raw), ".xz": lzma.compress(raw)}
     path = tmp_path / f"text{ending}"
-    path.write_bytes(packed.get(ending) or zstd.compress(raw))
+    path.write_bytes(packed.get(ending) or zstd_module().compress(raw))
     assert list(read_lines(path)) == ["eins", "zwei drei"]
 
 
 @pytest.mark.parametrize("ending", [".gz", ".xz", ".zst"])
 def test_a_truncated_archive_is_a_data_error(tmp_path: Path, ending: str) -> None:
     raw = "\n".join(str(n * 7919) for n in range(20000)).encode()
-    packed = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd.compress}[ending](raw)
+    compressors: dict[str, Callable[[bytes], bytes]] = {
+        ".gz": gzip.compress,
+        ".xz": lzma.compress,
+        ".zst": zstd_module().compress,
+    }
+    packed = compressors[ending](raw)
     path = tmp_path / f"text{ending}"
     path.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(DataError, match="cannot be read to its end"):
