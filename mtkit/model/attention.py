@@ -1,0 +1,137 @@
+"""Attention: softmax(QKᵀ/√K)V with several heads, over the sentence itself or over the other one.
+
+`G` is the number of key/value heads: G = H is multi-head attention, G < H grouped-query attention, where
+H/G neighbouring query heads share one key/value head. Masks are True where attention is allowed.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtkit.config.model import ModelSettings
+from mtkit.model.positions import turned_positions
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    may_attend: Tensor | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention of every query over the keys it may see.
+
+    Args:
+        query: [B, H, T, K].
+        key: [B, G, S, K].
+        value: [B, G, S, K].
+        may_attend: True where attention is allowed, broadcastable to [B, H, T, S]; None: everywhere.
+        causal: position t sees positions up to t only; not together with `may_attend`.
+        dropout: share of attention weights zeroed.
+
+    Returns:
+        The heads side by side, [B, T, H * K].
+    Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 for G < H.
+    """
+    grouped = query.size(1) != key.size(1)
+    heads = F.scaled_dot_product_attention(
+        query, key, value, may_attend, dropout, is_causal=causal, enable_gqa=grouped
+    )  # [B, H, T, K]
+    return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
+
+
+class SelfAttention(nn.Module):
+    """Attention over the sentence itself; queries, keys and values come from one matrix product.
+
+    Args:
+        settings: the architecture.
+        causal: a position sees itself and the past only (decoder).
+    """
+
+    def __init__(self, settings: ModelSettings, causal: bool) -> None:
+        super().__init__()
+        self.heads = settings.heads
+        self.kv_heads = settings.kv_heads or settings.heads
+        self.head_dim = settings.dim // settings.heads
+        self.causal = causal
+        self.dropout = settings.attention_dropout
+        width = (self.heads + 2 * self.kv_heads) * self.head_dim
+        self.query_key_value = nn.Linear(settings.dim, width, bias=settings.bias)  # [(H + 2G) * K, D]
+        self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
+        self.rotary = turned_positions(settings)
+
+    def forward(self, states: Tensor, may_attend: Tensor | None = None) -> Tensor:
+        """States [B, T, D] to states [B, T, D]; `may_attend` [B, 1, 1, T] or None."""
+        query_key, value = self._project(states, start=0)
+        query_key, value = query_key.transpose(1, 2), value.transpose(1, 2)  # [B, H + G, T, K], [B, G, T, K]
+        query, key = query_key[:, : self.heads], query_key[:, self.heads :]
+        share = self.dropout if self.training else 0.0
+        heads = attend(query, key, value, may_attend=may_attend, causal=self.causal, dropout=share)
+        return self.out(heads)  # type: ignore[no-any-return]  # [B, T, D]
+
+    def step(self, states: Tensor, past: Tensor, position: int) -> Tensor:
+        """One more position, written into the cache.
+
+        Args:
+            states: [R, 1, D].
+            past: keys and values of the positions before, [R, 2, G, C, K] with room at `position`.
+            position: how many positions came before.
+
+        Returns:
+            States [R, 1, D].
+        """
+        query_key, value = self._project(states, start=position)
+        query, key = query_key[:, 0, : self.heads], query_key[:, 0, self.heads :]  # [R, H, K], [R, G, K]
+        past[:, 0, :, position] = key
+        past[:, 1, :, position] = value.squeeze(1)
+        keys, values = past[:, :, :, : position + 1].unbind(1)  # [R, G, T, K]
+        # With one position, the query heads that share a key head stand where positions would stand.
+        query = query.reshape(query.size(0), self.kv_heads, -1, self.head_dim)  # [R, G, H/G, K]
+        heads = F.scaled_dot_product_attention(query, keys, values)  # [R, G, H/G, K]
+        return self.out(heads.flatten(1).unsqueeze(1))  # type: ignore[no-any-return]  # [R, 1, D]
+
+    def _project(self, states: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """Queries and keys [B, T, H + G, K], with their positions, and values [B, T, G, K]."""
+        heads = self.query_key_value(states).unflatten(-1, (-1, self.head_dim))  # [B, T, H + 2G, K]
+        query_key, value = heads[:, :, : -self.kv_heads], heads[:, :, -self.kv_heads :]
+        if self.rotary is not None:
+            query_key = self.rotary(query_key, start)
+        return query_key, value
+
+
+class CrossAttention(nn.Module):
+    """Attention of the target over the source; keys and values are computed once a sentence."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.heads = settings.heads
+        self.kv_heads = settings.kv_heads or settings.heads
+        self.head_dim = settings.dim // settings.heads
+        self.dropout = settings.attention_dropout
+        self.query = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
+        self.key_value = nn.Linear(settings.dim, 2 * self.kv_heads * self.head_dim, bias=settings.bias)
+        self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
+
+    def keys_values(self, memory: Tensor) -> Tensor:
+        """Keys and values of `memory` [B, S, D]: [B, 2, G, S, K]."""
+        both = self.key_value(memory).unflatten(-1, (2, self.kv_heads, self.head_dim))  # [B, S, 2, G, K]
+        return both.permute(0, 2, 3, 1, 4)  # type: ignore[no-any-return]  # [B, 2, G, S, K]
+
+    def forward(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
+        """States [B, T, D] over `keys_values` [B, 2, G, S, K]; `may_attend` [B, 1, 1, S] or None."""
+        query = self.query(states).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B, H, T, K]
+        key, value = keys_values.unbind(1)  # [B, G, S, K]
+        share = self.dropout if self.training else 0.0
+        return self.out(attend(query, key, value, may_attend=may_attend, dropout=share))  # type: ignore[no-any-return]
+
+
+def padding_mask(source_is_token: Tensor) -> Tensor | None:
+    """The mask of keys that are padding, [B, 1, 1, S], or None on a CPU if there is no padding.
+
+    A batch of equal lengths, the common case with bucketing, is spared the mask. On an accelerator the
+    question would wait for the device, so the mask stays.
+    """
+    if source_is_token.device.type == "cpu" and bool(source_is_token.all()):
+        return None
+    return source_is_token[:, None, None, :]  # [B, 1, 1, S]

@@ -1,0 +1,118 @@
+"""The model folder's card, `model.json`: all that is known of a model without its weights. Light: no torch.
+
+A model folder holds `model.json`, `model.safetensors` and `subword/`; it can be moved anywhere as a whole.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from mtkit.config.model import ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.config.settings import Field, Settings
+from mtkit.errors import ModelError
+from mtkit.files import read_json, sha256, write_json
+
+FORMAT = 1  # raised when a reader of the old format could not read the new one
+CARD = "model.json"
+WEIGHTS = "model.safetensors"
+SUBWORD = "subword"  # the folder of the subword model, inside the model folder
+
+
+class ModelCard(Settings):
+    """What a model is, how it is used and where it comes from."""
+
+    format: int = Field(FORMAT, ge=1, description="version of the folder's format")
+    architecture: ModelSettings = Field(description="the Transformer's shape")
+    source_language: str = Field(description="language it reads")
+    target_language: str = Field(description="language it writes")
+    normalize: Literal["none", "nfc", "nfkc"] = Field(description="Unicode form of the text it reads")
+    source_size: int = Field(ge=1, description="ids of the source vocabulary")
+    target_size: int = Field(ge=1, description="ids of the target vocabulary")
+    max_tokens: int | None = Field(
+        None, ge=2, description="longest side it was trained on, in tokens, EOS counted; longer text is split"
+    )
+    decoding: SearchSettings = Field(
+        default_factory=SearchSettings, description="how it translates unless told otherwise"
+    )
+    provenance: dict[str, Any] = Field(
+        default_factory=dict,
+        description="recipe, licences of the data, training figures, scores with signatures",
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 of each file of the folder; filled in when it is saved"
+    )
+
+
+def subword_folder(folder: Path) -> Path:
+    """Where the subword model of a model folder is."""
+    return folder / SUBWORD
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `model.json`, with the hashes of the files that are in the folder now."""
+    names = sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path != folder / CARD
+    )
+    files = {name: sha256(folder / name) for name in names}
+    write_json(folder / CARD, card.model_copy(update={"files": files}).model_dump(mode="json"))
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read `model.json`; nothing else in the folder is looked at.
+
+    Raises:
+        ModelError: no model folder, a newer format, or a card that is not what it should be.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise ModelError(
+            f"no {CARD} in this folder" if folder.is_dir() else "no such folder",
+            where=str(folder),
+            expected=f"a model folder: {CARD}, {WEIGHTS}, {SUBWORD}/",
+            advice="Name the `model` folder of a finished training stage.",
+        )
+    value = read_json(path, error=ModelError)
+    version = value.get("format") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ModelError(
+            f"format {version}",
+            where=str(path),
+            expected=f"format {FORMAT} or older",
+            advice="Install a newer mtkit: this model was written by one.",
+        )
+    try:
+        return ModelCard.model_validate(value)
+    except ValueError as error:  # pydantic's error is one
+        raise ModelError(
+            f"not a model card: {error}",
+            where=str(path),
+            expected="the card as mtkit wrote it",
+            advice="Restore the model folder from where it was copied.",
+        ) from error
+
+
+def check_folder(folder: Path) -> ModelCard:
+    """Read the card and compare every file with its hash.
+
+    Raises:
+        ModelError: as `read_card`; or a file is missing, cut short or changed.
+    """
+    card = read_card(folder)
+    for name in {WEIGHTS: "", **card.files}:
+        path = folder / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise _damaged(folder / CARD, f"{name!r} leaves the model folder", "names inside the folder")
+        if not path.is_file():
+            raise _damaged(path, "this file of the model is missing", "all files that the card lists")
+        if sha256(path) != card.files.get(name):
+            raise _damaged(
+                path, "the file is not the one that was saved", "bytes that match the card's SHA-256"
+            )
+    return card
+
+
+def _damaged(path: Path, found: str, expected: str) -> ModelError:
+    advice = "Restore the model folder from where it was copied, or train again."
+    return ModelError(found, where=str(path), expected=expected, advice=advice)

@@ -1,0 +1,140 @@
+"""Encoder and decoder layers: attention and feed-forward blocks with their residual sums and norms."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtkit.config.model import ModelSettings
+from mtkit.model.attention import CrossAttention, SelfAttention
+from mtkit.model.dropout import dropout
+
+LAYER_NORM_EPSILON = 1e-5
+RMS_NORM_EPSILON = 1e-6  # both are what CTranslate2 takes where a model names none
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x²) + ε) · weight (Zhang and Sennrich 2019, equation 4)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States [..., D] to states [..., D]."""
+        return F.rms_norm(states, self.weight.shape, self.weight, RMS_NORM_EPSILON)
+
+
+def make_norm(settings: ModelSettings) -> nn.Module:
+    """The norm that the settings name."""
+    if settings.norm == "rms_norm":
+        return RMSNorm(settings.dim)
+    return nn.LayerNorm(settings.dim, eps=LAYER_NORM_EPSILON)
+
+
+class FeedForward(nn.Module):
+    """down(activation(up(x))); for swiglu down(silu(gate(x)) · up(x)), gate and up in one matrix product."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.gated = settings.activation == "swiglu"
+        self.activation = ACTIVATIONS[settings.activation]
+        self.dropout = settings.activation_dropout
+        width = settings.ffn_dim * (2 if self.gated else 1)
+        self.up = nn.Linear(settings.dim, width, bias=settings.bias)  # [F, D], or [2F, D]: gate, then up
+        self.down = nn.Linear(settings.ffn_dim, settings.dim, bias=settings.bias)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """States [..., D] to states [..., D]."""
+        inner = self.up(states)  # [..., F] or [..., 2F]
+        if self.gated:
+            gate, inner = inner.chunk(2, dim=-1)
+            inner = self.activation(gate) * inner  # [..., F]
+        else:
+            inner = self.activation(inner)
+        return self.down(dropout(inner, self.dropout, self.training))  # type: ignore[no-any-return]
+
+
+class Layer(nn.Module):
+    """What both kinds of layers share: self-attention, feed-forward, and how blocks are added."""
+
+    def __init__(self, settings: ModelSettings, causal: bool) -> None:
+        super().__init__()
+        self.pre_norm = settings.norm_order == "pre"
+        self.dropout = settings.dropout
+        self.self_attention = SelfAttention(settings, causal)
+        self.self_attention_norm = make_norm(settings)
+        self.feed_forward = FeedForward(settings)
+        self.feed_forward_norm = make_norm(settings)
+
+    def add(self, states: Tensor, norm: nn.Module, block: Callable[[Tensor], Tensor]) -> Tensor:
+        """The residual sum of a block: x + block(norm(x)), or norm(x + block(x)) for post-norm."""
+        if self.pre_norm:
+            return states + dropout(block(norm(states)), self.dropout, self.training)
+        return norm(states + dropout(block(states), self.dropout, self.training))  # type: ignore[no-any-return]
+
+
+class EncoderLayer(Layer):
+    """Self-attention over the source, then feed-forward."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings, causal=False)
+
+    def forward(self, states: Tensor, may_attend: Tensor | None) -> Tensor:
+        """States [B, S, D] to states [B, S, D]; `may_attend` [B, 1, 1, S] or None."""
+        states = self.add(states, self.self_attention_norm, lambda x: self.self_attention(x, may_attend))
+        return self.add(states, self.feed_forward_norm, self.feed_forward)
+
+
+class DecoderLayer(Layer):
+    """Self-attention over the target so far, attention over the source, then feed-forward."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings, causal=True)
+        self.cross_attention = CrossAttention(settings)
+        self.cross_attention_norm = make_norm(settings)
+
+    def forward(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None) -> Tensor:
+        """States [B, T, D] to states [B, T, D].
+
+        Args:
+            states: all target positions, [B, T, D].
+            keys_values: of the source, [B, 2, G, S, K].
+            may_attend: [B, 1, 1, S], or None if no source position is padding.
+        """
+        states = self.add(states, self.self_attention_norm, self.self_attention)
+        states = self.add(
+            states, self.cross_attention_norm, lambda x: self.cross_attention(x, keys_values, may_attend)
+        )
+        return self.add(states, self.feed_forward_norm, self.feed_forward)
+
+    def step(
+        self, states: Tensor, past: Tensor, position: int, keys_values: Tensor, may_attend: Tensor | None
+    ) -> Tensor:
+        """One more target position of every hypothesis.
+
+        Args:
+            states: R = B * N rows, the N hypotheses of a sentence side by side, [R, 1, D].
+            past: keys and values of self-attention, [R, 2, G, C, K]; the new ones are written at `position`.
+            position: how many positions came before.
+            keys_values: of the source, once a sentence, [B, 2, G, S, K].
+            may_attend: [B, 1, 1, S], or None.
+
+        Returns:
+            States [R, 1, D].
+        """
+
+        def over_source(rows: Tensor) -> Tensor:
+            # The hypotheses of a sentence see the same source: they stand where target positions would stand.
+            by_sentence = rows.view(keys_values.size(0), -1, rows.size(-1))  # [B, N, D]
+            seen: Tensor = self.cross_attention(by_sentence, keys_values, may_attend)
+            return seen.view_as(rows)  # [R, 1, D]
+
+        states = self.add(
+            states, self.self_attention_norm, lambda x: self.self_attention.step(x, past, position)
+        )
+        states = self.add(states, self.cross_attention_norm, over_source)
+        return self.add(states, self.feed_forward_norm, self.feed_forward)

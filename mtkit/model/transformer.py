@@ -1,0 +1,203 @@
+"""The encoder-decoder Transformer: source and target ids to logits, all at once or step by step."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtkit.config.model import LearnedPositions, ModelSettings
+from mtkit.errors import ModelError
+from mtkit.model.attention import padding_mask
+from mtkit.model.cache import Cache
+from mtkit.model.dropout import dropout
+from mtkit.model.embeddings import Embedding
+from mtkit.model.init import initialise, initialise_output
+from mtkit.model.layers import DecoderLayer, EncoderLayer, make_norm
+from mtkit.model.positions import added_positions
+
+
+class Stack(nn.Module):
+    """What encoder and decoder share: added positions, dropout, layers and, for pre-norm, a last norm.
+
+    Args:
+        settings: the architecture.
+        layers: the layers, first to last.
+    """
+
+    def __init__(self, settings: ModelSettings, layers: list[EncoderLayer] | list[DecoderLayer]) -> None:
+        super().__init__()
+        self.dropout = settings.dropout
+        self.positions = added_positions(settings)
+        self.layers = nn.ModuleList(layers)
+        self.norm = make_norm(settings) if settings.norm_order == "pre" else nn.Identity()
+
+    def begin(self, embedded: Tensor, start: int = 0) -> Tensor:
+        """The states that enter the first layer: embeddings with positions from `start`, [B, T, D]."""
+        return dropout(self.positions(embedded, start), self.dropout, self.training)
+
+
+class Encoder(Stack):
+    """Embedded source to memory."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings, [EncoderLayer(settings) for _ in range(settings.encoder_layers)])
+
+    def forward(self, embedded: Tensor, may_attend: Tensor | None) -> Tensor:
+        """Embeddings [B, S, D] to memory [B, S, D]; `may_attend` [B, 1, 1, S] or None."""
+        states = self.begin(embedded)
+        for layer in self.layers:
+            states = layer(states, may_attend)
+        return self.norm(states)  # type: ignore[no-any-return]
+
+
+class Decoder(Stack):
+    """Embedded target and memory to the states from which the next ids are read."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings, [DecoderLayer(settings) for _ in range(settings.decoder_layers)])
+
+    def keys_values(self, memory: Tensor) -> list[Tensor]:
+        """Each layer's keys and values of the source, [B, 2, G, S, K]."""
+        return [layer.cross_attention.keys_values(memory) for layer in self.layers]  # type: ignore[operator, union-attr]
+
+    def forward(self, embedded: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
+        """Embeddings [B, T, D] and memory [B, S, D] to hidden states [B, T, D]."""
+        states = self.begin(embedded)
+        for layer, keys_values in zip(self.layers, self.keys_values(memory), strict=True):
+            states = layer(states, keys_values, may_attend)
+        return self.norm(states)  # type: ignore[no-any-return]
+
+    def step(self, embedded: Tensor, cache: Cache) -> Tensor:
+        """Embeddings of the newest ids [R, 1, D] to hidden states [R, 1, D]; `cache` grows by one."""
+        cache.make_room()
+        states = self.begin(embedded, cache.length)
+        for number, layer in enumerate(self.layers):
+            states = layer.step(  # type: ignore[operator]
+                states, cache.past[:, number], cache.length, cache.source[:, number], cache.may_attend
+            )
+        cache.length += 1
+        return self.norm(states)  # type: ignore[no-any-return]
+
+
+class Transformer(nn.Module):
+    """An encoder-decoder Transformer with cross-attention (Vaswani et al. 2017).
+
+    A matrix that is tied exists once, under the name of the target embedding: `parameters()`, `state_dict()`
+    and the weights file hold every weight exactly once. Ids: 0 is padding, 2 begins and 3 ends a sentence.
+
+    Args:
+        settings: the architecture.
+        source_size: ids of the source vocabulary.
+        target_size: ids of the target vocabulary, V.
+
+    Raises:
+        ModelError: the settings contradict each other, or all embeddings are tied and the sizes differ.
+    """
+
+    def __init__(self, settings: ModelSettings, source_size: int, target_size: int) -> None:
+        super().__init__()
+        _check(settings, source_size, target_size)
+        self.settings, self.source_size, self.target_size = settings, source_size, target_size
+        tied = settings.tied_embeddings
+        self.target_embedding = Embedding(target_size, settings.dim)
+        self.source_embedding = None if tied == "all" else Embedding(source_size, settings.dim)
+        self.output_layer = None if tied != "none" else nn.Linear(settings.dim, target_size, bias=False)
+        self.encoder = Encoder(settings)
+        self.decoder = Decoder(settings)
+        initialise(self, settings)
+        if self.output_layer is not None:
+            initialise_output(self.output_layer.weight, settings.dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.target_embedding.weight.device
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Most tokens a side may have, EOS (source) or BOS (target) counted; None: any number."""
+        positions = self.settings.positions
+        return positions.max if isinstance(positions, LearnedPositions) else None
+
+    def encode(self, source: Tensor, source_is_token: Tensor) -> Tensor:
+        """Read the source.
+
+        Args:
+            source: ids, each sentence ended by EOS, [B, S].
+            source_is_token: True at tokens, False at padding, [B, S].
+
+        Returns:
+            Memory [B, S, D]; its values at padding mean nothing.
+        """
+        embedding = self.target_embedding if self.source_embedding is None else self.source_embedding
+        return self.encoder(embedding(source), padding_mask(source_is_token))  # type: ignore[no-any-return]
+
+    def decode(self, target_in: Tensor, memory: Tensor, source_is_token: Tensor) -> Tensor:
+        """Read the target, each position from its past and the source.
+
+        Padding in `target_in` needs no mask: it comes last, and no position sees its future.
+
+        Args:
+            target_in: ids, BOS first, [B, T].
+            memory: [B, S, D].
+            source_is_token: [B, S].
+
+        Returns:
+            Hidden states [B, T, D], for `output`.
+        """
+        return self.decoder(  # type: ignore[no-any-return]
+            self.target_embedding(target_in), memory, padding_mask(source_is_token)
+        )
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Hidden states [..., D] to logits [..., V]; any leading shape, so that padding can be left out."""
+        layer = self.target_embedding if self.output_layer is None else self.output_layer
+        return F.linear(hidden, layer.weight)  # [..., V]
+
+    def forward(self, source: Tensor, source_is_token: Tensor, target_in: Tensor) -> Tensor:
+        """Logits of every next target id.
+
+        Args:
+            source: [B, S].
+            source_is_token: [B, S].
+            target_in: [B, T].
+
+        Returns:
+            Logits [B, T, V].
+        """
+        memory = self.encode(source, source_is_token)
+        return self.output(self.decode(target_in, memory, source_is_token))
+
+    def start(self, memory: Tensor, source_is_token: Tensor) -> Cache:
+        """A cache with no target position yet and one hypothesis a sentence."""
+        source = torch.stack(self.decoder.keys_values(memory), dim=1)  # [B, L, 2, G, S, K]
+        return Cache(source, padding_mask(source_is_token))
+
+    def step(self, ids: Tensor, cache: Cache) -> Tensor:
+        """Read one more target id of every hypothesis.
+
+        Args:
+            ids: the newest ids, BOS at first, [R].
+            cache: what was read before; it grows by one position.
+
+        Returns:
+            Logits [R, V] of the ids that follow.
+        """
+        hidden = self.decoder.step(self.target_embedding(ids.unsqueeze(1)), cache)  # [R, 1, D]
+        return self.output(hidden.squeeze(1))
+
+
+def _check(settings: ModelSettings, source_size: int, target_size: int) -> None:
+    for finding in settings.findings():
+        raise ModelError(
+            finding.found,
+            where=".".join(map(str, finding.path)),
+            expected=finding.expected,
+            advice=finding.advice,
+        )
+    if settings.tied_embeddings == "all" and source_size != target_size:
+        raise ModelError(
+            f"vocabularies of {source_size} (source) and {target_size} (target) pieces cannot share vectors",
+            where="tied_embeddings",
+            expected="with `all`, one vocabulary for both sides",
+            advice="Set `subword.share: source-and-target`, or `tied_embeddings: target`.",
+        )

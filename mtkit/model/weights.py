@@ -1,0 +1,121 @@
+"""Weights on disk: a model folder is written whole or not at all and loaded strictly. Nothing is a pickle."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from mtkit.errors import ModelError
+from mtkit.files import atomic, user_errors
+from mtkit.model.folder import CARD, WEIGHTS, ModelCard, check_folder, subword_folder, write_card
+from mtkit.model.transformer import Transformer
+
+
+def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path) -> None:
+    """Write a model folder; one that stands there already is replaced once the new one is complete.
+
+    Args:
+        folder: the model folder to be.
+        model: its weights are written, each once.
+        card: its hashes are filled in here.
+        subword: folder of the subword model, copied.
+
+    Raises:
+        ModelError: the card describes another model.
+        RunError: the disk is full or may not be written.
+    """
+    _check_same(card, model)
+    with user_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
+    try:
+        save_weights(fresh / WEIGHTS, model)
+        with user_errors(subword):
+            shutil.copytree(subword, subword_folder(fresh))
+        write_card(fresh, card)
+        with user_errors(folder):
+            fresh.chmod(0o755)
+            _replace(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
+    """The model of a model folder, ready to translate (evaluation mode).
+
+    Raises:
+        ModelError: a file is missing or damaged, or the weights are not those of the architecture.
+    """
+    card = check_folder(folder)
+    model = Transformer(card.architecture, card.source_size, card.target_size)
+    load_weights(folder / WEIGHTS, model)
+    return model.to(device).eval()
+
+
+def save_weights(path: Path, model: Transformer) -> None:
+    """Write the weights as safetensors, in one move."""
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
+    with atomic(path) as stream:
+        stream.write(safetensors.torch.save(tensors))
+
+
+def load_weights(path: Path, model: Transformer) -> None:
+    """Fill `model` with the weights of a file: the same names and shapes, none more, none less.
+
+    Raises:
+        ModelError: the file cannot be read, or holds other weights.
+    """
+    try:
+        with user_errors(path):
+            tensors = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise _unfit(path, f"not a weights file: {error}") from error
+    weights = dict(model.named_parameters())
+    for name in sorted(weights.keys() | tensors.keys()):
+        if name not in tensors:
+            raise _unfit(path, f"no weight {name!r}")
+        if name not in weights:
+            raise _unfit(path, f"a weight {name!r}, which the architecture does not have")
+        _copy(path, name, weights[name], tensors[name])
+
+
+def _copy(path: Path, name: str, weight: Tensor, value: Tensor) -> None:
+    if weight.shape != value.shape:
+        raise _unfit(path, f"{name!r} of shape {tuple(value.shape)}, wanted {tuple(weight.shape)}")
+    with torch.no_grad():
+        weight.copy_(value)
+
+
+def _unfit(path: Path, found: str) -> ModelError:
+    return ModelError(
+        found,
+        where=str(path),
+        expected=f"the weights of the architecture in {CARD}",
+        advice="Restore the model folder from where it was copied, or train again.",
+    )
+
+
+def _check_same(card: ModelCard, model: Transformer) -> None:
+    described = (card.architecture, card.source_size, card.target_size)
+    if described != (model.settings, model.source_size, model.target_size):
+        raise ModelError(
+            "the card describes another model than the one to be saved",
+            where=CARD,
+            expected=f"sizes {model.source_size} and {model.target_size}, and the model's own architecture",
+            advice="Make the card from the model's own settings.",
+        )
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Move `fresh` to `folder`; an old folder steps aside first, so that one of the two stays whole."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    old = fresh.with_suffix(".old")
+    folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old)
