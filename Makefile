@@ -1,0 +1,54 @@
+# mtkit: `make` alone prints this list. Everything works from nothing: a virtual environment is made in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+SENTENCE ?= The device is already configured.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow rules check format docs clean distclean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 12 minutes)
+	$(RUN)/mtkit run recipes/demo.yaml
+	@printf '\n%s\n' '$(SENTENCE)'
+	@printf '%s\n' '$(SENTENCE)' | $(RUN)/mtkit translate --quiet
+
+test: $(VENV)/installed-dev ## from nothing: run the tests (about 4 minutes)
+	$(RUN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev ## the slow tests too
+	$(RUN)/python -m pytest -m 'not gpu and not network'
+
+rules: $(VENV)/installed-dev ## format, lint, types, house rules
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest --quiet tests/house
+
+check: rules test ## all of the above and the tests
+
+format: $(VENV)/installed-dev ## put the code into its format
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev ## write the generated pages of docs/ anew
+	$(RUN)/python docs/generate.py
+
+clean: ## remove what tools leave behind; runs/ stays
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the virtual environment and every run too
+	rm -rf $(VENV) runs
