@@ -56,6 +56,8 @@ class Cache:
             rows: old row numbers, [R']. The rows of a sentence must stay side by side and N in number: beams
                 are reordered inside their sentence, and sentences leave whole.
         """
+        if rows.numel() == self.rows and _is_range(rows):
+            return
         count = self.hypotheses
         self.past = self.past.index_select(0, rows)
         sentences = rows[::count] // count  # [B']

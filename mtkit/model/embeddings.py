@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PAD = 0  # the vocabulary's first four ids are pad, unk, bos, eos; subword/vocabulary.py names them for text
+from mtkit.subword.vocabulary import PAD
 
 
 class Embedding(nn.Module):

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
-from mtkit.model.embeddings import PAD, Embedding
+from mtkit.model.embeddings import Embedding
 from mtkit.model.layers import FeedForward, Layer
 from mtkit.model.positions import Learned
+from mtkit.subword.vocabulary import PAD
 
 
 def initialise(model: nn.Module, settings: ModelSettings) -> None:

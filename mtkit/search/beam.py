@@ -1,0 +1,63 @@
+"""Beam search: the parts put together. Greedy search is a beam of one."""
+
+from collections.abc import Sequence
+
+from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.model.transformer import Transformer
+from mtkit.search.batching import Ids, padded, token_batches
+from mtkit.search.evaluating import evaluating
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.length import length_limit
+from mtkit.search.state import Beams
+from mtkit.search.step import best_candidates
+from mtkit.subword.vocabulary import EOS
+
+BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
+
+
+def search(
+    model: Transformer,
+    sources: Sequence[Ids],
+    settings: SearchSettings,
+    batch_tokens: int = BATCH_TOKENS,
+) -> list[list[Hypothesis]]:
+    """The n best translations of each source, best first.
+
+    Sentences are batched by length and come back in their own order; which sentences share a batch changes
+    no result but for rounding. The model is searched without dropout and left in the mode it was in.
+
+    Args:
+        model: the model.
+        sources: ids of each sentence, without EOS.
+        settings: beam size, n-best, length penalty and limits.
+        batch_tokens: source tokens searched at once; changes speed and memory.
+
+    Returns:
+        For each source at most `n_best` hypotheses; at least one.
+
+    Raises:
+        ModelError: a source is longer than the model's positions, or the model's scores are not numbers.
+    """
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    with evaluating(model):
+        for numbers in token_batches([len(ids) + 1 for ids in sources], batch_tokens):
+            batch = search_batch(model, [sources[number] for number in numbers], settings)
+            for number, hypotheses in zip(numbers, batch, strict=True):
+                found[number] = hypotheses
+    return found
+
+
+def search_batch(
+    model: Transformer, sources: Sequence[Ids], settings: SearchSettings
+) -> list[list[Hypothesis]]:
+    """Search sentences side by side; as `search`, in one batch."""
+    source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)
+    cache = model.start(model.encode(source, source_is_token), source_is_token)
+    cache.expand(settings.beam_size)
+    limits = [length_limit(len(ids), settings, model.max_tokens) for ids in sources]
+    beams = Beams(limits, settings, model.device)
+    while beams.running:
+        logits = model.step(beams.newest(), cache)  # [B * N, V]
+        candidates = best_candidates(logits, beams.totals, settings.beam_size)
+        cache.select(beams.advance(candidates))
+    return beams.results()

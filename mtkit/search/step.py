@@ -1,0 +1,72 @@
+"""One step of search: from the logits of all running hypotheses to their best continuations."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mtkit.errors import ModelError
+from mtkit.subword.vocabulary import BOS, PAD, UNK
+
+NEVER_PRODUCED = (PAD, UNK, BOS)  # ids that stand for no text
+
+
+class Candidates(NamedTuple):
+    """The best continuations of each sentence, best first.
+
+    Attributes:
+        totals: log probability of hypothesis and continuation in nats, [B, k]; -inf: no candidate.
+        parents: which hypothesis of the sentence is continued, [B, k].
+        ids: with which id, [B, k].
+    """
+
+    totals: Tensor
+    parents: Tensor
+    ids: Tensor
+
+
+def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
+    """The `count` best of all N * V continuations of each sentence.
+
+    PAD, UNK and BOS are never produced; they keep their share of probability, so that a hypothesis has the
+    log probability that the model gives it. Of equal totals the lower hypothesis wins, then the lower id.
+
+    Args:
+        logits: [B * N, V].
+        totals: log probabilities of the hypotheses so far, -inf for those that do not run, [B, N].
+        count: k.
+
+    Raises:
+        ModelError: the model's logits are not numbers.
+    """
+    size = logits.size(-1)
+    scores = logits.float().log_softmax(-1).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
+    scores[..., NEVER_PRODUCED] = -torch.inf
+    best, places = first_of_best(scores.flatten(1), count)  # [B, k]
+    if bool(best.isnan().any()):
+        raise ModelError(
+            "the model's scores are not numbers (NaN)",
+            expected="finite logits",
+            advice="Take an earlier checkpoint: this model's training diverged.",
+        )
+    return Candidates(best, places // size, places % size)
+
+
+def first_of_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row, largest first; of equal ones the first wins.
+
+    `topk` alone leaves the order of equal values open. Equal values can matter only if two neighbours of the
+    first count + 1 are equal; then, and only then, the row is sorted in full.
+
+    Args:
+        scores: [B, M].
+        count: k, at most M.
+
+    Returns:
+        Values and places, both [B, k].
+    """
+    values, places = scores.topk(min(count + 1, scores.size(1)))  # [B, k + 1]
+    equal = (values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()  # [B, k]
+    if bool(equal.any()):
+        values, places = scores.sort(dim=1, descending=True, stable=True)
+    return values[:, :count], places[:, :count]
