@@ -1,0 +1,124 @@
+"""`mtkit run`: every stage of a recipe that is not stored yet; what all commands that run a recipe share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mtkit.pipeline.kinds import KINDS
+
+if TYPE_CHECKING:
+    from mtkit.pipeline.runner import RunResult
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+RUNS = Path("runs")
+
+_OPTIONS = (
+    click.argument("recipe", type=click.Path(path_type=Path)),
+    click.option("--dry-run", is_flag=True, help="Only print what would run, and why."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a setting; may be repeated."
+    ),
+    click.option(
+        "--runs",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=RUNS,
+        show_default=True,
+        metavar="DIR",
+        help="Folder of the store and of the runs.",
+    ),
+    click.option(
+        "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
+    ),
+    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]"),
+    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+)
+
+
+def recipe_options(command: Command) -> Command:
+    """The argument and options of every command that runs a recipe."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@recipe_options
+@click.option("--goal", metavar="STAGE", help="Stop after this stage.  [default: the whole recipe]")
+def run(recipe: Path, goal: str | None, **options: Any) -> None:
+    """Run a recipe: every stage that is not stored yet.
+
+    Stages are stored under the fingerprint of everything their result depends on; what is stored is not made
+    again. Stopped at any moment (Ctrl-C, kill, a full disk), the same command goes on from there.
+
+    \b
+    Examples:
+      mtkit run recipes/demo.yaml
+      mtkit run recipes/demo.yaml --dry-run
+      mtkit run recipes/demo.yaml --set stages.train.model.dropout=0.2
+    """
+    run_recipe(recipe, RunOptions(**options), goal=goal)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the commands that run a recipe can be told.
+
+    Attributes:
+        overrides: `PATH=VALUE`, as `--set` takes them.
+        runs: folder of the store and of the runs.
+        dry_run: print the plan on stdout and run nothing.
+        device: `cpu`, `cuda`, `cuda:1` or `auto`.
+        threads: CPU threads, or None to choose.
+        quiet: say nothing but errors.
+    """
+
+    overrides: tuple[str, ...] = ()
+    runs: Path = RUNS
+    dry_run: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    quiet: bool = False
+
+
+def run_recipe_to_kind(recipe: Path, kind: str, **options: Any) -> "RunResult":
+    """Run a recipe up to and including all its stages of a kind.
+
+    Args:
+        options: the fields of `RunOptions`.
+
+    Raises:
+        MtkitError: the recipe is wrong or has no stage of that kind, or a stage failed.
+    """
+    return run_recipe(recipe, RunOptions(**options), kind=kind)
+
+
+def run_recipe(
+    path: Path, options: RunOptions, *, goal: str | None = None, kind: str | None = None
+) -> "RunResult":
+    """Read a recipe and run it up to a stage, or to all stages of a kind, or to its end.
+
+    Raises:
+        MtkitError: the recipe is wrong, or a stage failed.
+    """
+    from mtkit.config.recipe import read_recipe
+    from mtkit.log import RunContext
+    from mtkit.pipeline.graph import of_kind
+    from mtkit.pipeline.runner import run as run_stages
+    from mtkit.pipeline.store import Store
+    from mtkit.training.openmp import quiet_openmp
+
+    quiet_openmp()  # before any stage imports torch
+    recipe = read_recipe(path, KINDS, options.overrides)
+    goals = of_kind(recipe, kind) if kind else [goal] if goal else None
+    context = RunContext(
+        seed=recipe.seed, device=options.device, threads=options.threads, quiet=options.quiet
+    )
+    result = run_stages(recipe, goals, Store(options.runs / "store"), context, dry_run=options.dry_run)
+    for line in result.lines if options.dry_run else ():
+        click.echo(line)
+    if not options.dry_run:
+        context.say(f"report: {result.folder / 'report.md'}")
+    return result

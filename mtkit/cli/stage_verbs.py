@@ -1,0 +1,37 @@
+"""`mtkit corpus`, `subword`, `train`: a recipe up to and including its stages of one kind."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtkit.cli.run import recipe_options, run_recipe_to_kind
+from mtkit.pipeline.kinds import KINDS
+
+
+def stage_verb(kind: str) -> click.Command:
+    """The command that runs a recipe up to a kind."""
+
+    @click.command(kind, help=_help(kind))
+    @recipe_options
+    def command(recipe: Path, **options: Any) -> None:
+        run_recipe_to_kind(recipe, kind, **options)
+
+    return command
+
+
+def _help(kind: str) -> str:
+    return f"""Run a recipe up to its {kind} stage: {KINDS[kind].purpose}.
+
+    What is stored is not made again; stopped at any moment, the same command goes on from there.
+
+    \b
+    Examples:
+      mtkit {kind} recipes/demo.yaml
+      mtkit {kind} recipes/demo.yaml --dry-run
+    """
+
+
+corpus = stage_verb("corpus")
+subword = stage_verb("subword")
+train = stage_verb("train")

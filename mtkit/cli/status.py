@@ -1,0 +1,39 @@
+"""`mtkit status`: what is stored, what is running and by whom, what was interrupted."""
+
+import time
+from pathlib import Path
+
+import click
+
+from mtkit.cli.run import RUNS
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=RUNS,
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the store and of the runs.",
+)
+@click.option("--verify", is_flag=True, help="Read every stored file again and compare its SHA-256.")
+def status(recipe: str | None, runs: Path, verify: bool) -> None:
+    """Say what is stored, running or interrupted: every run with its stages, or those of one RECIPE.
+
+    RECIPE is the recipe's name or its file. Nothing is changed; without --verify only sizes are compared.
+
+    \b
+    Examples:
+      mtkit status
+      mtkit status demo
+      mtkit status --verify
+    """
+    from mtkit.pipeline.status import run_lines, store_lines
+
+    name = Path(recipe).stem if recipe else None
+    for line in run_lines(runs, name, verify=verify, now=time.time()):
+        click.echo(line)
+    for line in store_lines(runs) if name is None else ():
+        click.echo(line)

@@ -1,0 +1,101 @@
+"""Making one stage: its partial folder, its log and events, its errors told with its name."""
+
+import errno
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mtkit.config.recipe import Recipe
+from mtkit.errors import MtkitError, RunError
+from mtkit.files import no_space
+from mtkit.log import EventWriter, RunContext, copy_talk, duration, say
+from mtkit.pipeline.fingerprint import load
+from mtkit.pipeline.plan import Planned
+from mtkit.pipeline.store import Partial, Store
+
+LOG = "log.txt"
+EVENTS = "events.jsonl"
+
+
+def make(item: Planned, reads: dict[str, Path], recipe: Recipe, store: Store, context: RunContext) -> bool:
+    """Make one stage and store it.
+
+    Args:
+        reads: role → folder of the finished stage that fills it.
+
+    Returns:
+        False if another process finished it while this one waited.
+
+    Raises:
+        MtkitError: the stage failed; what it had done stays in its partial folder.
+    """
+    kind = item.stage.kind
+    with store.partial(kind.name, item.fingerprint, resumes=kind.resumes, say=context.say) as partial:
+        if partial is None:
+            context.say(f"{item.stage.name}: finished meanwhile by another process")
+            return False
+        with _named_errors(item.stage.name, partial):
+            _call(item, reads, partial, recipe, context)
+            store.seal(partial, item.ingredients)
+        context.say(f"{item.stage.name}: done in {duration(sum(s['seconds'] for s in partial.sessions()))}")
+        return True
+
+
+def _call(
+    item: Planned, reads: dict[str, Path], partial: Partial, recipe: Recipe, context: RunContext
+) -> None:
+    """Run the kind's function with talk and events kept beside its result."""
+    name = item.stage.name
+    with copy_talk(partial.path / LOG), closing(EventWriter(partial.path / EVENTS)) as events:
+        context.say(f"{name}: {'goes on' if partial.is_resumed else 'begins'}")
+        events.write("stage_begins", stage=name, kind=item.stage.kind.name, resumed=partial.is_resumed)
+        function = load(item.stage.kind.function)
+        inner = replace(context, seed=recipe.seed, events=events)
+        function(item.stage.settings, reads, partial.path, inner, recipe)
+        events.write("stage_ends", stage=name)
+
+
+@contextmanager
+def _named_errors(name: str, partial: Partial) -> Iterator[None]:
+    """Give every error within the block the stage's name, and the operating system's a way out."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"\n{name}: stopped; what it had done is kept in {partial.path}")
+        raise
+    except MtkitError as error:
+        error.where = f"stage {name}: {error.where}" if error.where else f"stage {name}"
+        _log(partial, str(error))
+        raise
+    except OSError as error:
+        _log(partial, traceback.format_exc())
+        raise _told(name, partial, error) from error
+    except Exception:
+        _log(partial, traceback.format_exc())
+        raise
+
+
+def _told(name: str, partial: Partial, error: OSError) -> RunError:
+    """An operating system's error that no room has put into words."""
+    place = Path(error.filename) if isinstance(error.filename, str) else partial.path
+    told = no_space(place)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        told = RunError(
+            f"the operating system says: {error.strerror or error}",
+            where=str(place),
+            expected="a store that can be read and written",
+            advice="Mend the cause and run the same command again.",
+        )
+    told.where = f"stage {name}: {told.where}"
+    return told
+
+
+def _log(partial: Partial, text: str) -> None:
+    """Keep an error in the stage's log, if the disk lets us."""
+    try:
+        with (partial.path / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+    except OSError:
+        return

@@ -1,0 +1,137 @@
+"""What a run would do: for each stage, whether it is stored, and if not, why it has to run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mtkit.config.recipe import Recipe, Stage
+from mtkit.pipeline.fingerprint import Ingredients, ingredients
+from mtkit.pipeline.store import Store
+
+DIFFERENCES_SHOWN = 3
+VALUE_WIDTH = 60
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage and what will be done about it.
+
+    Attributes:
+        folder: where its result is, or will be.
+        is_stored: True if nothing has to be done.
+        reason: why it has to run; empty where it is stored.
+    """
+
+    stage: Stage
+    ingredients: Ingredients
+    folder: Path
+    is_stored: bool
+    reason: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The name of the stage's result."""
+        return self.ingredients.fingerprint
+
+
+def plan(stages: list[Stage], recipe: Recipe, store: Store, earlier: Mapping[str, Any]) -> list[Planned]:
+    """Decide for each stage, in order.
+
+    Args:
+        stages: each after those it reads.
+        earlier: stage name → what the last finished run of this recipe noted of it.
+    """
+    planned: dict[str, Planned] = {}
+    for stage in stages:
+        inputs = {role: planned[name].fingerprint for role, name in stage.reads.items()}
+        parts = ingredients(stage, recipe, inputs)
+        kind, fingerprint = parts.kind, parts.fingerprint
+        stored = store.is_stored(kind, fingerprint)
+        reason = "" if stored else _reason(stage, parts, store, earlier.get(stage.name))
+        planned[stage.name] = Planned(stage, parts, store.folder(kind, fingerprint), stored, reason)
+    return list(planned.values())
+
+
+def lines(planned: list[Planned]) -> list[str]:
+    """The plan for people: a line a stage."""
+    width = max(len(item.stage.name) for item in planned)
+    return [
+        f"{item.stage.name:<{width}}  {'stored' if item.is_stored else f'to run, because {item.reason}'}"
+        for item in planned
+    ]
+
+
+def _reason(stage: Stage, now: Ingredients, store: Store, before: Mapping[str, Any] | None) -> str:
+    damage = store.damage(now.kind, now.fingerprint)
+    if damage is not None:
+        return f"what is stored is damaged: {damage}"
+    partial = store.partial_folder(now.kind, now.fingerprint)
+    if before is None:
+        return "it was interrupted" if partial.exists() else "it never ran"
+    if before["fingerprint"] == now.fingerprint:
+        return "its folder is no longer in the store"
+    changes = list(_changes(stage, now, before))
+    shown = ", ".join(changes[:DIFFERENCES_SHOWN])
+    more = len(changes) - DIFFERENCES_SHOWN
+    shown += f" and {more} more" if more > 0 else ""
+    return shown + ("; it was interrupted" if partial.exists() else "")
+
+
+def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between a stage now and the one the last run made, nearest cause first."""
+    if before["kind"] != now.kind:
+        yield f"its kind {before['kind']} → {now.kind}"
+        return
+    for path, old, new in differences(before["settings"], asdict(now)["settings"]):
+        yield f"stages.{stage.name}.{path} {_short(old)} → {_short(new)}"
+    for path in sorted(before["data"].keys() | now.data.keys()):
+        if before["data"].get(path) != now.data.get(path):
+            yield f"the data of {path} changed"
+    for role, fingerprint in now.inputs.items():
+        if before["inputs"].get(role) != fingerprint:
+            yield f"{stage.reads[role]} changed"
+    if before["seed"] != now.seed:
+        yield f"seed {before['seed']} → {now.seed}"
+    if before["languages"] != now.languages:
+        yield "its languages changed"
+    if before["version"] != now.version:
+        yield f"mtkit makes it otherwise now (version {before['version']} → {now.version})"
+
+
+class _Absent:
+    """Stands where one of two settings does not have a value."""
+
+    def __repr__(self) -> str:
+        return "(nothing)"
+
+
+ABSENT = _Absent()
+
+
+def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every place where two nested values differ: its dotted path, the value before and now."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in before if key not in now)]:
+            place = f"{path}.{key}" if path else str(key)
+            yield from differences(before.get(key, ABSENT), now.get(key, ABSENT), place)
+    elif isinstance(before, list) and isinstance(now, list):
+        for index in range(max(len(before), len(now))):
+            old = before[index] if index < len(before) else ABSENT
+            new = now[index] if index < len(now) else ABSENT
+            yield from differences(old, new, f"{path}.{index}")
+    elif before != now:
+        yield path, before, now
+
+
+def _short(value: Any) -> str:
+    """A value as a recipe writes it, cut to what a line can hold."""
+    if value is None:
+        text = "null"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items() if v is not None) + "}"
+    else:
+        text = str(value)
+    return text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…"

@@ -1,0 +1,190 @@
+"""Run folders: `runs/<recipe>/` with its manifest, the recipe as given and resolved, links into the store.
+
+The manifest is the memory of a recipe: what its stages were made of the last time, and what it still needs.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mtkit.errors import RecipeError, RunError
+from mtkit.files import read_json, user_errors, write_json, write_text
+from mtkit.pipeline.plan import Planned
+
+MANIFEST = "manifest.json"
+STORE = "store"
+MODEL_LINK = "model"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One recipe's folder under `runs/`.
+
+    Attributes:
+        path: the folder; its name is the recipe's.
+        manifest: what the last run noted; empty before the first.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.path.name
+
+    @property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """Stage name → what was noted when it was last finished."""
+        noted: dict[str, dict[str, Any]] = self.manifest.get("stages", {})
+        return noted
+
+    @property
+    def earlier(self) -> dict[str, dict[str, Any]]:
+        """As `stages`, with those that no longer fit the others: what a new plan is compared with."""
+        return {**self.manifest.get("outdated", {}), **self.stages}
+
+    @property
+    def in_use(self) -> set[str]:
+        """Names of the store's folders that this run's results or its next attempt need."""
+        planned: dict[str, str] = self.manifest.get("planned", {})
+        return {noted["folder"] for noted in self.stages.values()} | set(planned.values())
+
+
+def open_run(root: Path, name: str) -> RunFolder:
+    """The folder of a recipe's runs, existing or not.
+
+    Raises:
+        RecipeError: the store's own name.
+        RunError: its manifest is damaged.
+    """
+    if name == STORE:
+        raise RecipeError(
+            f"a recipe cannot be named {name!r}",
+            expected="a name other than that of the store's folder",
+            advice="Change `recipe:`, or the file's name.",
+        )
+    path = root / name
+    manifest = read_json(path / MANIFEST, error=RunError) if (path / MANIFEST).exists() else {}
+    return RunFolder(path, manifest)
+
+
+def all_runs(root: Path) -> list[RunFolder]:
+    """Every recipe that was run, by name."""
+    if not root.is_dir():
+        return []
+    with user_errors(root):
+        names = [path.parent.name for path in sorted(root.glob(f"*/{MANIFEST}"))]
+    return [open_run(root, name) for name in names]
+
+
+def newest_model(root: Path) -> tuple[str, Path] | None:
+    """The recipe and model folder of the run whose training finished last, or None."""
+    found: list[tuple[str, str, Path]] = []
+    for run in all_runs(root):
+        for noted in run.stages.values():
+            model = root / STORE / noted["folder"] / "model"
+            if noted["kind"] == "train" and model.is_dir():
+                found.append((noted["finished"], run.name, model))
+    return max(found)[1:] if found else None
+
+
+def note_plan(run: RunFolder, planned: list[Planned], about: dict[str, Any]) -> RunFolder:
+    """Note what a run is going to need, so that nobody cleans it away meanwhile.
+
+    Args:
+        about: facts of the recipe that the report shows.
+    """
+    folders = {item.stage.name: item.folder.name for item in planned}
+    outdated = run.manifest.get("outdated", {})
+    manifest = {**about, "stages": run.stages, "outdated": outdated, "planned": folders, "finished": None}
+    write_json(run.path / MANIFEST, manifest)
+    return RunFolder(run.path, manifest)
+
+
+def note_stage(
+    run: RunFolder, item: Planned, record: dict[str, Any], given: list[dict[str, Any]]
+) -> RunFolder:
+    """Note a finished stage and link it.
+
+    Args:
+        record: its `stage.json`.
+        given: its settings that the recipe or the command line gave, with their origins.
+    """
+    noted = {
+        **asdict(item.ingredients),
+        "fingerprint": item.fingerprint,
+        "folder": item.folder.name,
+        "reads": dict(item.stage.reads),
+        "seconds": record["seconds"],
+        "finished": record["finished"],
+        "given": given,
+    }
+    manifest = {**run.manifest, "stages": {**run.stages, item.stage.name: noted}}
+    write_json(run.path / MANIFEST, manifest)
+    link(run.path / item.stage.name, Path("..") / STORE / item.folder.name)
+    return RunFolder(run.path, manifest)
+
+
+def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
+    """Note the end of a run: stages in the recipe's order, those that no longer fit set apart.
+
+    Args:
+        order: names of the recipe's stages.
+        finished: when, as ISO 8601.
+    """
+    fitting = _fitting(run.stages, order)
+    outdated = {name: noted for name, noted in run.earlier.items() if name not in fitting}
+    for name in outdated:
+        (run.path / name).unlink(missing_ok=True)
+    manifest = {**run.manifest, "stages": fitting, "outdated": outdated, "finished": finished}
+    write_json(run.path / MANIFEST, manifest)
+    return RunFolder(run.path, manifest)
+
+
+def _fitting(stages: dict[str, dict[str, Any]], order: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The stages that read what the others are now; a score of yesterday's model is not this run's."""
+    fitting: dict[str, dict[str, Any]] = {}
+    for name in order:
+        noted = stages.get(name)
+        if noted and all(
+            reads in fitting and fitting[reads]["fingerprint"] == noted["inputs"][role]
+            for role, reads in noted["reads"].items()
+        ):
+            fitting[name] = noted
+    return fitting
+
+
+def write_recipe(run: RunFolder, given: str, resolved: str) -> None:
+    """Keep the recipe as given and with every value filled in."""
+    write_text(run.path / "recipe.yaml", given)
+    write_text(run.path / "recipe.resolved.yaml", resolved)
+
+
+def link_model(run: RunFolder) -> None:
+    """Link `model` to the model of the last training, unless a stage bears that name."""
+    trained = [name for name, noted in run.stages.items() if noted["kind"] == "train"]
+    if trained and MODEL_LINK not in run.stages:
+        link(run.path / MODEL_LINK, Path(trained[-1]) / "model")
+
+
+def link(place: Path, target: Path) -> None:
+    """Make or renew a symbolic link in one move; where links cannot be made, there is none.
+
+    Raises:
+        RunError: something else than a link stands there.
+    """
+    if place.exists() and not place.is_symlink():
+        raise RunError(
+            "this is not a link into the store",
+            where=str(place),
+            expected=f"nothing, or a link to {target}",
+            advice="Move it away; mtkit keeps this place for a link.",
+        )
+    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    with user_errors(place):
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target, target_is_directory=True)
+        fresh.replace(place)

@@ -1,0 +1,163 @@
+"""The sections of a run's report, each from the files of one kind of stage."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtkit.files import read_json, read_lines
+from mtkit.log import duration, read_events
+from mtkit.report.expectations import Outcome, shown
+from mtkit.report.markdown import section, sparkline, table, text
+
+FILTER_EXAMPLES = 2  # shown of what each filter removed
+SAMPLES = 5  # translations shown
+CURVE_ROWS = 20  # validations in the table; the line above it shows all
+
+Stages = Mapping[str, Mapping[str, Any]]
+
+
+def stages_section(stages: Stages) -> list[str]:
+    """What was made, when, and how long it took."""
+    rows = [
+        [name, noted["kind"], duration(noted["seconds"]), noted["finished"], f"`{noted['folder']}`"]
+        for name, noted in stages.items()
+    ]
+    return section("Stages", table(["stage", "kind", "took", "finished", "in the store"], rows))
+
+
+def settings_section(stages: Stages) -> list[str]:
+    """What this recipe says itself; everything else is a base's or a default."""
+    rows = [
+        [f"`{given['path']}`", text(given["value"]), text(given["origin"])]
+        for noted in stages.values()
+        for given in noted["given"]
+    ]
+    note = [
+        "All other settings are those of the base or the defaults; `recipe.resolved.yaml` has every value."
+    ]
+    return section("Settings", table(["setting", "value", "given in"], rows) if rows else [], note)
+
+
+def expectations_section(expectations: tuple[Outcome, ...]) -> list[str]:
+    """What the recipe expected, and whether it came so."""
+    rows = [
+        [f"`{item.figure}`", text(str(item.expected)), shown(item.measured), item.verdict]
+        for item in expectations
+    ]
+    return section("Expectations", table(["figure", "expected", "measured", ""], rows, "llr") if rows else [])
+
+
+def corpus_section(name: str, folder: Path) -> list[str]:
+    """Pairs in each split, what each filter removed with examples, licences."""
+    facts = read_json(folder / "corpus.json")
+    pairs = ", ".join(f"{split} {count:,}" for split, count in facts["pairs"].items())
+    lines = [
+        f"{facts['source_language']} → {facts['target_language']}, normalised {facts['normalize']}."
+        f" Pairs: {pairs}. Removed because validation or test holds them: {facts['held_out_removed']:,}."
+    ]
+    rows = [[text(item["filter"]), f"{item['removed']:,}", _examples(item)] for item in facts["filters"]]
+    filters = table(["filter", "removed", "for example"], rows, "lr") if rows else []
+    licences = [
+        f"- {text(item['dataset'])}: {text(item['licence'])}. {text(item['attribution'] or '')}".rstrip()
+        for item in facts["licences"]
+    ]
+    return section(f"Corpus ({name})", lines, filters, licences)
+
+
+def _examples(item: Mapping[str, Any]) -> str:
+    return "<br>".join(
+        f"{text(source)} ⇒ {text(target)}" for source, target in item["examples"][:FILTER_EXAMPLES]
+    )
+
+
+def subword_section(name: str, folder: Path) -> list[str]:
+    """Algorithm and sizes."""
+    facts = read_json(folder / "subword.json")
+    rows = [[text(key), text(_flat(value))] for key, value in facts.items() if key not in ("files", "format")]
+    return section(f"Subword ({name})", table(["fact", "value"], rows))
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def train_section(name: str, folder: Path) -> list[str]:
+    """Size, length and speed of training, and the learning curve."""
+    facts = read_json(folder / "train.json")
+    lines = [
+        f"{facts['parameters']:,} parameters, {facts['updates']:,} updates, {shown(facts['epochs'])} epochs,"
+        f" {duration(facts['seconds'])}, {facts['target_tokens']:,} target tokens"
+        f" ({facts['tokens_per_second']:,.0f} a second), {facts['padding_share']:.1%} padding."
+        f" Stopped by {text(facts['stopped_by'])}; best at update {facts['best']['update']:,}."
+    ]
+    validations = _validations(folder / "events.jsonl")
+    return section(f"Training ({name})", lines, list(_curves(validations)), _curve_table(validations))
+
+
+def _validations(events: Path) -> list[dict[str, Any]]:
+    """The validations in order; what a resumed training measured again replaces the first time."""
+    by_update = {event["update"]: event for event in read_events(events) if event["event"] == "validation"}
+    return [by_update[update] for update in sorted(by_update)]
+
+
+def _scores(event: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        **({"loss": event["loss_nats_per_token"]} if "loss_nats_per_token" in event else {}),
+        **event.get("scores", {}),
+    }
+
+
+def _curves(validations: list[dict[str, Any]]) -> Iterator[str]:
+    """A line of bars for each score."""
+    names = list(dict.fromkeys(name for event in validations for name in _scores(event)))
+    for name in names if len(validations) > 1 else []:
+        values = [_scores(event)[name] for event in validations if name in _scores(event)]
+        yield f"- {name} `{sparkline(values)}` {shown(values[0])} → {shown(values[-1])}"
+
+
+def _curve_table(validations: list[dict[str, Any]]) -> list[str]:
+    if not validations:
+        return []
+    thin = max(1, -(-len(validations) // CURVE_ROWS))
+    kept = validations[::-1][::thin][::-1]  # the last one always
+    names = list(dict.fromkeys(name for event in kept for name in _scores(event)))
+    rows = [[f"{event['update']:,}", *(shown(_scores(event).get(name)) for name in names)] for event in kept]
+    return table(["update", *names], rows, "r" * (len(names) + 1))
+
+
+def scores_section(folders: Mapping[str, Path]) -> list[str]:
+    """Every score with its signature."""
+    rows = []
+    for name, folder in folders.items():
+        for item in read_json(folder / "scores.json"):
+            low_high = "–".join(f"{end:.2f}" for end in item["confidence"]) if item["confidence"] else ""
+            value = f"**{item['value']:.2f}**"
+            rows.append([name, item["split"], item["metric"], value, low_high, f"{item['sentences']:,}"])
+            rows[-1].append(f"`{item['signature'].replace('|', ' ')}`")
+    header = ["stage", "split", "metric", "score", "95 %", "sentences", "signature (its bars as spaces)"]
+    return section("Scores", table(header, rows, "lllrrr") if rows else [])
+
+
+def samples_section(name: str, folder: Path) -> list[str]:
+    """Some translations, spread evenly over the text."""
+    facts = read_json(folder / "translate.json")
+    count = facts["sentences"]
+    wanted = sorted(
+        {round(place * (count - 1) / max(1, SAMPLES - 1)) for place in range(min(SAMPLES, count))}
+    )
+    sides = [_lines_at(folder / side, wanted) for side in ("source", "hypotheses", "reference")]
+    rows = [
+        [f"{number + 1:,}", *(text(side[place]) for side in sides)] for place, number in enumerate(wanted)
+    ]
+    flags = ", ".join(f"{flag} {number:,}" for flag, number in facts["flags"].items())
+    lines = [f"{count:,} sentences of {facts['split']} in {duration(facts['seconds'])}. Flags: {flags}."]
+    return section(
+        f"Translations ({name})", lines, table(["line", "source", "translation", "reference"], rows, "r")
+    )
+
+
+def _lines_at(path: Path, wanted: list[int]) -> list[str]:
+    chosen = set(wanted)
+    return [line for number, line in enumerate(read_lines(path)) if number in chosen]

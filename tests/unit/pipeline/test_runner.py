@@ -1,0 +1,172 @@
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtkit.config.recipe import Recipe
+from mtkit.errors import DataError, RunError
+from mtkit.files import read_json, write_text
+from mtkit.log import RunContext, read_events
+from mtkit.pipeline.runner import run
+from mtkit.pipeline.store import Store
+
+Read = Callable[..., Recipe]
+
+
+def test_a_recipe_runs_from_nothing_and_then_not_again(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    first = run(read(), None, store, context)
+    assert [stage.state for stage in first.stages] == ["ran"] * 3
+    assert (first.folder / "count/count").read_text() == "19"
+    again = run(read(), None, store, context)
+    assert [stage.state for stage in again.stages] == ["stored"] * 3
+    assert toys.calls == ["text", "repeat", "count"]
+
+
+def test_an_edit_back_and_forth_runs_nothing(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    run(read(), None, store, context)
+    run(read("stages.repeat.times=3"), None, store, context)
+    toys.calls.clear()
+    result = run(read(), None, store, context)
+    assert toys.calls == []
+    assert (result.folder / "count/count").read_text() == "19"
+
+
+def test_the_run_folder_links_into_the_store_and_can_be_moved(
+    read: Read, store: Store, context: RunContext, tmp_path: Path
+) -> None:
+    result = run(read(), None, store, context)
+    link = result.folder / "repeat"
+    assert link.is_symlink()
+    assert not link.readlink().is_absolute()
+    result.folder.parent.rename(tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere/toy/repeat/deep/text").exists()
+
+
+def test_the_recipe_is_kept_as_given(
+    read: Read, store: Store, context: RunContext, recipe_file: Path
+) -> None:
+    result = run(read(), None, store, context)
+    assert (result.folder / "recipe.yaml").read_text() == recipe_file.read_text()
+    assert (result.folder / "report.md").read_text().startswith("# toy\n")
+
+
+def test_a_goal_leaves_later_stages_alone(read: Read, store: Store, context: RunContext, toys: Any) -> None:
+    result = run(read(), "repeat", store, context)
+    assert toys.calls == ["text", "repeat"]
+    assert not (result.folder / "count").exists()
+
+
+def test_results_that_no_longer_fit_are_not_shown_but_remembered(
+    read: Read, store: Store, context: RunContext
+) -> None:
+    run(read(), None, store, context)
+    result = run(read("stages.repeat.times=3"), "repeat", store, context)
+    assert not (result.folder / "count").exists()
+    assert list(read_json(result.folder / "manifest.json")["stages"]) == ["text", "repeat"]
+    lines = run(read("stages.repeat.times=3"), None, store, context, dry_run=True).lines
+    assert lines[2] == "count   to run, because repeat changed"
+
+
+def test_talk_and_events_are_kept_with_the_stage(read: Read, store: Store, context: RunContext) -> None:
+    result = run(read("seed=7"), None, store, context)
+    log = (result.folder / "repeat/log.txt").read_text()
+    assert "repeating with seed 7\n" in log
+    assert "repeating" not in (result.folder / "text/log.txt").read_text()
+    events = [event["event"] for event in read_events(result.folder / "repeat/events.jsonl")]
+    assert events == ["stage_begins", "repeat", "stage_ends"]
+
+
+def test_a_failing_stage_is_named_and_goes_on_later(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    def fail(name: str, out: Path) -> None:
+        if name == "repeat":
+            write_text(out / "half", "half")
+            raise DataError("nothing to repeat", where="text:3", advice="Write something.")
+
+    toys.before = fail
+    with pytest.raises(DataError) as caught:
+        run(read(), None, store, context)
+    assert str(caught.value).startswith("stage repeat: text:3: nothing to repeat\n")
+    partial = next(store.root.glob("repeat-*.partial"))
+    assert (partial / "half").exists()
+    assert "nothing to repeat" in (partial / "log.txt").read_text()
+    assert run(read(), None, store, context, dry_run=True).lines[1].endswith("it was interrupted")
+
+    seen: list[bool] = []
+    toys.before = lambda _, out: seen.append((out / "half").exists())
+    run(read(), None, store, context)
+    assert seen == [True, False]  # repeat resumes, count never did
+    assert toys.calls == ["text", "repeat", "repeat", "count"]
+
+
+def test_ctrl_c_says_where_the_work_is_and_passes(
+    read: Read, store: Store, context: RunContext, toys: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(name: str, out: Path) -> None:
+        if name == "repeat":
+            raise KeyboardInterrupt
+
+    before, toys.before = toys.before, interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(read(), None, store, context)
+    partial = next(store.root.glob("repeat-*.partial"))
+    assert f"repeat: stopped; what it had done is kept in {partial}" in capsys.readouterr().err
+    toys.before = before
+    assert [stage.state for stage in run(read(), None, store, context).stages] == ["stored", "ran", "ran"]
+
+
+def test_a_full_disk_inside_a_stage_is_told(read: Read, store: Store, context: RunContext, toys: Any) -> None:
+    def full(name: str, out: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(out / "weights"))
+
+    toys.before = full
+    with pytest.raises(RunError, match="no space left on the device") as caught:
+        run(read(), None, store, context)
+    assert caught.value.where.startswith("stage text: ")
+    assert "mtkit clean" in caught.value.advice
+
+
+def test_a_bug_keeps_its_type_and_is_in_the_log(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    def bug(name: str, out: Path) -> None:
+        raise ZeroDivisionError("a bug")
+
+    toys.before = bug
+    with pytest.raises(ZeroDivisionError):
+        run(read(), None, store, context)
+    assert "ZeroDivisionError: a bug" in (next(store.root.glob("*.partial")) / "log.txt").read_text()
+
+
+def test_a_damaged_stage_is_made_again_and_its_readers_are_not(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    run(read(), None, store, context)
+    toys.calls.clear()
+    (next(store.root.glob("repeat-*")) / "deep/text").write_text("no")
+    result = run(read(), None, store, context)
+    assert toys.calls == ["repeat"]
+    assert [stage.state for stage in result.stages] == ["stored", "ran", "stored"]
+
+
+def test_a_folder_in_the_place_of_a_link_is_told(read: Read, store: Store, context: RunContext) -> None:
+    (store.root.parent / "toy/repeat").mkdir(parents=True)
+    with pytest.raises(RunError, match="not a link"):
+        run(read(), None, store, context)
+
+
+def test_two_recipes_share_what_is_equal(
+    read: Read, store: Store, context: RunContext, toys: Any, recipe_file: Path
+) -> None:
+    run(read(), None, store, context)
+    toys.calls.clear()
+    result = run(read("recipe=other", "stages.count.what=lines"), None, store, context)
+    assert toys.calls == ["count"]
+    assert result.folder.name == "other"
