@@ -1,0 +1,45 @@
+"""Which model a command uses: the one that is named, or that of the newest finished run."""
+
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from mtkit.errors import ModelError
+from mtkit.log import say
+
+ENVIRONMENT = "MTKIT_MODEL"
+
+
+def find_model(named: Path | None, *, quiet: bool) -> Path:
+    """The model folder to use; said on stderr if nobody named it.
+
+    Args:
+        named: `--model` or MTKIT_MODEL: a model folder, or a run or stage that has one.
+
+    Raises:
+        ModelError: there is none.
+    """
+    from mtkit.translation.find_model import model_folder
+
+    if named is not None:
+        return model_folder(named)
+    from mtkit.cli.run import RUNS
+    from mtkit.pipeline.runs import newest_model
+
+    newest = newest_model(RUNS)
+    if newest is None:
+        raise ModelError(
+            f"no model was named, and there is no finished run under ./{RUNS}",
+            expected=f"--model DIR, {ENVIRONMENT}, or a run to take it from",
+            advice="Train one with `mtkit run RECIPE`, or name a model folder with --model.",
+        )
+    recipe, folder = newest
+    say(f"model: {folder} (newest finished run: {recipe})", quiet=quiet)
+    return folder
+
+
+def given_on_command_line(name: str) -> bool:
+    """True if the running command was given this parameter, rather than finding it in the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE

@@ -1,0 +1,88 @@
+"""`mtkit perplexity`: how probable a model finds given translations."""
+
+from pathlib import Path
+
+import click
+
+from mtkit.cli.opening import ENVIRONMENT, find_model
+from mtkit.errors import DataError
+from mtkit.files import read_lines
+from mtkit.log import say
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    envvar=ENVIRONMENT,
+    show_envvar=True,
+    help="Model folder, or a run that has one.  [default: the newest finished run under ./runs]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, the total last.")
+@click.option(
+    "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def perplexity(
+    source: Path,
+    target: Path,
+    model: Path | None,
+    as_json: bool,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Compute the log-probability of given translations.
+
+    Line N of TARGET is scored as the translation of line N of SOURCE: log P(target | source) in nats, the
+    end of the sentence included, as search computes it. Pairs with a blank side are left out and counted.
+    The total, the mean per token and the perplexity follow on stderr.
+
+    \b
+    Formats:
+      (default)   log-probability TAB target tokens
+      --json      {line, source, target, log_probability, tokens}; last {sentences, blank,
+                  log_probability, tokens, nats_per_token, perplexity}
+
+    \b
+    Examples:
+      mtkit perplexity --model runs/demo test.de test.en
+      mtkit perplexity test.de test.en --json | tail -n 1
+    """
+    from mtkit.training.openmp import quiet_openmp
+    from mtkit.translation.given import GivenTotal, score_given
+    from mtkit.translation.translation import json_line
+    from mtkit.translation.translator import Translator
+
+    folder = find_model(model, quiet=quiet)
+    pairs = _pairs(source, target)
+    quiet_openmp()
+    translator = Translator.open(folder, device=device, threads=threads)
+    total = GivenTotal()
+    for given in score_given(translator, pairs):
+        total.add(given)
+        if as_json:
+            click.echo(json_line({"line": total.pairs, **given.record()}))
+        elif given.log_probability is None:
+            click.echo("\t0")
+        else:
+            click.echo(f"{given.log_probability:.4f}\t{given.tokens}")
+    if as_json:
+        click.echo(json_line(total.record()))
+    say(total.line(), quiet=quiet)
+
+
+def _pairs(source: Path, target: Path) -> list[tuple[str, str]]:
+    sources, targets = list(read_lines(source)), list(read_lines(target))
+    if len(sources) != len(targets):
+        raise DataError(
+            f"{len(sources):,} and {len(targets):,} lines",
+            where=f"{source}, {target}",
+            expected="a target line for each source line, in the same order",
+            advice="Check that both files are whole and belong together.",
+        )
+    return list(zip(sources, targets, strict=True))

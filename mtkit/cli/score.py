@@ -1,0 +1,173 @@
+"""`mtkit score`: translations against references; or a recipe up to its scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtkit.cli.opening import given_on_command_line
+from mtkit.errors import RecipeError
+from mtkit.log import say
+
+
+@click.command()
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Correct translations, one a line; may be repeated for more references.",
+)
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Translations of one system, one a line; repeated: the others are compared with the first.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=click.Choice(["bleu", "chrf", "ter"]),
+    default=["bleu", "chrf"],
+    show_default=True,
+    help="What to compute; may be repeated.",
+)
+@click.option(
+    "--confidence",
+    type=click.IntRange(min=2),
+    metavar="RESAMPLES",
+    help="Resampled test sets for 95 % intervals.  [default: none; 1000 to compare systems]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def score(
+    recipe: Path | None,
+    references: tuple[Path, ...],
+    systems: tuple[Path, ...],
+    metrics: tuple[str, ...],
+    confidence: int | None,
+    as_json: bool,
+) -> None:
+    """Score translations: BLEU, chrF, TER with signatures.
+
+    Numbers are sacreBLEU's and carry its full signature. Several systems are compared with the first by
+    paired bootstrap resampling with a fixed seed. All files must have the same number of lines.
+
+    With a RECIPE, runs it up to its scores instead.
+
+    \b
+    Examples:
+      mtkit score --reference test.en --system hypotheses.txt
+      mtkit score --reference test.en --system hypotheses.txt --metric ter --confidence 1000
+      mtkit score --reference test.en --system old.txt --system new.txt
+      mtkit score recipes/demo.yaml
+    """
+    if recipe is not None:
+        _score_recipe(recipe)
+        return
+    if not references or not systems:
+        raise click.UsageError("--reference and --system are needed, or a recipe.")
+    _score_files(references, systems, metrics, confidence, as_json)
+
+
+def _score_recipe(recipe: Path) -> None:
+    from mtkit.cli.run import run_recipe_to_kind
+
+    given = [
+        name
+        for name in ("references", "systems", "metrics", "confidence", "as_json")
+        if given_on_command_line(name)
+    ]
+    if given:
+        raise RecipeError(
+            "options for files together with a recipe",
+            where=str(recipe),
+            expected="a recipe alone, or --reference and --system",
+            advice="Write metrics and confidence into the recipe's score stage.",
+        )
+    run_recipe_to_kind(recipe, "score")
+
+
+def _score_files(
+    references: Sequence[Path],
+    systems: Sequence[Path],
+    metrics: Sequence[str],
+    resamples: int | None,
+    as_json: bool,
+) -> None:
+    from mtkit.config.scoring import Confidence
+    from mtkit.files import read_lines
+    from mtkit.scoring.tokenised import looks_tokenised
+
+    confidence = Confidence(resamples=resamples) if resamples else None
+    streams = [list(read_lines(path)) for path in references]
+    texts = {name: list(read_lines(path)) for name, path in _names(systems).items()}
+    named_references = {str(path): stream for path, stream in zip(references, streams, strict=True)}
+    for name, lines in (texts | named_references).items():
+        if looks_tokenised(lines):
+            say(f"note: {name} looks tokenised; its scores compare with no others. Detokenise it first.")
+    if len(texts) > 1:
+        _compare(texts, streams, metrics, confidence, as_json)
+    else:
+        _score_one(texts, streams, metrics, confidence, as_json)
+
+
+def _names(systems: Sequence[Path]) -> dict[str, Path]:
+    """A name for each system: its path, which must not be given twice."""
+    names = {str(path): path for path in systems}
+    if len(names) < len(systems):
+        raise RecipeError(
+            "a system is named twice",
+            where="--system",
+            expected="each file once",
+            advice="Remove the repeated one.",
+        )
+    return names
+
+
+def _score_one(
+    texts: Mapping[str, Sequence[str]],
+    streams: Sequence[Sequence[str]],
+    metrics: Sequence[str],
+    confidence: Any,
+    as_json: bool,
+) -> None:
+    from mtkit.scoring.metrics import check_counts
+    from mtkit.scoring.metrics import score as score_text
+
+    check_counts(dict(texts), streams)
+    (lines,) = texts.values()
+    results = [score_text(lines, streams, metric, confidence) for metric in dict.fromkeys(metrics)]
+    if as_json:
+        _write_json([{**asdict(result), "sentences": len(lines)} for result in results])
+    else:
+        for result in results:
+            click.echo(result.line())
+
+
+def _compare(
+    texts: Mapping[str, Sequence[str]],
+    streams: Sequence[Sequence[str]],
+    metrics: Sequence[str],
+    confidence: Any,
+    as_json: bool,
+) -> None:
+    from mtkit.scoring.significance import compare
+
+    comparison = compare(texts, streams, metrics, confidence)
+    if as_json:
+        _write_json(asdict(comparison))
+    else:
+        click.echo(comparison.table())
+
+
+def _write_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

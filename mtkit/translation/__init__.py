@@ -1,0 +1,1 @@
+"""Text in → text out, over an engine that is opened lazily. No torch here but in `torch_engine.py`."""

@@ -1,0 +1,118 @@
+"""Translations that somebody gives: how probable the model finds each, by the chain rule over its tokens."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from mtkit.corpus.normalize import normalize
+from mtkit.translation.translator import Translator
+
+_WINDOW_PAIRS = 1000
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pair and its probability.
+
+    Attributes:
+        source: the source line as it came.
+        target: the given translation as it came.
+        log_probability: log P(target | source) in nats, EOS included; None if a side is blank.
+        tokens: target tokens, EOS counted; 0 if a side is blank.
+    """
+
+    source: str
+    target: str
+    log_probability: float | None
+    tokens: int
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        value = self.log_probability
+        rounded = None if value is None else round(value, 6)
+        return {**asdict(self), "log_probability": rounded}
+
+
+@dataclass
+class GivenTotal:
+    """Sums over pairs; those with a blank side are counted apart and are in no sum."""
+
+    pairs: int = 0
+    blank: int = 0
+    log_probability: float = 0.0
+    tokens: int = 0
+
+    def add(self, given: Given) -> None:
+        """Count one more pair."""
+        self.pairs += 1
+        if given.log_probability is None:
+            self.blank += 1
+        else:
+            self.log_probability += given.log_probability
+            self.tokens += given.tokens
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean -log P of a target token, EOS counted; there must be one."""
+        return -self.log_probability / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the nats per token: among how many equally likely pieces the model still chooses."""
+        return math.exp(min(self.nats_per_token, 700.0))  # e^700 is near the largest float
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; null where nothing was scored."""
+        return {
+            "sentences": self.pairs,
+            "blank": self.blank,
+            "log_probability": round(self.log_probability, 6),
+            "tokens": self.tokens,
+            "nats_per_token": round(self.nats_per_token, 6) if self.tokens else None,
+            "perplexity": round(self.perplexity, 6) if self.tokens else None,
+        }
+
+    def line(self) -> str:
+        """The total in one line for people."""
+        if not self.tokens:
+            return f"{self.pairs:,} sentences, all with a blank side: nothing to score"
+        blank = f" ({self.blank:,} with a blank side left out)" if self.blank else ""
+        return (
+            f"{self.pairs:,} sentences{blank} · {self.tokens:,} tokens · log P {self.log_probability:.2f}"
+            f" nats · {self.nats_per_token:.4f} nats a token · perplexity {self.perplexity:.3f}"
+        )
+
+
+def score_given(translator: Translator, pairs: Iterable[tuple[str, str]]) -> Iterator[Given]:
+    """Score given translations, in order.
+
+    Both sides are normalised and segmented as in training. A target that search found scores what search
+    said, provided that its text is segmented into the pieces that search had chosen.
+
+    Args:
+        translator: an open model.
+        pairs: source and target lines.
+
+    Source: log P(y|x) = Σ log P(y_t | y_<t, x), the factorisation that training maximises.
+    """
+    pairs = iter(pairs)
+    while window := list(islice(pairs, _WINDOW_PAIRS)):
+        yield from _score_window(translator, window)
+
+
+def _score_window(translator: Translator, window: Sequence[tuple[str, str]]) -> Iterator[Given]:
+    codec, form = translator.codec, translator.form
+    sources = codec.encode([normalize(source, form) for source, _ in window], "source")
+    targets = codec.encode([normalize(target, form) for _, target in window], "target")
+    rows = [row for row in range(len(window)) if sources[row] and targets[row]]
+    values = translator.engine.log_probabilities(
+        [sources[row] for row in rows], [targets[row] for row in rows]
+    )
+    known = dict(zip(rows, values, strict=True))
+    for row, (source, target) in enumerate(window):
+        if row in known:
+            yield Given(source, target, known[row], len(targets[row]) + 1)
+        else:
+            yield Given(source, target, None, 0)

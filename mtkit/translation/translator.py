@@ -1,0 +1,225 @@
+"""Lines in → translations out, in order, each as soon as it can be.
+
+normalise → split what is too long → pieces → search → text → rejoin → flags. Which model does the
+search is the engine's business; where lines come from and go to is the caller's.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from mtkit.config.model import LearnedPositions
+from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.corpus.normalize import normalize
+from mtkit.model.folder import ModelCard, read_card, subword_folder
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.subword.vocabulary import UNK
+from mtkit.translation.arrivals import Arrivals
+from mtkit.translation.engine import Engine, open_engine
+from mtkit.translation.flags import find_flags
+from mtkit.translation.long_input import Part, rejoin, split_line
+from mtkit.translation.translation import Candidate, Translation, one_line
+
+BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
+WINDOW_BATCHES = 8  # batches searched before the first of them is written; sorting by length needs some
+LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
+
+
+class Codec(Protocol):
+    """What `subword.codec.Subword` does for a translator."""
+
+    def encode(self, lines: Sequence[str], side: Literal["source", "target"]) -> list[list[int]]:
+        """Ids of each normalised line, without BOS and EOS."""
+        ...
+
+    def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
+        """The text of one sentence's ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A line on its way to the engine.
+
+    Attributes:
+        source: the line as it came.
+        normal: normalised.
+        parts: what is translated each for itself; one if the line fits, none if it is blank.
+        ids: source ids of each part, without EOS.
+    """
+
+    source: str
+    normal: str
+    parts: tuple[Part, ...]
+    ids: tuple[list[int], ...]
+
+    @property
+    def tokens(self) -> int:
+        """What the line costs: its tokens, EOS counted; 1 if it is blank."""
+        return sum(len(ids) for ids in self.ids) + max(1, len(self.ids))
+
+
+class Translator:
+    """A model ready to translate text.
+
+    Args:
+        engine: what searches.
+        codec: text to ids and back.
+        form: normal form of the model's training text: none, nfc or nfkc.
+        limit: most tokens of a source sentence that the model has learnt on, EOS counted.
+        settings: how to search.
+        batch_tokens: source tokens that the engine takes at once.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: Codec,
+        *,
+        form: str,
+        limit: int = LIMIT_TOKENS,
+        settings: SearchSettings | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
+        self.engine = engine
+        self.codec = codec
+        self.form = form
+        self.limit = limit
+        self.settings = settings or SearchSettings()
+        self.batch_tokens = batch_tokens
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        settings: SearchSettings | None = None,
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> "Translator":
+        """Open a model folder.
+
+        Args:
+            folder: the model folder.
+            settings: how to search; None: as the model's card says.
+            device: `cpu`, `cuda`, `cuda:1`, or `auto`.
+            threads: CPU threads; None: torch chooses.
+            batch_tokens: source tokens translated at once; changes speed and memory, not text.
+
+        Raises:
+            ModelError: there is no model, or it is damaged or of a newer version.
+        """
+        card = read_card(folder)
+        from mtkit.subword.codec import Subword
+
+        return cls(
+            open_engine(folder, device, threads=threads, batch_tokens=batch_tokens),
+            Subword.load(subword_folder(folder)),
+            form=card.normalize,
+            limit=_limit(card),
+            settings=settings or card.decoding,
+            batch_tokens=batch_tokens,
+        )
+
+    def translate(
+        self, lines: Iterable[str], *, live: bool | None = None
+    ) -> Generator[Translation, None, None]:
+        """Translate lines; exactly one translation a line, in order.
+
+        A blank line has an empty translation and never reaches the model. An error while reading
+        is raised after the translations of every line before it.
+
+        Args:
+            lines: source lines without `\\n`; what is in them does not matter.
+            live: True to translate what has arrived while further lines are awaited (`lines` is then
+                read in a thread of its own); False to wait for enough lines to be quick, in windows
+                that depend on nothing but the text; None: live unless `lines` is a sequence.
+        """
+        if isinstance(lines, str):
+            raise TypeError("translate takes lines of text, not one string")
+        if live if live is not None else not isinstance(lines, Sequence):
+            with Arrivals(lines) as arrivals:
+                yield from self._translate(arrivals, arrivals.lull)
+        else:
+            yield from self._translate(iter(lines), lambda: False)
+
+    def _translate(self, lines: Iterator[str], lull: Callable[[], bool]) -> Iterator[Translation]:
+        for window in self._windows(lines, lull):
+            yield from self.translate_window(window)
+
+    def _windows(self, lines: Iterator[str], lull: Callable[[], bool]) -> Iterator[list[Prepared]]:
+        """Lines that are searched together: until there is a lull, or enough.
+
+        The first window is one batch, so that output begins soon; the next ones are larger.
+        """
+        window: list[Prepared] = []
+        tokens, batches = 0, 1
+        while True:
+            try:
+                window.append(self.prepare(next(lines)))
+            except StopIteration:
+                break
+            except Exception:
+                if window:
+                    yield window
+                raise
+            tokens += window[-1].tokens
+            if tokens >= batches * self.batch_tokens or lull():
+                yield window
+                window, tokens = [], 0
+                batches = min(2 * batches, WINDOW_BATCHES)
+        if window:
+            yield window
+
+    def prepare(self, line: str) -> Prepared:
+        """Normalise, split and encode one line."""
+        normal = normalize(line, self.form)
+        if not normal:
+            return Prepared(line, "", (), ())
+        parts = split_line(normal, self.limit - 1, self._count)
+        ids = self.codec.encode([part.text for part in parts], "source")
+        # a part without any piece has nothing that could be translated
+        kept = [(part, some) for part, some in zip(parts, ids, strict=True) if some]
+        return Prepared(line, normal, tuple(part for part, _ in kept), tuple(some for _, some in kept))
+
+    def _count(self, text: str) -> int:
+        return len(self.codec.encode([text], "source")[0])
+
+    def translate_window(self, window: Sequence[Prepared]) -> list[Translation]:
+        """Search all parts of some lines at once and put the lines together again."""
+        sources = [ids for prepared in window for ids in prepared.ids]
+        found = iter(self.engine.search(sources, self.settings) if sources else [])
+        return [self._finish(prepared, [next(found) for _ in prepared.ids]) for prepared in window]
+
+    def _finish(self, prepared: Prepared, found: list[list[Hypothesis]]) -> Translation:
+        n_best = tuple(
+            self._candidate(prepared.parts, [best[min(rank, len(best) - 1)] for best in found])
+            for rank in range(max((len(best) for best in found), default=1))
+        )
+        flags = find_flags(
+            prepared.normal,
+            n_best[0].text,
+            parts=len(prepared.parts),
+            finished=all(best[0].finished for best in found),
+            unknown=any(UNK in ids for ids in prepared.ids),
+        )
+        return Translation(prepared.source, n_best, flags)
+
+    def _candidate(self, parts: Sequence[Part], chosen: Sequence[Hypothesis]) -> Candidate:
+        """One translation of a line from one hypothesis for each of its parts."""
+        texts = [one_line(self.codec.decode(hypothesis.ids, "target")).strip() for hypothesis in chosen]
+        return Candidate(
+            text=rejoin(parts, texts),
+            score=sum(hypothesis.score for hypothesis in chosen),
+            log_probability=sum(hypothesis.log_probability for hypothesis in chosen),
+            tokens=sum(len(hypothesis.ids) for hypothesis in chosen),
+        )
+
+
+def _limit(card: ModelCard) -> int:
+    """Most tokens of a sentence that the model can take and has learnt on, EOS counted."""
+    limit = card.max_tokens or LIMIT_TOKENS
+    positions = card.architecture.positions
+    return min(limit, positions.max) if isinstance(positions, LearnedPositions) else limit
