@@ -17,7 +17,7 @@ import sentencepiece
 from mtkit.config.training import SubwordSampling
 from mtkit.errors import ModelError, RecipeError
 from mtkit.files import atomic, read_json, user_errors, write_json
-from mtkit.subword.vocabulary import SIDES, Side
+from mtkit.subword.vocabulary import SIDES, Ids, Side
 
 FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
 CARD = "subword.json"
@@ -142,7 +142,7 @@ class Subword:
                 advice=f"Remove `{unused}`, or choose the other algorithm in the subword stage.",
             )
 
-    def decode(self, ids: Sequence[int], side: Side) -> str:
+    def decode(self, ids: Ids, side: Side) -> str:
         """The text of one sentence's ids; special ids are silent, control characters are left out.
 
         Control characters can only come from bytes that a model put together at random, and a line
@@ -150,14 +150,14 @@ class Subword:
         """
         return self.decode_all([ids], side)[0]
 
-    def decode_all(self, sentences: Sequence[Sequence[int]], side: Side) -> list[str]:
+    def decode_all(self, sentences: Sequence[Ids], side: Side) -> list[str]:
         """The text of each sentence's ids, as `decode` gives it."""
         if not sentences:
             return []
-        texts = self._processors[side].decode([list(map(int, ids)) for ids in sentences])
+        texts = self._processors[side].decode([[int(one) for one in ids] for ids in sentences])
         return [_CONTROL.sub(_outside, text) for text in texts]
 
-    def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
+    def pieces(self, ids: Ids, side: Side) -> list[str]:
         """The pieces that the ids stand for, with U+2581 where a space is."""
         return [str(piece) for piece in self._processors[side].id_to_piece([int(one) for one in ids])]
 

@@ -3,12 +3,18 @@
 Ids from 4 on belong to the learnt pieces; what they stand for is known to the SentencePiece models alone.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 PAD = 0  # fills a batch up; never learnt, never produced
 UNK = 1  # a character outside the vocabulary; with byte fallback there is none
 BOS = 2  # the first token the decoder reads
 EOS = 3  # the last token of every sentence
+
+Ids = Sequence[int] | NDArray[np.integer[Any]]  # one sentence, without BOS and EOS
 
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")

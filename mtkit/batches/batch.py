@@ -1,0 +1,106 @@
+"""A batch: the tensors of some sentence pairs, padded to the longest.
+
+Which pairs go together is `plan.py`'s business.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtkit.subword.vocabulary import BOS, EOS, PAD, Ids
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sentence pairs as tensors; `B` pairs, `S` source tokens and `T` target tokens of the longest.
+
+    Attributes:
+        source: ids, each sentence ends in EOS. [B, S] int64
+        source_is_token: True where a token stands, EOS included. [B, S] bool
+        target_in: what the decoder reads, BOS first. [B, T] int64
+        target_out: what the decoder is to say, EOS last. [B, T] int64
+        target_is_token: True where a token stands in target_out, EOS included. [B, T] bool
+        rows: line numbers in the corpus, from 0; stays on the CPU. [B] int64
+        source_tokens: how many tokens the source holds, EOS counted, PAD not.
+        target_tokens: how many tokens the target holds, EOS counted, PAD not.
+    """
+
+    source: Tensor
+    source_is_token: Tensor
+    target_in: Tensor
+    target_out: Tensor
+    target_is_token: Tensor
+    rows: Tensor
+    source_tokens: int
+    target_tokens: int
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def positions(self) -> int:
+        """Positions of both sides, padding included: what the batch costs."""
+        return self.source.numel() + self.target_out.numel()
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device; from pinned memory the copy runs beside the computation."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory, from which a GPU copies without the CPU waiting."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(
+            self,
+            source=change(self.source),
+            source_is_token=change(self.source_is_token),
+            target_in=change(self.target_in),
+            target_out=change(self.target_out),
+            target_is_token=change(self.target_is_token),
+        )
+
+
+def make_batch(
+    sources: Sequence[Ids], targets: Sequence[Ids], rows: Sequence[int] | NDArray[np.integer]
+) -> Batch:
+    """Pad sentence pairs to tensors.
+
+    Args:
+        sources: source ids of each pair, without EOS.
+        targets: target ids of each pair, without BOS and EOS.
+        rows: the pairs' line numbers in the corpus.
+    """
+    assert len(sources) == len(targets) == len(rows) > 0, "a batch has as many sources as targets and rows"
+    source, source_is_token = _padded(sources)
+    target_out, target_is_token = _padded(targets)
+    target_in = np.empty_like(target_out)
+    target_in[:, 0] = BOS
+    # EOS is never read: the sentence is over when it is said.
+    target_in[:, 1:] = np.where(target_is_token[:, 1:], target_out[:, :-1], PAD)
+    return Batch(
+        source=torch.from_numpy(source),
+        source_is_token=torch.from_numpy(source_is_token),
+        target_in=torch.from_numpy(target_in),
+        target_out=torch.from_numpy(target_out),
+        target_is_token=torch.from_numpy(target_is_token),
+        rows=torch.from_numpy(np.asarray(rows, dtype=np.int64).copy()),
+        source_tokens=int(source_is_token.sum()),
+        target_tokens=int(target_is_token.sum()),
+    )
+
+
+def _padded(sentences: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Sentences with EOS behind each, padded to the longest, and where tokens stand. [B, T]"""
+    lengths = np.fromiter((len(ids) for ids in sentences), dtype=np.int64, count=len(sentences))
+    positions = np.arange(lengths.max() + 1)
+    padded = np.full((len(sentences), len(positions)), PAD, dtype=np.int64)
+    padded[positions < lengths[:, None]] = np.concatenate(
+        [np.asarray(ids, dtype=np.int64) for ids in sentences]
+    )
+    padded[np.arange(len(sentences)), lengths] = EOS
+    return padded, positions <= lengths[:, None]
