@@ -1,0 +1,276 @@
+"""The loop: update after update, validations in between, a checkpoint now and then, until it is enough."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mtkit.batches.batch import Batch
+from mtkit.batches.stream import BatchStream, Position
+from mtkit.config.training import TrainSettings
+from mtkit.files import write_json
+from mtkit.log import EventWriter, RunContext
+from mtkit.model.transformer import Transformer
+from mtkit.training.average import ExponentialAverage
+from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints, Tensors
+from mtkit.training.display import Display
+from mtkit.training.guard import Guard, Observed
+from mtkit.training.interruption import Interruption
+from mtkit.training.optimizer import Optimizer
+from mtkit.training.schedule import factor
+from mtkit.training.state import Measured, TrainState
+from mtkit.training.update import Updater
+from mtkit.training.validation import Validation, Validator, validation_loss
+
+CHECKPOINT_SECONDS = 60.0  # at most this much work is lost to kill -9; saving changes no result
+EVENT_UPDATES = 20  # updates between two events; also how often a GPU is waited for
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a loop works with.
+
+    Attributes:
+        settings: of the stage.
+        model: on its device.
+        stream: the training pairs.
+        valid: the validation set, the same batches every time.
+        validate: translates and scores, or None.
+        checkpoints: where they go.
+        validations: folder of what each validation found.
+        events: where events go.
+        run: seed and talk.
+    """
+
+    settings: TrainSettings
+    model: Transformer
+    stream: BatchStream
+    valid: Callable[[], Iterable[Batch]]
+    validate: Validator | None
+    checkpoints: Checkpoints
+    validations: Path
+    events: EventWriter
+    run: RunContext
+
+
+class Loop:
+    """A training at the boundary between two updates, and the way to the next.
+
+    Args:
+        parts: what it works with.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.settings, self.model = parts.settings, parts.model
+        self.state = TrainState()
+        self.optimizer = Optimizer(parts.model, parts.settings.optimizer)
+        self.updater = Updater(parts.model, self.optimizer, parts.settings, parts.run.seed)
+        decay = parts.settings.ema_decay
+        self.average = ExponentialAverage(parts.model, decay) if decay else None
+        self.guard = Guard(self.state.guard)
+        self.saved: Path | None = None
+        self._saved_at = time.monotonic()
+        self._meter = Meter()
+
+    @property
+    def measured_model(self) -> Transformer:
+        """The model that is validated and kept: the exponential average, if there is one."""
+        return self.average.model if self.average else self.model
+
+    def resume(self) -> bool:
+        """Go on from the newest good checkpoint; False if there is none."""
+        found = self.parts.checkpoints.newest()
+        if found is None:
+            return False
+        self._load(found)
+        self.parts.run.say(f"resuming at update {self.state.update:,} from {found.path}")
+        self.parts.events.write("resume", update=self.state.update, checkpoint=str(found.path))
+        return True
+
+    def run(self) -> None:
+        """Train to the end.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
+            RunError: the numbers went wrong (guard), or the disk is full.
+        """
+        total = self.settings.until.updates
+        with Display(self.parts.run, self.state, total) as display, Interruption() as interruption:
+            self.model.train()
+            try:
+                while self.state.stopped_by is None:
+                    self._go_on(display, interruption)
+            except KeyboardInterrupt:
+                self._save("interrupted")
+                display.note(f"interrupted; the same command goes on from {self.saved}")
+                raise
+            display.finish()
+
+    def _go_on(self, display: Display, interruption: Interruption) -> None:
+        """The next thing to do: validate, end, or make an update."""
+        end = self.state.end(self.settings.until)
+        if self.state.validation_is_due(self.settings.validate_) or (end and not self.state.validated):
+            self._validate(display, interruption)
+        elif end:
+            self.state.stopped_by = end
+            self._save("end")
+        else:
+            self._update(display, interruption)
+            if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+                self._save("time")
+
+    def _update(self, display: Display, interruption: Interruption) -> None:
+        started = time.monotonic()
+        state, number = self.state, self.state.update + 1
+        rate = factor(self.settings.schedule, number, self.settings.until.updates)
+        with interruption.allowed():
+            batches = self.parts.stream.next_update()
+            sums = self.updater.gradients(batches, number)
+        observed, objective = self.updater.step(batches, sums, number, rate)
+        if self.average:
+            self.average.follow(number)
+        state.update = number
+        state.epoch, state.batch = self.parts.stream.position
+        state.source_tokens += sum(batch.source_tokens for batch in batches)
+        state.target_tokens += observed.tokens
+        state.padding_share = self.parts.stream.padding_share
+        self.guard.add(observed)
+        if number % EVENT_UPDATES == 0 or self.model.device.type == "cpu":
+            self.guard.check(self.saved)
+        seconds = time.monotonic() - started
+        state.seconds += seconds
+        state.update_seconds += seconds
+        self._meter.add(observed, objective, seconds)
+        self._tell(display, rate * self.optimizer.peak_rate)
+
+    def _tell(self, display: Display, rate: float) -> None:
+        state, meter = self.state, self._meter
+        if state.update % EVENT_UPDATES == 0 or state.update == 1:
+            meter.read()
+            self.parts.events.write(
+                "update",
+                update=state.update,
+                epoch=state.epoch,
+                loss_nats_per_token=round(meter.loss, 5),
+                objective=round(meter.objective, 5),
+                gradient_norm=round(meter.gradient_norm, 5),
+                learning_rate=float(f"{rate:.6g}"),
+                target_tokens=state.target_tokens,
+                tokens_per_second=round(meter.tokens_per_second),
+                training_seconds=round(state.seconds, 2),
+            )
+        display.update(meter.loss, meter.tokens_per_second, rate, state.epoch)
+
+    def _validate(self, display: Display, interruption: Interruption) -> None:
+        started = time.monotonic()
+        state, by = self.state, self.settings.validate_.by
+        self.guard.check(self.saved)
+        with interruption.allowed():
+            measured, found = self._measure(self.measured_model)
+        better = state.record(measured, by)
+        weights: Tensors = dict(self.measured_model.named_parameters())
+        state.snapshots[state.update] = self.parts.checkpoints.save_snapshot(state.update, weights)
+        wanted = set(state.wanted_snapshots(self.settings))
+        state.snapshots = {update: digest for update, digest in state.snapshots.items() if update in wanted}
+        seconds = time.monotonic() - started
+        state.seconds += seconds
+        self.parts.events.write(
+            "validation", **measured.flat(), epoch=state.epoch, better=better, took_seconds=round(seconds, 2),
+            training_seconds=round(state.seconds, 2), target_tokens=state.target_tokens,
+        )  # fmt: skip
+        samples = [list(sample) for sample in found.samples]
+        write_json(
+            self.parts.validations / f"{state.update:08d}.json", {**measured.flat(), "samples": samples}
+        )
+        display.validation(measured, found, better, seconds)
+        self._save("validation")
+
+    def measure(self, model: Transformer) -> Measured:
+        """The validation scores of any model of this architecture, as of now."""
+        return self._measure(model)[0]
+
+    def _measure(self, model: Transformer) -> tuple[Measured, Validation]:
+        loss = validation_loss(model, self.parts.valid())
+        found = Validation()
+        if self.parts.validate is not None:
+            was_training = model.training
+            model.eval()
+            try:
+                with torch.no_grad():
+                    found = self.parts.validate(model)
+            finally:
+                model.train(was_training)
+        return Measured(self.state.update, self.state.epoch, loss, found.scores), found
+
+    def _save(self, why: str) -> None:
+        """Write a checkpoint of this boundary, and let old ones go."""
+        self.guard.check(self.saved)
+        self.saved = self.parts.checkpoints.save(self.state, self._tensors())
+        done = self.state.stopped_by is not None
+        keep = self.settings.keep.last
+        self.parts.checkpoints.prune(keep if done else max(keep, LEAST_KEPT))
+        self.parts.events.write("checkpoint", update=self.state.update, path=str(self.saved), why=why)
+        self._saved_at = time.monotonic()
+
+    def _tensors(self) -> Tensors:
+        parts: dict[str, Tensors] = {
+            "model/": dict(self.model.named_parameters()),
+            "optimizer/": self.optimizer.state_dict(),
+            "average/": dict(self.average.model.named_parameters()) if self.average else {},
+        }
+        return {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
+
+    def _load(self, found: Checkpoint) -> None:
+        tensors = found.tensors
+        fill(self.model, _under(tensors, "model/"))
+        if self.average:
+            fill(self.average.model, _under(tensors, "average/"))
+        self.optimizer.load_state_dict(_under(tensors, "optimizer/"))
+        self.state, self.saved = found.state, found.path
+        self.guard = Guard(self.state.guard)
+        self.parts.stream.seek(Position(self.state.epoch, self.state.batch))
+
+
+class Meter:
+    """Means over the updates since the last reading; sums stay on the device until then."""
+
+    def __init__(self) -> None:
+        self.loss = self.objective = self.gradient_norm = math.nan
+        self.tokens_per_second = 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: list[Tensor] = []
+        self._tokens, self._seconds = 0, 0.0
+
+    def add(self, observed: Observed, objective: Tensor, seconds: float) -> None:
+        """One more update."""
+        self._sums.append(torch.stack((observed.nats, objective * observed.tokens, observed.gradient_norm)))
+        self._tokens += observed.tokens
+        self._seconds += seconds
+
+    def read(self) -> None:
+        """Bring the means up to date, and begin anew."""
+        nats, objective, norms = torch.stack(self._sums).double().sum(dim=0).tolist()
+        self.loss, self.objective = nats / self._tokens, objective / self._tokens
+        self.gradient_norm = norms / len(self._sums)
+        self.tokens_per_second = self._tokens / max(self._seconds, 1e-9)
+        self._clear()
+
+
+@torch.no_grad()
+def fill(model: Transformer, weights: Tensors) -> None:
+    """Copy weights into a model; names and shapes are those of the checkpoint's own model."""
+    parameters = dict(model.named_parameters())
+    assert parameters.keys() == weights.keys(), "a checkpoint of the same settings has the same weights"
+    for name, value in weights.items():
+        parameters[name].copy_(value)
+
+
+def _under(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

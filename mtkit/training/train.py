@@ -1,0 +1,232 @@
+"""The train stage: from a corpus and its subwords to a model folder."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from mtkit.batches.stream import BatchStream
+from mtkit.config.training import TrainSettings
+from mtkit.errors import ModelError
+from mtkit.files import write_json
+from mtkit.log import EventWriter, RunContext
+from mtkit.model.count import count_parameters
+from mtkit.model.folder import ModelCard
+from mtkit.model.transformer import Transformer
+from mtkit.model.weights import save_model
+from mtkit.training.average import mean
+from mtkit.training.checkpoint import Checkpoints
+from mtkit.training.devices import prepared
+from mtkit.training.loop import Loop, Parts, fill
+from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
+from mtkit.training.state import Measured
+from mtkit.training.validation import Validation, Validator
+
+__all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
+
+BATCHES, CHECKPOINTS, VALIDATIONS, MODEL = "batches", "checkpoints", "validations", "model"
+EVENTS, SUMMARY = "events.jsonl", "train.json"
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a training went: what `train.json` says.
+
+    Attributes:
+        parameters: weights of the model, tied ones once.
+        source_size: ids of the source vocabulary.
+        target_size: ids of the target vocabulary.
+        pairs: training pairs.
+        left_out: further pairs that were too long.
+        updates: made.
+        epochs: whole passes over the training pairs.
+        seconds: of updates and validations, over all sessions.
+        source_tokens: read, EOS counted, padding not.
+        target_tokens: read likewise.
+        tokens_per_second: target tokens per second of updates, validations not counted.
+        padding_share: share of positions of both sides that were padding.
+        best: numbers of the best validation.
+        final: numbers of the weights in the model folder.
+        final_is: where those weights come from.
+        stopped_by: `updates`, `epochs` or `patience`.
+    """
+
+    parameters: int
+    source_size: int
+    target_size: int
+    pairs: int
+    left_out: int
+    updates: int
+    epochs: int
+    seconds: float
+    source_tokens: int
+    target_tokens: int
+    tokens_per_second: float
+    padding_share: float
+    best: dict[str, float]
+    final: dict[str, float]
+    final_is: str
+    stopped_by: str
+
+
+@dataclass(frozen=True)
+class TrainInputs:
+    """What training reads and whom it asks.
+
+    Attributes:
+        corpus: folder of a corpus stage.
+        subword: folder of a subword stage.
+        validate: translates validation sentences with a model and scores them; None if only the loss counts.
+        card: makes the model folder's card from how training went.
+    """
+
+    corpus: Path
+    subword: Path
+    validate: Validator | None
+    card: Callable[[TrainSummary], ModelCard]
+
+
+def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunContext) -> None:
+    """Train a model, or go on where an earlier call with the same arguments was cut off.
+
+    The weights depend on the settings, the texts and the seed, not on interruptions.
+
+    Args:
+        settings: of the stage.
+        inputs: what it reads.
+        out: gets `model/`, `checkpoints/`, `validations/`, `events.jsonl`, `train.json`
+            and, for itself, `batches/`.
+        run: seed, device, threads, talk.
+
+    Raises:
+        DataError: no pairs to train or to validate on.
+        ModelError: `out` holds checkpoints of another training.
+        RunError: the loss went wrong, the disk is full, or there is no such device.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
+    """
+    with prepared(run) as device, _events(run, out / EVENTS) as events:
+        data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
+        with open_stream(settings, data, device, run.seed) as stream:
+            loop = _loop(settings, inputs, data, stream, device, events, out, run)
+            _tell_begin(loop, data, device)
+            loop.resume()
+            loop.run()
+        model, final_is, final = _final(loop)
+        summary = _summary(loop, data, final_is, final)
+        save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
+        write_json(out / SUMMARY, asdict(summary))
+        run.say(f"model: {final_is}")
+        events.write("end", **summary.final, stopped_by=summary.stopped_by, final_is=final_is)
+
+
+@contextmanager
+def _events(run: RunContext, path: Path) -> Iterator[EventWriter]:
+    """The run's events if they go to this stage's file, otherwise a writer of its own."""
+    if run.events.path == path:
+        yield run.events
+        return
+    events = EventWriter(path)
+    try:
+        yield events
+    finally:
+        events.close()
+
+
+def _loop(  # noqa: PLR0913  # puts everything together, once
+    settings: TrainSettings,
+    inputs: TrainInputs,
+    data: Data,
+    stream: BatchStream,
+    device: torch.device,
+    events: EventWriter,
+    out: Path,
+    run: RunContext,
+) -> Loop:
+    """The loop at its beginning, nothing resumed yet."""
+    asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
+    parts = Parts(
+        settings=settings,
+        model=build_model(settings, data.subword, device, run.seed),
+        stream=stream,
+        valid=lambda: data.valid_batches(settings.batch_tokens),
+        validate=inputs.validate if asked else None,
+        checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
+        validations=out / VALIDATIONS,
+        events=events,
+        run=run,
+    )
+    return Loop(parts)
+
+
+def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
+    facts = {
+        "parameters": count_parameters(loop.model),
+        "pairs": data.train.summary.pairs,
+        "left_out": data.train.summary.left_out,
+        "target_tokens_per_epoch": data.train.summary.target_tokens,
+        "updates_per_epoch": loop.parts.stream.batches_per_epoch(0),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    loop.parts.events.write("begin", **facts)
+    loop.parts.run.say(
+        f"{facts['parameters']:,} weights · {facts['pairs']:,} pairs · an epoch has"
+        f" {facts['target_tokens_per_epoch']:,} target tokens in {facts['updates_per_epoch']:,} updates"
+        f" · {device}, {facts['threads']} threads"
+    )
+
+
+def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
+    """The model to keep, where its weights come from, and its numbers."""
+    state, keep, by = loop.state, loop.settings.keep, loop.settings.validate_.by
+    kept = [item for item in state.validations if item.update in state.snapshots and _is_intact(loop, item)]
+    chosen = kept[-keep.average :]
+    if keep.average == 1:
+        chosen = [max(kept, key=lambda item: item.value(by))] if kept else []
+    model = loop.measured_model
+    if not chosen:
+        return model, f"update {state.update}", state.validations[-1]
+    updates = [item.update for item in chosen]
+    snapshots = loop.parts.checkpoints
+    fill(model, mean(snapshots.load_snapshot(update, state.snapshots[update]) for update in updates))
+    if len(chosen) == 1:
+        return model, f"the validation at update {updates[0]}", chosen[0]
+    return model, f"average of the validations at updates {', '.join(map(str, updates))}", loop.measure(model)
+
+
+def _is_intact(loop: Loop, item: Measured) -> bool:
+    """True if the weights of a validation can be read; says so if not."""
+    try:
+        loop.parts.checkpoints.load_snapshot(item.update, loop.state.snapshots[item.update])
+    except ModelError as error:
+        loop.parts.run.say(f"{error.where}: {error.found}; the final model is made without it")
+        return False
+    return True
+
+
+def _summary(loop: Loop, data: Data, final_is: str, final: Measured) -> TrainSummary:
+    state = loop.state
+    best = state.best(loop.settings.validate_.by)
+    assert best is not None, "training ends with a validation"
+    assert state.stopped_by is not None, "training has ended"
+    return TrainSummary(
+        parameters=count_parameters(loop.model),
+        source_size=loop.model.source_size,
+        target_size=loop.model.target_size,
+        pairs=data.train.summary.pairs,
+        left_out=data.train.summary.left_out,
+        updates=state.update,
+        epochs=state.epoch,
+        seconds=round(state.seconds, 2),
+        source_tokens=state.source_tokens,
+        target_tokens=state.target_tokens,
+        tokens_per_second=round(state.target_tokens / max(state.update_seconds, 1e-9), 1),
+        padding_share=round(state.padding_share, 4),
+        best=best.flat(),
+        final=final.flat(),
+        final_is=final_is,
+        stopped_by=state.stopped_by,
+    )

@@ -1,0 +1,89 @@
+"""One update: micro-batches → gradients → penalties → clipping → step.
+
+Randomness is drawn anew for every micro-batch from (seed, update, micro-batch) and depends on no history, so
+a resumed training drops out the same values as one that was never interrupted.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtkit.batches.batch import Batch
+from mtkit.config.training import TrainSettings
+from mtkit.model.transformer import Transformer
+from mtkit.training.guard import Observed
+from mtkit.training.loss import LossSums, add, backward, penalty
+from mtkit.training.optimizer import Optimizer, matrices
+
+
+def derived_seed(seed: int, *parts: int | str) -> int:
+    """A seed of 63 bits that depends on all of its arguments and on nothing else."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+class Updater:
+    """Makes updates of a model.
+
+    Args:
+        model: on its device.
+        optimizer: of the same model.
+        settings: loss, clipping and precision.
+        seed: the recipe's.
+    """
+
+    def __init__(self, model: Transformer, optimizer: Optimizer, settings: TrainSettings, seed: int) -> None:
+        self.model, self.optimizer, self.settings, self.seed = model, optimizer, settings, seed
+        self._parameters = list(model.parameters())
+        self._matrices = matrices(model)
+        device = next(iter(self._parameters)).device
+        self._device = device
+        self._autocast = torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
+        )
+
+    def gradients(self, batches: Sequence[Batch], update: int) -> LossSums:
+        """Compute the gradients of an update; no weight changes.
+
+        Args:
+            batches: the update's micro-batches.
+            update: its number, from 1.
+
+        Returns:
+            The sums over the update's target tokens.
+        """
+        self.optimizer.zero_grad()
+        tokens = sum(batch.target_tokens for batch in batches)
+        sums = []
+        for number, batch in enumerate(batches):
+            torch.manual_seed(derived_seed(self.seed, "update", update, number))
+            with self._autocast:
+                moved = batch.to(self._device)
+                sums.append(backward(self.model, moved, tokens, self.settings.loss.label_smoothing))
+        return add(sums)
+
+    def step(
+        self, batches: Sequence[Batch], sums: LossSums, update: int, rate_factor: float
+    ) -> tuple[Observed, Tensor]:
+        """Move the weights along the gradients.
+
+        Args:
+            batches: what the gradients came from.
+            sums: what `gradients` returned.
+            update: its number.
+            rate_factor: share of the peak learning rate.
+
+        Returns:
+            What the guard wants to know, and the objective: smoothed loss per token with its penalties.
+        """
+        tokens = sum(batch.target_tokens for batch in batches)
+        loss = self.settings.loss
+        objective = sums.objective / tokens + penalty(self._matrices, loss.l1, loss.l2)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        if self.settings.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.clip_norm, norm)
+        self.optimizer.step(rate_factor)
+        observed = Observed(update, [batch.rows for batch in batches], sums.nats, tokens, norm)
+        return observed, objective
