@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
 
         Args:
             states: [R, 1, D].
-            past: keys and values of the positions before, [R, 2, G, C, K] with room at `position`.
+            past: keys and values of the positions before, [R, C, 2, G, K] with room at `position`.
             position: how many positions came before.
 
         Returns:
@@ -83,9 +83,9 @@ class SelfAttention(nn.Module):
         """
         query_key, value = self._project(states, start=position)
         query, key = query_key[:, 0, : self.heads], query_key[:, 0, self.heads :]  # [R, H, K], [R, G, K]
-        past[:, 0, :, position] = key
-        past[:, 1, :, position] = value.squeeze(1)
-        keys, values = past[:, :, :, : position + 1].unbind(1)  # [R, G, T, K]
+        past[:, position, 0] = key
+        past[:, position, 1] = value.squeeze(1)
+        keys, values = past[:, : position + 1].permute(2, 0, 3, 1, 4).unbind(0)  # [R, G, T, K]
         # With one position, the query heads that share a key head stand where positions would stand.
         query = query.reshape(query.size(0), self.kv_heads, -1, self.head_dim)  # [R, G, H/G, K]
         heads = F.scaled_dot_product_attention(query, keys, values)  # [R, G, H/G, K]

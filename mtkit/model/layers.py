@@ -118,7 +118,7 @@ class DecoderLayer(Layer):
 
         Args:
             states: R = B * N rows, the N hypotheses of a sentence side by side, [R, 1, D].
-            past: keys and values of self-attention, [R, 2, G, C, K]; the new ones are written at `position`.
+            past: keys and values of self-attention, [R, C, 2, G, K]; the new ones are written at `position`.
             position: how many positions came before.
             keys_values: of the source, once a sentence, [B, 2, G, S, K].
             may_attend: [B, 1, 1, S], or None.

@@ -72,7 +72,7 @@ class Decoder(Stack):
         states = self.begin(embedded, cache.length)
         for number, layer in enumerate(self.layers):
             states = layer.step(  # type: ignore[operator]
-                states, cache.past[:, number], cache.length, cache.source[:, number], cache.may_attend
+                states, cache.past[:, :, number], cache.length, cache.source[:, number], cache.may_attend
             )
         cache.length += 1
         return self.norm(states)  # type: ignore[no-any-return]

@@ -68,5 +68,7 @@ def first_of_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     values, places = scores.topk(min(count + 1, scores.size(1)))  # [B, k + 1]
     equal = (values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()  # [B, k]
     if bool(equal.any()):
-        values, places = scores.sort(dim=1, descending=True, stable=True)
+        rows = equal.any(1)
+        exact, order = scores[rows].sort(dim=1, descending=True, stable=True)
+        values[rows], places[rows] = exact[:, : values.size(1)], order[:, : values.size(1)]
     return values[:, :count], places[:, :count]
