@@ -62,7 +62,7 @@ def is_copied(source: str, text: str) -> bool:
 
 def is_repeated(source: str, text: str) -> bool:
     """True if the translation loops: a word, phrase or syllable over and over, more than in the source."""
-    words, source_words = text.split(), source.split()
+    words, source_words = text.casefold().split(), source.casefold().split()
     letters, source_letters = "".join(words), "".join(source_words)
     return (
         longest_loop(words) >= longest_loop(source_words) + WORD_EXCESS

@@ -116,13 +116,25 @@ def _cut_anywhere(text: str, limit: int, count: Callable[[str], int]) -> list[st
     """Cut a text that has no better place; a character is never parted from its accents."""
     pieces = []
     while text:
-        size = min(len(text), _CHARACTERS_PER_TOKEN * limit)
-        while size > 1 and count(text[:size]) > limit:
-            size //= 2
-        size = _whole_character(text, size)
+        size = _whole_character(text, _longest_that_fits(text, limit, count))
         pieces.append(text[:size])
         text = text[size:]
     return pieces
+
+
+def _longest_that_fits(text: str, limit: int, count: Callable[[str], int]) -> int:
+    """Characters of about the longest beginning that fits; at least 1."""
+    size = min(len(text), _CHARACTERS_PER_TOKEN * limit)
+    if count(text[:size]) <= limit:
+        return size
+    fits = 1  # at worst one character makes too many tokens
+    while size - fits > 1:
+        middle = (fits + size) // 2
+        if count(text[:middle]) <= limit:
+            fits = middle
+        else:
+            size = middle
+    return fits
 
 
 def _whole_character(text: str, size: int) -> int:

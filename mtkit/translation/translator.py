@@ -4,6 +4,7 @@ normalise → split what is too long → pieces → search → text → rejoin �
 search is the engine's business; where lines come from and go to is the caller's.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,8 +213,8 @@ class Translator:
         texts = [one_line(self.codec.decode(hypothesis.ids, "target")).strip() for hypothesis in chosen]
         return Candidate(
             text=rejoin(parts, texts),
-            score=sum(hypothesis.score for hypothesis in chosen),
-            log_probability=sum(hypothesis.log_probability for hypothesis in chosen),
+            score=math.fsum(hypothesis.score for hypothesis in chosen),
+            log_probability=math.fsum(hypothesis.log_probability for hypothesis in chosen),
             tokens=sum(len(hypothesis.ids) for hypothesis in chosen),
         )
 

@@ -1,0 +1,68 @@
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from mtkit.config.search import SearchSettings
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.translation.translator import Translator
+
+FIRST = 4  # ids below are special
+
+
+class CharacterCodec:
+    """A piece is a character; what lies beyond the basic plane is unknown."""
+
+    def encode(self, lines: Sequence[str], side: Literal["source", "target"]) -> list[list[int]]:
+        return [
+            [ord(character) + FIRST if ord(character) < 0x10000 else 1 for character in line]
+            for line in lines
+        ]
+
+    def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
+        return "".join(chr(one - FIRST) for one in ids if one >= FIRST)
+
+
+@dataclass
+class UpperCaseEngine:
+    """Translates into upper case; `translate` may be replaced. Remembers what it was asked."""
+
+    translate: Callable[[str], str] = str.upper
+    finished: bool = True
+    calls: list[list[str]] = field(default_factory=list)
+
+    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+        assert sources and all(sources), "nothing reached the model"
+        codec = CharacterCodec()
+        texts = [codec.decode(ids, "source") for ids in sources]
+        self.calls.append(texts)
+        return [
+            [
+                Hypothesis(
+                    tuple(codec.encode([self.translate(text) + "!" * rank], "target")[0]),
+                    log_probability=-float(len(text) + rank),
+                    score=-float(1 + rank),
+                    finished=self.finished,
+                )
+                for rank in range(settings.n_best)
+            ]
+            for text in texts
+        ]
+
+    def log_probabilities(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[float]:
+        return [-0.5 * (len(target) + 1) for _, target in zip(sources, targets, strict=True)]
+
+
+@pytest.fixture
+def engine() -> UpperCaseEngine:
+    return UpperCaseEngine()
+
+
+@pytest.fixture
+def translator(engine: UpperCaseEngine) -> Translator:
+    return Translator(
+        engine, CharacterCodec(), form="nfc", limit=31, settings=SearchSettings(), batch_tokens=100
+    )

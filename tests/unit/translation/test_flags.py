@@ -1,0 +1,66 @@
+import pytest
+
+from mtkit.translation.flags import FLAGS, find_flags, is_repeated, longest_loop
+
+
+def test_an_ordinary_translation_has_no_flags() -> None:
+    assert find_flags("Das Licht ist an.", "The light is on.") == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Das Licht ist an.", "The light is is is is is on."),
+        ("Das Licht ist an.", "the light of the light of the light of the light of"),
+        ("Licht", "lalalalalalala"),
+        ("Licht", "iiiiiiiiii"),
+        ("Geräte", "设备设备设备设备设备设备"),
+        (
+            "Wählen Sie ein Gerät.",
+            "Choose a device to add, or choose a device to open, choose a device to go,"
+            " choose a device to do, choose a device to x",
+        ),
+    ],
+)
+def test_loops_are_repeated(source: str, text: str) -> None:
+    assert find_flags(source, text) == ("repeated",)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("Nein nein nein nein nein", "No no no no no"),
+        ("Das ist sehr, sehr gut.", "That is very, very good."),
+        ("----------------", "----------------"),
+        ("1000000000 Euro", "1000000000 euros"),
+        ("Hahahahahaha", "hahahahahaha!"),
+        ("Kuckuck", "bye bye"),
+        ("a b c d " * 6, "e f g h " * 6),
+    ],
+)
+def test_repetition_that_the_source_has_too_is_no_loop(source: str, text: str) -> None:
+    assert not is_repeated(source, text)
+
+
+def test_a_blank_source_is_only_empty() -> None:
+    assert find_flags("", "") == ("empty",)
+    assert find_flags(" \t", "", parts=0, finished=False) == ("empty",)
+
+
+def test_facts_of_search_become_flags_in_a_fixed_order() -> None:
+    flags = find_flags("same text", "Same  text", parts=2, finished=False, unknown=True)
+    assert flags == ("split", "truncated", "copied", "unknown")
+    assert list(flags) == [name for name in FLAGS if name in flags]
+
+
+def test_numbers_may_be_copied_and_a_lost_translation_is_seen() -> None:
+    assert find_flags("42 %", "42 %") == ()
+    assert find_flags("Licht", " ") == ("vanished",)
+
+
+def test_the_longest_loop_is_counted_in_times() -> None:
+    assert longest_loop(["a", "b", "c"]) == 1
+    assert longest_loop(["x", "a", "b", "a", "b", "a", "b", "y"]) == 3
+    assert longest_loop(["a", "a", "a", "a"]) == 4
+    assert longest_loop(["a", "a", "a", "a"], shortest=2) == 2
+    assert longest_loop([]) == 1
