@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mtkit.config.hints import STRUCTURE
+from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
 from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, dotted, merge
 from mtkit.config.problems import Problem, did_you_mean, one_of

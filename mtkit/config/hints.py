@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from mtkit.config.fields import fields_of
+from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
 from mtkit.config.nodes import Path, dotted
 from mtkit.config.problems import did_you_mean
 from mtkit.config.settings import Settings
-
-STRUCTURE = ("kind", "like", "from")
 
 
 class Hints:

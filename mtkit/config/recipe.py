@@ -3,71 +3,24 @@
 What a stage does is not known here: kinds are handed in.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from mtkit.config.checking import check_settings
 from mtkit.config.expect import METRICS, MINUTES, Expectation
 from mtkit.config.fields import leaves, tree
 from mtkit.config.graph import Draft, draft_stages
+from mtkit.config.head import RecipeHead, recipe_name
 from mtkit.config.hints import Hints
 from mtkit.config.kind import Kind
 from mtkit.config.nodes import MapNode, Node, Place, ScalarNode, dotted
 from mtkit.config.origins import origin
 from mtkit.config.overrides import apply_overrides
 from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean, one_of
-from mtkit.config.settings import Field, Settings
+from mtkit.config.settings import Settings
 from mtkit.config.sources import find_recipe, read_layers
-from mtkit.config.values import AsList
 from mtkit.config.words import found_words
-
-_LANGUAGE = r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
-def _language(code: str) -> str:
-    if not re.match(_LANGUAGE, code):
-        raise ValueError("expected a language code such as de, pt_BR or zh-Hans")
-    return code
-
-
-def _name(name: str) -> str:
-    if not re.match(_NAME, name):
-        raise ValueError("expected letters, digits, `.`, `_` and `-`")
-    return name
-
-
-Language = Annotated[str, AfterValidator(_language), Field(json_schema_extra={"pattern": _LANGUAGE})]
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": _NAME})]
-
-
-class RecipeHead(Settings):
-    """Recipe: everything of it but the stages."""
-
-    recipe: Name | None = Field(
-        None,
-        description="its name, and that of its folder under runs/; left out: the file's name",
-    )
-    about: str = Field("", description="one line on what it is for")
-    base: Annotated[list[str], AsList] = Field(
-        default_factory=list,
-        description="recipe file or files it builds on, beside this one or shipped; later ones win,"
-        " mappings merge, everything else replaces; at most two levels;"
-        " recipe, about and expect are not inherited",
-    )
-    source: Language = Field(description="language of the source side")
-    target: Language = Field(description="language of the target side")
-    seed: int = Field(1, ge=0, le=2**32 - 1, description="decides everything that is drawn by chance")
-    expect: dict[str, str] = Field(
-        default_factory=dict,
-        description="what the run should come to: `test.bleu: 32 to 34.5`, `minutes: at most 15`;"
-        " compared after the run, part of no fingerprint",
-    )
 
 
 @dataclass(frozen=True)
@@ -145,10 +98,11 @@ def _checked(root: MapNode, path: Path, kinds: Mapping[str, Kind], problems: lis
     if problems or not isinstance(head, RecipeHead):
         return None
     name = head.recipe or path.stem
-    if not re.match(_NAME, name):
-        problems.append(
-            Problem(start, "recipe", f"the file's name '{path.stem}' cannot name a run", "`recipe: NAME`")
-        )
+    try:
+        recipe_name(name)
+    except ValueError as error:
+        wanted = f"`recipe:` with {str(error).removeprefix('expected ')}"
+        problems.append(Problem(start, "recipe", f"the file's name '{name}' cannot name a run", wanted))
     origins = {key: origin(root, (key,)) for key in RecipeHead.model_fields if key != "expect"}
     origins |= {f"expect.{key}": origin(root, ("expect", key)) for key in expect}
     return Recipe(
