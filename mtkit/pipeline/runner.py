@@ -12,6 +12,7 @@ from mtkit import __version__
 from mtkit.config.fields import leaves, tree
 from mtkit.config.nodes import dotted
 from mtkit.config.recipe import Recipe, Stage
+from mtkit.config.show import show
 from mtkit.files import read_text
 from mtkit.log import RunContext
 from mtkit.pipeline import runs
@@ -87,7 +88,7 @@ def run(
     for line in lines(planned):
         context.say(line)
     run_folder = runs.note_plan(run_folder, planned, _about(recipe))
-    runs.write_recipe(run_folder, read_text(recipe.path), "")
+    runs.write_recipe(run_folder, read_text(recipe.path), show(recipe))
     results = []
     for item in planned:
         result, run_folder = _reach(item, planned, recipe, store, context, run_folder)

@@ -48,4 +48,4 @@ def shown(value: float | None) -> str:
     """A figure as a report writes it."""
     if value is None:
         return "–"
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.2f}"
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.2f}"

@@ -1,17 +1,18 @@
 """The sections of a run's report, each from the files of one kind of stage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mtkit.files import read_json, read_lines
-from mtkit.log import duration, read_events
+from mtkit.log import duration
 from mtkit.report.expectations import Outcome, shown
 from mtkit.report.markdown import section, sparkline, table, text
 
 FILTER_EXAMPLES = 2  # shown of what each filter removed
 SAMPLES = 5  # translations shown
 CURVE_ROWS = 20  # validations in the table; the line above it shows all
+NOT_SCORES = ("update", "epoch", "samples")
 
 Stages = Mapping[str, Mapping[str, Any]]
 
@@ -73,7 +74,9 @@ def _examples(item: Mapping[str, Any]) -> str:
 def subword_section(name: str, folder: Path) -> list[str]:
     """Algorithm and sizes."""
     facts = read_json(folder / "subword.json")
-    rows = [[text(key), text(_flat(value))] for key, value in facts.items() if key not in ("files", "format")]
+    rows = [
+        [f"`{key}`", text(_flat(value))] for key, value in facts.items() if key not in ("files", "format")
+    ]
     return section(f"Subword ({name})", table(["fact", "value"], rows))
 
 
@@ -92,61 +95,59 @@ def train_section(name: str, folder: Path) -> list[str]:
         f" ({facts['tokens_per_second']:,.0f} a second), {facts['padding_share']:.1%} padding."
         f" Stopped by {text(facts['stopped_by'])}; best at update {facts['best']['update']:,}."
     ]
-    validations = _validations(folder / "events.jsonl")
-    return section(f"Training ({name})", lines, list(_curves(validations)), _curve_table(validations))
+    validations = [read_json(path) for path in sorted((folder / "validations").glob("*.json"))]
+    names = list(dict.fromkeys(name for item in validations for name in item if name not in NOT_SCORES))
+    return section(
+        f"Training ({name})",
+        lines,
+        _curves(validations, names) if len(validations) > 1 else [],
+        _curve_table(validations, names) if validations else [],
+    )
 
 
-def _validations(events: Path) -> list[dict[str, Any]]:
-    """The validations in order; what a resumed training measured again replaces the first time."""
-    by_update = {event["update"]: event for event in read_events(events) if event["event"] == "validation"}
-    return [by_update[update] for update in sorted(by_update)]
-
-
-def _scores(event: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        **({"loss": event["loss_nats_per_token"]} if "loss_nats_per_token" in event else {}),
-        **event.get("scores", {}),
-    }
-
-
-def _curves(validations: list[dict[str, Any]]) -> Iterator[str]:
+def _curves(validations: list[dict[str, Any]], names: list[str]) -> list[str]:
     """A line of bars for each score."""
-    names = list(dict.fromkeys(name for event in validations for name in _scores(event)))
-    for name in names if len(validations) > 1 else []:
-        values = [_scores(event)[name] for event in validations if name in _scores(event)]
-        yield f"- {name} `{sparkline(values)}` {shown(values[0])} → {shown(values[-1])}"
+    lines = []
+    for name in names:
+        items = [item for item in validations if name in item]
+        curve = sparkline([item[name] for item in items])
+        lines.append(f"- `{name}` `{curve}` {_score(name, items[0])} → {_score(name, items[-1])}")
+    return lines
 
 
-def _curve_table(validations: list[dict[str, Any]]) -> list[str]:
-    if not validations:
-        return []
-    thin = max(1, -(-len(validations) // CURVE_ROWS))
+def _score(name: str, item: Mapping[str, Any]) -> str:
+    """A loss to three places, a score to two."""
+    if name not in item:
+        return "–"
+    return f"{item[name]:.3f}" if name.startswith("loss") else f"{item[name]:.2f}"
+
+
+def _curve_table(validations: list[dict[str, Any]], names: list[str]) -> list[str]:
+    thin = -(-len(validations) // CURVE_ROWS)
     kept = validations[::-1][::thin][::-1]  # the last one always
-    names = list(dict.fromkeys(name for event in kept for name in _scores(event)))
-    rows = [[f"{event['update']:,}", *(shown(_scores(event).get(name)) for name in names)] for event in kept]
-    return table(["update", *names], rows, "r" * (len(names) + 1))
+    rows = [[f"{item['update']:,}", *(_score(name, item) for name in names)] for item in kept]
+    return table(["update", *(f"`{name}`" for name in names)], rows, "r" * (len(names) + 1))
 
 
 def scores_section(folders: Mapping[str, Path]) -> list[str]:
     """Every score with its signature."""
-    rows = []
+    rows, signatures = [], []
     for name, folder in folders.items():
         for item in read_json(folder / "scores.json"):
-            low_high = "–".join(f"{end:.2f}" for end in item["confidence"]) if item["confidence"] else ""
+            interval = "–".join(f"{end:.2f}" for end in item["confidence"]) if item["confidence"] else ""
             value = f"**{item['value']:.2f}**"
-            rows.append([name, item["split"], item["metric"], value, low_high, f"{item['sentences']:,}"])
-            rows[-1].append(f"`{item['signature'].replace('|', ' ')}`")
-    header = ["stage", "split", "metric", "score", "95 %", "sentences", "signature (its bars as spaces)"]
-    return section("Scores", table(header, rows, "lllrrr") if rows else [])
+            rows.append([name, item["split"], item["metric"], value, interval, f"{item['sentences']:,}"])
+            signatures.append(f"- {name}, {item['split']}: `{item['signature']}`")
+    header = ["stage", "split", "metric", "score", "95 %", "sentences"]
+    return section("Scores", table(header, rows, "lllrrr") if rows else [], signatures)
 
 
 def samples_section(name: str, folder: Path) -> list[str]:
     """Some translations, spread evenly over the text."""
     facts = read_json(folder / "translate.json")
     count = facts["sentences"]
-    wanted = sorted(
-        {round(place * (count - 1) / max(1, SAMPLES - 1)) for place in range(min(SAMPLES, count))}
-    )
+    most = min(SAMPLES, count)
+    wanted = sorted({round(place * (count - 1) / max(1, most - 1)) for place in range(most)})
     sides = [_lines_at(folder / side, wanted) for side in ("source", "hypotheses", "reference")]
     rows = [
         [f"{number + 1:,}", *(text(side[place]) for side in sides)] for place, number in enumerate(wanted)

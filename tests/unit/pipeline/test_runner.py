@@ -53,6 +53,8 @@ def test_the_recipe_is_kept_as_given(
 ) -> None:
     result = run(read(), None, store, context)
     assert (result.folder / "recipe.yaml").read_text() == recipe_file.read_text()
+    resolved = (result.folder / "recipe.resolved.yaml").read_text()
+    assert "buffer_bytes: 10" in resolved  # a default
     assert (result.folder / "report.md").read_text().startswith("# toy\n")
 
 

@@ -1,0 +1,102 @@
+"""One adapter a kind: calls the room that does the work, with what the rooms to its left have made.
+
+Here the knots are tied that the rooms leave open: training is handed what translates and scores. Every
+import of a room is inside a function, so that a run in which all is stored loads none of them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtkit import __version__
+from mtkit.config.corpus import CorpusSettings
+from mtkit.config.recipe import Recipe
+from mtkit.config.scoring import ScoreSettings
+from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.config.subword import SubwordSettings
+from mtkit.config.training import TrainSettings
+from mtkit.files import read_json
+from mtkit.log import RunContext
+
+if TYPE_CHECKING:
+    from mtkit.model.folder import ModelCard
+    from mtkit.training.train import TrainSummary
+
+Reads = dict[str, Path]
+
+
+def corpus_identity(settings: CorpusSettings, recipe: Recipe) -> dict[str, str]:
+    """Path in the recipe → hash of the data that a corpus stage reads there."""
+    from mtkit.corpus.build import CorpusInputs
+    from mtkit.corpus.identity import data_identity
+
+    return data_identity(settings, CorpusInputs(recipe.source, recipe.target, recipe.folder))
+
+
+def corpus(settings: CorpusSettings, _reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
+    """Sentence pairs: read, normalised, filtered, split."""
+    from mtkit.corpus.build import CorpusInputs, build_corpus
+
+    build_corpus(settings, CorpusInputs(recipe.source, recipe.target, recipe.folder), out, run)
+
+
+def subword(settings: SubwordSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+    """A vocabulary of pieces, learned from the training text."""
+    from mtkit.subword.learn import SubwordInputs, learn_subword
+
+    learn_subword(settings, SubwordInputs(reads["corpus"]), out, run)
+
+
+def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
+    """A model folder, learned from the training pairs; validated by translating with the real search."""
+    from mtkit.pipeline.validating import validator
+    from mtkit.training.train import TrainInputs
+    from mtkit.training.train import train as train_model
+
+    facts = read_json(reads["corpus"] / "corpus.json")
+
+    def card(summary: "TrainSummary") -> "ModelCard":
+        return _card(settings, recipe, facts, summary)
+
+    validate = validator(settings, facts["normalize"], reads)
+    train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, card), out, run)
+
+
+def _card(
+    settings: TrainSettings, recipe: Recipe, corpus_facts: dict[str, Any], summary: "TrainSummary"
+) -> "ModelCard":
+    """The model folder's card: what it translates, and where it comes from."""
+    from dataclasses import asdict
+
+    from mtkit.model.folder import ModelCard
+
+    return ModelCard(
+        architecture=settings.model,
+        source_language=corpus_facts["source_language"],
+        target_language=corpus_facts["target_language"],
+        normalize=corpus_facts["normalize"],
+        source_size=summary.source_size,
+        target_size=summary.target_size,
+        max_tokens=settings.max_tokens,
+        decoding=SearchSettings(),
+        provenance={
+            "recipe": recipe.name,
+            "about": recipe.about,
+            "mtkit": __version__,
+            "data": corpus_facts["licences"],
+            "training": asdict(summary),
+        },
+    )
+
+
+def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+    """Translations of a held-out split."""
+    from mtkit.translation.stage import TranslateInputs, translate_corpus
+
+    translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run)
+
+
+def score(settings: ScoreSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+    """Scores of translations, with signatures."""
+    from mtkit.scoring.stage import ScoreInputs, score_translations
+
+    score_translations(settings, ScoreInputs(reads["translate"]), out, run)
