@@ -1,0 +1,87 @@
+from collections.abc import Sequence
+from typing import Literal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtkit.config.search import SearchSettings
+from mtkit.corpus.normalize import normalize
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.translation.flags import FLAGS, find_flags, is_repeated
+from mtkit.translation.long_input import rejoin, split_line
+from mtkit.translation.translator import Translator
+
+QUICK = settings(max_examples=60, deadline=None)
+LINE = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=80)
+WORDS = st.lists(st.text(alphabet="abcdefghij", min_size=1, max_size=6), min_size=1, max_size=12)
+
+
+class Copying:
+    """An engine and a codec in one: a piece is a character, a translation is its source."""
+
+    def encode(self, lines: Sequence[str], side: Literal["source", "target"]) -> list[list[int]]:
+        return [[ord(character) + 4 for character in line] for line in lines]
+
+    def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
+        return "".join(chr(one - 4) for one in ids)
+
+    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+        return [[Hypothesis(tuple(ids), -1.0, -1.0, True)] for ids in sources]
+
+    def log_probabilities(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[float]:
+        return [-1.0 for _ in sources]
+
+
+COPYING = Copying()
+
+
+@QUICK
+@given(st.lists(LINE, max_size=20), st.booleans())
+def test_there_are_as_many_translations_as_lines_whatever_the_text(lines: list[str], live: bool) -> None:
+    translator = Translator(COPYING, COPYING, form="none", limit=21, batch_tokens=50)
+    found = list(translator.translate(iter(lines), live=live))
+    assert [translation.source for translation in found] == lines
+    for line, translation in zip(lines, found, strict=True):
+        assert len(translation.text.splitlines()) <= 1
+        assert "".join(translation.text.split()) == "".join(normalize(line, "none").split())
+        assert set(translation.flags) <= FLAGS.keys()
+        assert ("empty" in translation.flags) == (not normalize(line, "none"))
+        assert translation.to_json(1).splitlines() == [translation.to_json(1)]
+
+
+@QUICK
+@given(LINE, st.integers(1, 30), st.integers(1, 3))
+def test_splitting_loses_nothing_but_white_space(line: str, limit: int, weight: int) -> None:
+    text = normalize(line, "nfc")
+    parts = split_line(text, limit, lambda some: weight * len(some))
+    assert "".join("".join(part.text.split()) for part in parts) == "".join(text.split())
+    for part in parts:
+        assert part.text == part.text.strip()
+
+
+@QUICK
+@given(WORDS, st.integers(1, 40))
+def test_splitting_and_rejoining_words_gives_the_line_again(words: list[str], limit: int) -> None:
+    line = " ".join(words)
+    parts = split_line(line, limit, len)
+    assert rejoin(parts, [part.text for part in parts]) == line
+    assert all(len(part.text) <= limit for part in parts)
+
+
+@QUICK
+@given(st.lists(st.text(alphabet="abcdefghij", min_size=1, max_size=6), min_size=1, max_size=8, unique=True))
+def test_a_loop_is_flagged_and_its_source_of_itself_is_not(phrase: list[str]) -> None:
+    plain = " ".join(phrase)
+    loop = " ".join(phrase * 8)
+    assert is_repeated("source", loop)
+    assert not is_repeated(plain, plain)
+    assert not is_repeated(loop, loop)
+
+
+@QUICK
+@given(LINE, LINE)
+def test_flags_never_fail_and_come_in_order(source: str, text: str) -> None:
+    flags = find_flags(source, text)
+    assert list(flags) == [name for name in FLAGS if name in flags]
