@@ -19,6 +19,7 @@ class MtkitError(Exception):
     """
 
     exit_code = 1
+    prefix = "error: "  # what the command line prints before the message
 
     def __init__(self, found: str, *, where: str = "", expected: str = "", advice: str = "") -> None:
         super().__init__(found)

@@ -88,7 +88,7 @@ def main() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except MtkitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{error.prefix}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader of stdout has gone (`| head`): nothing is wrong; keep Python from complaining at exit

@@ -57,7 +57,7 @@ def check(recipes: tuple[str, ...], overrides: tuple[str, ...]) -> None:
             checked = _read(path, overrides)
         except MtkitError as error:
             failed = max(failed, error.exit_code)
-            click.echo(str(error), err=True)
+            click.echo(f"{error.prefix}{error}", err=True)
         else:
             stages = " → ".join(checked.stages)
             click.echo(f"{checked.path}: no problems in {len(checked.stages)} stages: {stages}")

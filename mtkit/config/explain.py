@@ -48,30 +48,32 @@ def _explained(parts: list[str], owner: type[Settings], at: int, kinds: Mapping[
     """Follow `parts[at:]` from a class to a setting or a mapping."""
     classes: list[type[Settings]] = [owner]
     field: SettingField | None = None
+    default: object = None
     for index in range(at, len(parts)):
         part = parts[index]
         if part.isdigit() and field is not None and field.shape.item is not None:
             continue
-        tagged = [each for each in classes if tag_of(each) == part and len(classes) > 1]
-        if tagged:
-            classes = tagged
+        before = classes
+        owner, field = _field(part, classes, stage_level=at == 2 and index == 2)
+        if field is None or owner is None:
+            classes = [each for each in classes if tag_of(each) == part]
+            if not classes:
+                raise _unknown(parts[: index + 1], before, kinds)
             continue
-        field = _field(part, classes, stage_level=at == 2 and index == 2)
-        if field is None:
-            raise _unknown(parts[: index + 1], classes, kinds)
-        shape = field.shape.item or field.shape
-        classes = list(shape.classes.values())
+        default = getattr(default, field.name) if type(default) is owner else field.default
+        classes = list((field.shape.item or field.shape).classes.values())
     name = ".".join(parts)
-    if field is None:
-        return _class_text(name, classes[0])
-    return _field_text(name, field)
+    return _class_text(name, classes[0]) if field is None else _field_text(name, field, default)
 
 
-def _field(key: str, classes: list[type[Settings]], *, stage_level: bool) -> SettingField | None:
+def _field(
+    key: str, classes: list[type[Settings]], *, stage_level: bool
+) -> tuple[type[Settings] | None, SettingField | None]:
+    """The first class that has a setting of this name, and the setting."""
     for each in [*classes, *([StageHead] if stage_level else [])]:
         if key in fields_of(each):
-            return fields_of(each)[key]
-    return None
+            return each, fields_of(each)[key]
+    return None, None
 
 
 def _unknown(parts: list[str], classes: list[type[Settings]], kinds: Mapping[str, Kind]) -> RecipeError:
@@ -89,11 +91,11 @@ def _unknown(parts: list[str], classes: list[type[Settings]], kinds: Mapping[str
     )
 
 
-def _field_text(name: str, field: SettingField) -> str:
+def _field_text(name: str, field: SettingField, default: object) -> str:
     lines = [name, *_wrapped(field.description, "  "), ""]
     lines.append(f"  type      {expected_words(field.shape)}")
-    lines.append(f"  default   {_default(field) or 'see below'}")
-    inner = list(_inner(field, 2))
+    lines.append(f"  default   {_default(field, default) or 'see below'}")
+    inner = list(_inner(field, default, 2))
     return "\n".join([*lines, *([""] if inner else []), *inner]) + "\n"
 
 
@@ -106,41 +108,49 @@ def _purpose(settings_class: type[Settings]) -> str:
     return " ".join((settings_class.__doc__ or "").split())
 
 
-def _settings(settings_class: type[Settings], indent: int) -> Iterator[str]:
-    """Every setting of a class with default, meaning and type, those of mappings indented below."""
+def _settings(settings_class: type[Settings], indent: int, defaults: Settings | None = None) -> Iterator[str]:
+    """Every setting of a class with default, meaning and type, those of mappings indented below.
+
+    Args:
+        defaults: the object that stands here when nothing is given, if it is of this class.
+    """
     for key, field in fields_of(settings_class).items():
         if key == "kind" and tag_of(settings_class):
             continue
-        default = _default(field)
+        own = getattr(defaults, field.name) if type(defaults) is settings_class else field.default
+        default = _default(field, own)
         yield f"{' ' * indent}{key}:{' ' + default if default else ''}"
         words = expected_words(field.shape)
         meaning = f"{field.description}; " if field.description else ""
         yield from _wrapped(f"{meaning}{words}", " " * (indent + 6))
-        yield from _inner(field, indent + 2)
+        yield from _inner(field, own, indent + 2)
 
 
-def _inner(field: SettingField, indent: int) -> Iterator[str]:
+def _inner(field: SettingField, default: object, indent: int) -> Iterator[str]:
+    own = default if isinstance(default, Settings) else None
     shape = field.shape.item or field.shape
     for tag, inner in shape.classes.items():
         if tag:
             yield f"{' ' * indent}kind: {tag}"
             yield from _wrapped(_purpose(inner), " " * (indent + 6))
-            yield from _settings(inner, indent + 2)
+            yield from _settings(inner, indent + 2, own)
         else:
-            yield from _settings(inner, indent)
+            yield from _settings(inner, indent, own)
 
 
-def _default(field: SettingField) -> str:
+def _default(field: SettingField, value: object) -> str:
     """The default as YAML; for a mapping its kind, or "" where its own settings tell."""
     if field.required:
         return "(must be given)"
-    value = field.default
     if isinstance(value, Settings):
         tag = tag_of(type(value))
         return f"{{kind: {tag}}}" if tag else ""
     if isinstance(value, list):
         return "[" + ", ".join(scalar_text(item) for item in value) + "]"
-    return "{}" if isinstance(value, dict) else scalar_text(value)
+    if isinstance(value, dict):
+        return "{}"
+    assert value is None or isinstance(value, str | int | float)
+    return scalar_text(value)
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

@@ -6,7 +6,7 @@ from mtkit.config.fields import fields_of
 from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
 from mtkit.config.nodes import Path, dotted
-from mtkit.config.problems import did_you_mean
+from mtkit.config.problems import did_you_mean, nearest
 from mtkit.config.settings import Settings
 
 
@@ -33,9 +33,15 @@ class Hints:
         if near:
             return near
         if key in fields_of(self._head) and key != "base":
-            return f"`{key}` is a setting of the whole recipe: write it at the left margin."
+            return f"`{key}` is a setting of the whole recipe, not of a stage."
         others = [home for other in self._stages if other != stage for home in self._homes(other)]
-        return _said(key, {home for home in others if home[-1] == key})
+        return _said(key, {home for home in others if home[-1] == key}) or self._deeper(key, stage)
+
+    def _deeper(self, key: str, stage: str) -> str:
+        """A misspelt key of a mapping further down in the same stage."""
+        deeper = {home[-1]: home for home in sorted(self._homes(stage), key=len, reverse=True)}
+        near = nearest(key, list(deeper))
+        return f"Did you mean '{dotted(deeper[near])}'?" if near else ""
 
     def _of_recipe(self, key: str, known: Sequence[str]) -> str:
         if key in self._kinds or key in self._stages:

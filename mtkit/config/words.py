@@ -8,7 +8,7 @@ from mtkit.config.nodes import ListNode, MapNode, Node, ScalarNode
 from mtkit.config.problems import nearest, one_of
 from mtkit.config.scalars import scalar_text
 
-_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 _MANY = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false values"}
 _LONGEST = 60  # characters of a quoted value
 
@@ -30,6 +30,8 @@ def found_words(node: Node, shape: Shape | None = None) -> str:
 
 def expected_words(shape: Shape) -> str:
     """What may stand there."""
+    if shape.optional and shape.choices:
+        return one_of([*map(scalar_text, shape.choices), "null"])
     return _required_words(shape) + (", or null" if shape.optional else "")
 
 
