@@ -1,140 +1,22 @@
-"""A chain of toy stages that copy text, so that the pipeline is tested without any real work."""
+"""The toy recipe read, a store for it, and talk that is kept."""
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar, Literal
 
 import pytest
 
 from mtkit.config.kind import Kind
 from mtkit.config.recipe import Recipe, read_recipe
-from mtkit.config.settings import Field, Settings
-from mtkit.errors import DataError
-from mtkit.files import read_text, sha256, write_text
 from mtkit.log import RunContext
 from mtkit.pipeline.store import Store
 
-MODULE = "toy_stages"
-
-
-class TextSettings(Settings):
-    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"file", "buffer_bytes"})
-
-    file: str
-    case: Literal["upper", "lower"] = "upper"
-    buffer_bytes: int = 10
-
-
-class RepeatSettings(Settings):
-    times: int = 2
-    glue: list[str] = Field(default_factory=lambda: ["-"])
-
-
-class CountSettings(Settings):
-    what: Literal["letters", "lines"] = "letters"
-
-
-TOYS: Mapping[str, Kind] = {
-    "text": Kind(
-        "text",
-        1,
-        TextSettings,
-        f"{MODULE}:text",
-        "a text",
-        identity=f"{MODULE}:identity",
-        uses_languages=True,
-    ),
-    "repeat": Kind(
-        "repeat",
-        1,
-        RepeatSettings,
-        f"{MODULE}:repeat",
-        "a text, repeated",
-        reads={"text": "text"},
-        uses_seed=True,
-        resumes=True,
-    ),
-    "count": Kind("count", 1, CountSettings, f"{MODULE}:count", "a number", reads={"repeat": "repeat"}),
-}
-
-RECIPE = """\
-recipe: toy
-about: a toy
-source: de
-target: en
-seed: 1
-stages:
-  text: {file: text.txt}
-  repeat: {times: 2}
-  count: {what: letters}
-"""
-
-
-def nothing(name: str, out: Path) -> None:
-    """What happens inside a toy stage, unless a test says otherwise."""
-
-
-class Toys(ModuleType):
-    """The module of the toy stages; `calls` tells which ran, `before` is called inside each."""
-
-    def __init__(self) -> None:
-        super().__init__(MODULE)
-        self.calls: list[str] = []
-        self.before: Callable[[str, Path], None] = nothing
-
-    def identity(self, settings: TextSettings, recipe: Recipe) -> dict[str, str]:
-        path = recipe.folder / settings.file
-        if not path.exists():
-            raise DataError("no such file", where=str(path))
-        return {"text.file": sha256(path)}
-
-    def text(
-        self, settings: TextSettings, reads: dict[str, Path], out: Path, run: RunContext, recipe: Recipe
-    ) -> None:
-        self.calls.append("text")
-        self.before("text", out)
-        text = read_text(recipe.folder / settings.file)
-        write_text(out / "text", text.upper() if settings.case == "upper" else text.lower())
-
-    def repeat(
-        self, settings: RepeatSettings, reads: dict[str, Path], out: Path, run: RunContext, recipe: Recipe
-    ) -> None:
-        self.calls.append("repeat")
-        run.say(f"repeating with seed {run.seed}")
-        run.events.write("repeat", times=settings.times)
-        self.before("repeat", out)
-        write_text(out / "deep/text", read_text(reads["text"] / "text") * settings.times + str(run.seed))
-
-    def count(
-        self, settings: CountSettings, reads: dict[str, Path], out: Path, run: RunContext, recipe: Recipe
-    ) -> None:
-        self.calls.append("count")
-        self.before("count", out)
-        write_text(out / "count", str(len(read_text(reads["repeat"] / "deep/text"))))
-
 
 @pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[Toys]:
-    module = Toys()
-    monkeypatch.setitem(sys.modules, MODULE, module)
-    yield module
-
-
-@pytest.fixture
-def recipe_file(tmp_path: Path, toys: Toys) -> Path:
-    write_text(tmp_path / "text.txt", "Ein Satz\n")
-    write_text(tmp_path / "toy.yaml", RECIPE)
-    return tmp_path / "toy.yaml"
-
-
-@pytest.fixture
-def read(recipe_file: Path) -> Callable[..., Recipe]:
+def read(toy_recipe: Path, toy_kinds: Mapping[str, Kind]) -> Callable[..., Recipe]:
     """Reads the toy recipe, with `--set` overrides."""
 
     def read_toy(*overrides: str) -> Recipe:
-        return read_recipe(recipe_file, TOYS, overrides)
+        return read_recipe(toy_recipe, toy_kinds, overrides)
 
     return read_toy
 
@@ -161,8 +43,3 @@ def context(said: list[str], monkeypatch: pytest.MonkeyPatch) -> RunContext:
 
     monkeypatch.setattr(RunContext, "say", keep)
     return RunContext()
-
-
-@pytest.fixture
-def toy_kinds() -> Any:
-    return TOYS

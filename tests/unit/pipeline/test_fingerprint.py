@@ -52,11 +52,11 @@ def test_the_seed_counts_only_where_it_is_used(read: Read) -> None:
     assert text_print(read()) == text_print(read("seed=2"))
 
 
-def test_the_content_of_data_counts_and_its_path_does_not(read: Read, recipe_file: Path) -> None:
+def test_the_content_of_data_counts_and_its_path_does_not(read: Read, toy_recipe: Path) -> None:
     before = text_print(read())
-    write_text(recipe_file.parent / "other.txt", "Ein Satz\n")
+    write_text(toy_recipe.parent / "other.txt", "Ein Satz\n")
     assert text_print(read("stages.text.file=other.txt")) == before
-    write_text(recipe_file.parent / "text.txt", "Ein anderer Satz\n")
+    write_text(toy_recipe.parent / "text.txt", "Ein anderer Satz\n")
     assert text_print(read()) != before
 
 

@@ -61,8 +61,8 @@ def test_an_edited_list_is_told_item_by_item(plan_lines: Callable[..., list[str]
     assert "stages.repeat.glue.1 (nothing) → x" in plan_lines('stages.repeat.glue=["-", "x"]')[1]
 
 
-def test_changed_data_is_named(plan_lines: Callable[..., list[str]], recipe_file: Path) -> None:
-    write_text(recipe_file.parent / "text.txt", "Ein anderer Satz\n")
+def test_changed_data_is_named(plan_lines: Callable[..., list[str]], toy_recipe: Path) -> None:
+    write_text(toy_recipe.parent / "text.txt", "Ein anderer Satz\n")
     assert plan_lines()[0] == "text    to run, because the data of text.file changed"
     assert plan_lines()[1] == "repeat  to run, because text changed"
 

@@ -48,11 +48,9 @@ def test_the_run_folder_links_into_the_store_and_can_be_moved(
     assert (tmp_path / "elsewhere/toy/repeat/deep/text").exists()
 
 
-def test_the_recipe_is_kept_as_given(
-    read: Read, store: Store, context: RunContext, recipe_file: Path
-) -> None:
+def test_the_recipe_is_kept_as_given(read: Read, store: Store, context: RunContext, toy_recipe: Path) -> None:
     result = run(read(), None, store, context)
-    assert (result.folder / "recipe.yaml").read_text() == recipe_file.read_text()
+    assert (result.folder / "recipe.yaml").read_text() == toy_recipe.read_text()
     resolved = (result.folder / "recipe.resolved.yaml").read_text()
     assert "buffer_bytes: 10" in resolved  # a default
     assert (result.folder / "report.md").read_text().startswith("# toy\n")
@@ -165,7 +163,7 @@ def test_a_folder_in_the_place_of_a_link_is_told(read: Read, store: Store, conte
 
 
 def test_two_recipes_share_what_is_equal(
-    read: Read, store: Store, context: RunContext, toys: Any, recipe_file: Path
+    read: Read, store: Store, context: RunContext, toys: Any, toy_recipe: Path
 ) -> None:
     run(read(), None, store, context)
     toys.calls.clear()
