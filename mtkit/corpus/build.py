@@ -1,0 +1,156 @@
+"""The corpus stage: from the texts a recipe names to cleaned, aligned files. Streams; memory stays flat.
+
+Validation and test come first, normalised and otherwise as they are; then training pairs pass normalisation,
+the filters in their order, and the check against what is held out.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from mtkit.config.corpus import CorpusSettings, TextSource
+from mtkit.corpus.cards import find_card_with_folder
+from mtkit.corpus.chunk import Chunk
+from mtkit.corpus.cleaning import Cleaner, Tally, normalized
+from mtkit.corpus.datasets import prepare
+from mtkit.corpus.held_out import FOLDINGS, HeldOut
+from mtkit.corpus.identity import CorpusInputs, data_identity, named_sources
+from mtkit.corpus.pairs import Files, empty, locate, read_files
+from mtkit.corpus.writing import PairWriter
+from mtkit.errors import DataError
+from mtkit.files import read_json, user_errors, write_json
+from mtkit.log import Progress, RunContext
+
+__all__ = ["CorpusInputs", "build_corpus", "data_identity"]
+
+
+def build_corpus(settings: CorpusSettings, inputs: CorpusInputs, out: Path, run: RunContext) -> None:
+    """Write `{train,valid,test}.{source,target}` and `corpus.json` to `out`.
+
+    Args:
+        settings: which texts, how they are cleaned.
+        inputs: languages, and where relative paths start.
+        out: the stage's folder.
+        run: talk.
+
+    Raises:
+        DataError: a text is missing, damaged, not UTF-8, empty, has sides of different length, or no
+            training pair is left.
+        RunError: a dataset cannot be fetched, or the disk is full.
+        RecipeError: validation or test pairs are not named.
+    """
+    with user_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".scratch-", dir=out)
+    with scratch as folder:
+        _Build(settings, inputs, out, Path(folder), run).run()
+
+
+class _Build:
+    """One run of the stage."""
+
+    def __init__(
+        self, settings: CorpusSettings, inputs: CorpusInputs, out: Path, scratch: Path, run: RunContext
+    ) -> None:
+        self._settings, self._inputs, self._out, self._run = settings, inputs, out, run
+        self._cleaner = Cleaner(settings.filters, scratch)
+        self._held_out = HeldOut(FOLDINGS[settings.held_out], scratch)
+        self._held_out_tally = Tally("held_out")
+        self._datasets: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> None:
+        """Write everything."""
+        sources = named_sources(self._settings)
+        located = [(name, *self._locate(text, split)) for name, text, split in sources]  # fetches first
+        counts: dict[str, int] = {}
+        with closing(self._cleaner), closing(self._held_out):
+            for name, files, label in located:
+                if name in ("valid", "test"):
+                    counts[name] = self._write_held_out(name, files, label)
+            train = [(files, label) for name, files, label in located if name.startswith("train")]
+            counts["train"] = self._write_train(train)
+        self._check_train(counts["train"])
+        write_json(self._out / "corpus.json", self._record(counts))
+
+    def _locate(self, text: TextSource, split: str) -> tuple[Files, str]:
+        """The files of a source of pairs, and what messages call it."""
+        languages = self._inputs.source_language, self._inputs.target_language
+        if not text.dataset:
+            files = locate(text, self._inputs.folder, *languages)
+            return files, " + ".join(map(str, files.paths))
+        found = find_card_with_folder(text.dataset, self._inputs.folder)
+        folder = prepare(found, *languages, self._run.say)
+        self._datasets[text.dataset] = read_json(folder / "dataset.json")
+        if not self._datasets[text.dataset]["pairs"][split]:
+            raise DataError(
+                f"the dataset {text.dataset} has no {split} pairs for {'-'.join(languages)}",
+                expected=f"a dataset with a {split} split",
+                advice=f"Name other pairs for `{split}` in the recipe; see `mtkit data show {text.dataset}`.",
+            )
+        paths = folder / f"{split}.source", folder / f"{split}.target"
+        return Files("sides", paths), f"{text.dataset} ({split})"
+
+    def _chunks(self, files: Files) -> Iterator[Chunk]:
+        pairs = read_files(files, self._inputs.source_language, self._inputs.target_language)
+        return normalized(pairs, self._settings.normalize)
+
+    def _write_held_out(self, name: str, files: Files, label: str) -> int:
+        with PairWriter(self._out, name) as writer:
+            for chunk in self._chunks(files):
+                self._held_out.add(chunk)
+                writer.write(chunk)
+        if not writer.pairs:
+            raise empty(label)
+        return writer.pairs
+
+    def _write_train(self, sources: list[tuple[Files, str]]) -> int:
+        limit = self._settings.limit
+        with PairWriter(self._out, "train") as writer, Progress("corpus", None, "pairs") as progress:
+            for files, _ in sources:
+                for chunk in self._chunks(files):
+                    count = len(chunk)
+                    chunk = self._clean(chunk)
+                    writer.write(chunk if limit is None else chunk.first(limit - writer.pairs))
+                    if not self._run.quiet:
+                        progress.advance(count)
+                    if writer.pairs == limit:
+                        return writer.pairs
+        return writer.pairs
+
+    def _clean(self, chunk: Chunk) -> Chunk:
+        chunk = self._cleaner.clean(chunk)
+        mask = self._held_out.keep(chunk)
+        self._held_out_tally.count(chunk, mask)
+        return chunk.keep(mask)
+
+    def _check_train(self, pairs: int) -> None:
+        if pairs:
+            return
+        tallies = [*self._cleaner.tallies, self._held_out_tally]
+        by = [f"{tally.filter} {tally.removed:,}" for tally in tallies if tally.removed]
+        most = max(tallies, key=lambda tally: tally.removed)
+        example = f", for example {most.examples[0]}" if most.examples else ""
+        raise DataError(
+            f"no training pair is left of {self._cleaner.read:,}; removed by {', '.join(by)}",
+            where="corpus.train",
+            expected="filters that leave training pairs",
+            advice=f"Look at what {most.filter} removes{example}; loosen it, or check source and target.",
+        )
+
+    def _record(self, counts: dict[str, int]) -> dict[str, Any]:
+        return {
+            "source_language": self._inputs.source_language,
+            "target_language": self._inputs.target_language,
+            "normalize": self._settings.normalize,
+            "pairs": {name: counts[name] for name in ("train", "valid", "test")},
+            "train_pairs_read": self._cleaner.read,
+            "filters": self._cleaner.records(),
+            "held_out_removed": self._held_out_tally.removed,
+            "licences": [
+                {key: dataset[key] for key in ("dataset", "licence", "attribution")}
+                for dataset in self._datasets.values()
+            ],
+            "datasets": list(self._datasets.values()),
+        }

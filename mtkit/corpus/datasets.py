@@ -1,0 +1,184 @@
+"""A dataset card made into files: fetched, read, stripped, cleaned, split; kept in the cache by identity."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from mtkit.config.dataset import PathSource, Split
+from mtkit.corpus.cache import Say, cache_folder, locked
+from mtkit.corpus.cards import FoundCard, check_languages
+from mtkit.corpus.chunk import SIDES, Chunk
+from mtkit.corpus.cleaning import Cleaner, Tally, normalized
+from mtkit.corpus.fetch import Fetcher
+from mtkit.corpus.held_out import HeldOut
+from mtkit.corpus.pairs import Pair, chunks, read_sides
+from mtkit.corpus.parts import read_part
+from mtkit.corpus.splits import SPLITS, split_masks
+from mtkit.corpus.strip import stripper
+from mtkit.corpus.writing import PairWriter
+from mtkit.errors import DataError
+from mtkit.files import canonical_hash, sha256, user_errors, write_json
+
+READING = 1  # raised by whoever changes what reading, stripping or splitting gives for the same card
+
+
+def dataset_identity(found: FoundCard, source: str, target: str) -> str:
+    """A hash of all that decides a dataset's pairs; needs no network.
+
+    An archive is known by the SHA-256 in the card. One without counts by its address.
+    """
+    card = found.card
+    decisive = card.model_dump(mode="json", include={"parts", "clean", "splits"})
+    local = {
+        path.relative_to(found.folder).as_posix(): sha256(path)
+        for part in card.parts
+        if isinstance(part.source, PathSource)
+        for path in Fetcher(found.folder, (source, target), _silent).local_files(part)
+    }
+    return canonical_hash([READING, source, target, decisive, local])
+
+
+def _silent(_: str) -> None:
+    """Says nothing."""
+
+
+def prepare(found: FoundCard, source: str, target: str, say: Say) -> Path:
+    """The folder of a dataset's splits: `{train,valid,test}.{source,target}` and `dataset.json`.
+
+    Raises:
+        DataError: the card does not serve these languages, or what was fetched is not as it says.
+        RunError: nothing can be fetched.
+    """
+    check_languages(found.card, source, target)
+    place = dataset_place(found, source, target)
+    if (place / "dataset.json").is_file():
+        return place
+    with locked(f"{found.card.name}-{source}-{target}", say):
+        if not (place / "dataset.json").is_file():
+            with user_errors(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+            try:
+                _Extraction(found, source, target, folder, say).run()
+                with user_errors(place):
+                    folder.replace(place)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    return place
+
+
+def dataset_place(found: FoundCard, source: str, target: str) -> Path:
+    """Where a dataset's splits lie in the cache, or would."""
+    identity = dataset_identity(found, source, target)
+    return cache_folder() / "datasets" / found.card.name / f"{source}-{target}-{identity[:16]}"
+
+
+class _Extraction:
+    """From a card to the files of its splits, in two passes.
+
+    The first reads, strips, filters and divides; only when all of test and valid is known can the second
+    keep their sentences out of train. Validation and test sets that a part names as such are taken whole:
+    nobody could compare scores on a filtered public test set.
+    """
+
+    def __init__(self, found: FoundCard, source: str, target: str, out: Path, say: Say) -> None:
+        self._card, self._folder = found
+        self._languages = (source, target)
+        self._out, self._say = out, say
+        self._scratch = out / ".scratch"
+        self._scratch.mkdir()
+        filters = self._card.clean.filters
+        self._rows = Cleaner([item for item in filters if item.duplicates is None], self._scratch)
+        self._repeated = [item for item in filters if item.duplicates is not None]
+        self._whole: set[str] = set()
+        self._read = 0
+
+    def run(self) -> None:
+        """Write the splits and `dataset.json`."""
+        self._divide()
+        removed: dict[str, list[dict[str, Any]]] = {}
+        pairs: dict[str, int] = {}
+        # where repetitions are found without digits, held-out sentences must not return with other digits
+        folds = any(item.duplicates and item.duplicates.fold for item in self._repeated)
+        held_out = HeldOut(("light", "hard") if folds else ("light",), self._scratch)
+        for split in ("test", "valid", "train"):
+            pairs[split], removed[split] = self._keep_apart(split, held_out)
+        held_out.close()
+        if not sum(pairs.values()):
+            raise self._nothing_left()
+        shutil.rmtree(self._scratch)
+        card = self._card
+        record = {
+            "dataset": card.name,
+            "source_language": self._languages[0],
+            "target_language": self._languages[1],
+            "licence": card.licence,
+            "attribution": card.attribution,
+            "read": self._read,
+            "filters": self._rows.records(),
+            "repeated_or_held_out": {split: removed[split] for split in SPLITS},
+            "pairs": {split: pairs[split] for split in SPLITS},
+        }
+        write_json(self._out / "dataset.json", record)
+        sizes = ", ".join(f"{pairs[split]:,} {split}" for split in SPLITS)
+        self._say(f"{card.name} {'-'.join(self._languages)}: {self._read:,} pairs read, {sizes}")
+
+    def _nothing_left(self) -> DataError:
+        return DataError(
+            f"no pair is left of the {self._read:,} read from {self._card.name}",
+            where=f"{self._card.name} {'-'.join(self._languages)}",
+            expected="a dataset that holds this pair of languages",
+            advice=f"See `mtkit data show {self._card.name}`, and take other languages or another dataset.",
+        )
+
+    def _divide(self) -> None:
+        with ExitStack() as stack:
+            writers = {split: stack.enter_context(PairWriter(self._scratch, split)) for split in SPLITS}
+            for part in self._card.parts:
+                files = Fetcher(self._folder, self._languages, self._say).fetch(part)
+                stream = read_part(part, files, *self._languages)
+                for split, group in groupby(stream, key=itemgetter(0)):
+                    self._write(writers, split, map(itemgetter(1), group))
+
+    def _write(self, writers: Mapping[Split, PairWriter], split: Split | None, pairs: Iterable[Pair]) -> None:
+        strip = stripper(self._card.clean.strip)
+        stripped = (Pair(strip(pair[0]), strip(pair[1])) for pair in pairs)
+        for chunk in normalized(stripped, self._card.clean.normalize):
+            self._read += len(chunk)
+            if split in ("valid", "test"):
+                self._whole.add(split)
+                writers[split].write(chunk)
+                continue
+            kept = self._rows.clean(chunk)
+            rule = self._card.splits if split is None else None
+            for name, mask in split_masks(kept, rule, *self._languages).items():
+                writers[name].write(kept.keep(mask))
+
+    def _keep_apart(self, split: str, held_out: HeldOut) -> tuple[int, list[dict[str, Any]]]:
+        """Second pass over one split: what is held out already goes, then repetitions."""
+        repeated = Cleaner([] if split in self._whole else self._repeated, self._scratch)
+        tally = Tally("held_out")
+        with PairWriter(self._out, split) as writer:
+            for chunk in _chunks_of(self._scratch, split):
+                if split not in self._whole:
+                    mask = held_out.keep(chunk)
+                    tally.count(chunk, mask)
+                    chunk = repeated.clean(chunk.keep(mask))
+                writer.write(chunk)
+        if split != "train":  # only now: a split's own sentences do not count against itself
+            for chunk in _chunks_of(self._out, split):
+                held_out.add(chunk)
+        return writer.pairs, [tally.record(), *repeated.records()]
+
+
+def _chunks_of(folder: Path, split: str) -> Iterator[Chunk]:
+    """What was written before; normalising it again would change nothing."""
+    source, target = (folder / f"{split}.{side}" for side in SIDES)
+    if source.stat().st_size:
+        for chunk in chunks(read_sides(source, target)):
+            yield Chunk([pair[0] for pair in chunk], [pair[1] for pair in chunk])
