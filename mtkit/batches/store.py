@@ -72,24 +72,35 @@ def write_ids(
         DataError: the sides differ in their number of lines, or no pair is left.
     """
     paths = [corpus / f"{split}.{side}" for side in SIDES]
-    (folder / HEADER).unlink(missing_ok=True)
+    with user_errors(folder):
+        (folder / HEADER).unlink(missing_ok=True)
     left_out = 0
     with ExitStack() as stack:
         writers = [_SideWriter(folder, side, subword.size(side), stack) for side in SIDES]
         rows = stack.enter_context(atomic(folder / "rows"))
-        for first, source_lines, target_lines in _chunks(*paths):
+        for first, lines in _chunks(paths):
             encoded = [
-                subword.encode(lines, side, threads=threads)
-                for side, lines in zip(SIDES, (source_lines, target_lines), strict=True)
+                subword.encode(lines[index], side, threads=threads) for index, side in enumerate(SIDES)
             ]
-            lengths = np.array([[len(ids) + 1 for ids in side] for side in encoded])
-            kept = np.flatnonzero((lengths <= max_tokens).all(axis=0))
-            left_out += len(source_lines) - len(kept)
-            for writer, side_ids in zip(writers, encoded, strict=True):
-                writer.write([side_ids[index] for index in kept])
-            rows.write((first + kept).astype("<i8").tobytes())
+            kept = [row for row, pair in enumerate(zip(*encoded, strict=True)) if _fits(pair, max_tokens)]
+            for writer, sentences in zip(writers, encoded, strict=True):
+                writer.write([sentences[row] for row in kept])
+            rows.write((first + np.array(kept, dtype="<i8")).tobytes())
+            left_out += len(lines[0]) - len(kept)
+    summary = _summary(writers, left_out, max_tokens)
+    if not summary.pairs:
+        raise _no_pairs(paths, left_out, max_tokens)
+    write_json(folder / HEADER, asdict(summary))
+    return summary
+
+
+def _fits(pair: Iterable[list[int]], max_tokens: int) -> bool:
+    return all(len(ids) + 1 <= max_tokens for ids in pair)
+
+
+def _summary(writers: "list[_SideWriter]", left_out: int, max_tokens: int) -> IdStoreSummary:
     source, target = writers
-    summary = IdStoreSummary(
+    return IdStoreSummary(
         format=FORMAT,
         pairs=source.sentences,
         left_out=left_out,
@@ -98,10 +109,6 @@ def write_ids(
         target_tokens=target.tokens,
         types={writer.side: writer.type for writer in writers},
     )
-    if not summary.pairs:
-        raise _no_pairs(paths, left_out, max_tokens)
-    write_json(folder / HEADER, asdict(summary))
-    return summary
 
 
 class _SideWriter:
@@ -130,18 +137,18 @@ class _SideWriter:
         self.sentences += len(sentences)
 
 
-def _chunks(source: Path, target: Path) -> Iterator[tuple[int, list[str], list[str]]]:
+def _chunks(paths: Sequence[Path]) -> Iterator[tuple[int, list[list[str]]]]:
     """The lines of both files, some thousand at a time, with the number of the first."""
-    sides = [read_lines(source), read_lines(target)]
+    sides = [read_lines(path) for path in paths]
     first = 0
     while True:
-        source_lines, target_lines = (list(itertools.islice(side, CHUNK_PAIRS)) for side in sides)
-        if len(source_lines) != len(target_lines):
-            raise _unequal((source, target), [first + len(source_lines), first + len(target_lines)], sides)
-        if not source_lines:
+        lines = [list(itertools.islice(side, CHUNK_PAIRS)) for side in sides]
+        if len(lines[0]) != len(lines[1]):
+            raise _unequal(paths, [first + len(side) for side in lines], sides)
+        if not lines[0]:
             return
-        yield first, source_lines, target_lines
-        first += len(source_lines)
+        yield first, lines
+        first += len(lines[0])
 
 
 def _unequal(paths: Sequence[Path], counts: list[int], rest: Sequence[Iterable[str]]) -> DataError:

@@ -1,12 +1,12 @@
 """The endless stream of training batches: epoch after epoch, resumable at any update.
 
 Its whole state is a position (epoch, batch): what comes next follows from it, the ids, the settings and the
-seed. Seeking plans the epoch anew and reads no data, so that it takes as long at an epoch's end as at its
-start.
+seed. Seeking plans the epoch anew and reads none of the data before the position (with subword sampling: at
+most one group of batches), so that it takes as long at an epoch's end as at its start.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from mtkit.batches.ahead import Ahead
 from mtkit.batches.batch import Batch, make_batch
 from mtkit.batches.plan import plan_epoch
-from mtkit.batches.randomness import seed_of
+from mtkit.batches.sampling import GROUP_BATCHES, Pairs, SampledPairs, lengths
 from mtkit.batches.store import IdStore
 from mtkit.config.training import TrainSettings
 from mtkit.subword.codec import Subword
-from mtkit.subword.vocabulary import SIDES, Ids, Side
+from mtkit.subword.vocabulary import SIDES
 
 PLANS_KEPT = 2  # the epoch that is being read and the one that is being prepared
 
@@ -37,7 +37,10 @@ class _Update(NamedTuple):
 
 
 class BatchStream:
-    """The training pairs of an id store, in updates of about `batch_tokens` target tokens, without end.
+    """The training pairs of an id store, in updates of `batch_tokens` target tokens, without end.
+
+    An update never holds more than `batch_tokens` target tokens; with subword sampling that is true to a few
+    percent, since it is decided before what the sentences grow to is known.
 
     Args:
         store: the pairs.
@@ -62,11 +65,14 @@ class BatchStream:
         ahead: int = 0,
         pin: bool = False,
     ) -> None:
-        self._store, self._settings, self._seed, self._subword = store, settings, seed, subword
+        self._store, self._settings, self._seed = store, settings, seed
+        self._ahead, self._pin = ahead, pin
+        self._planned_tokens = settings.batch_tokens
+        self._sampled: SampledPairs | None = None
         if settings.subword_sampling is not None:
             assert subword is not None, "subword sampling needs the vocabularies"
-            subword.check_sampling(settings.subword_sampling)
-        self._ahead, self._pin = ahead, pin
+            self._sampled = SampledPairs(store, subword, settings.subword_sampling, settings.max_tokens, seed)
+            self._planned_tokens = max(1, round(settings.batch_tokens / self._sampled.growth()))
         self._plans: dict[int, list[NDArray[np.int64]]] = {}
         self._planning = threading.Lock()
         self._positions = self._tokens = 0
@@ -131,7 +137,7 @@ class BatchStream:
                 self._plans[epoch] = plan_epoch(
                     self._store.source_lengths,
                     self._store.target_lengths,
-                    self._settings.batch_tokens,
+                    self._planned_tokens,
                     self._seed,
                     epoch,
                 )
@@ -140,39 +146,33 @@ class BatchStream:
     def _updates_from(self, position: Position) -> Iterator[_Update]:
         epoch, batch = position
         while True:
-            plan = self._plan(epoch)
-            assert batch <= len(plan), f"epoch {epoch} has {len(plan)} batches, fewer than {batch}"
-            for index in range(batch, len(plan)):
-                last = index + 1 == len(plan)
-                after = Position(epoch + 1, 0) if last else Position(epoch, index + 1)
-                yield _Update(self._make(plan[index], Position(epoch, index)), after)
+            last = len(self._plan(epoch)) - 1
+            for index, pairs in enumerate(self._pairs_from(epoch, batch), start=batch):
+                after = Position(epoch, index + 1) if index < last else Position(epoch + 1, 0)
+                yield _Update(self._micro_batches(pairs), after)
             epoch, batch = epoch + 1, 0
 
-    def _make(self, pairs: NDArray[np.int64], position: Position) -> list[Batch]:
-        sources, targets = (self._segmented(pairs, side, position) for side in SIDES)
-        rows = self._store.rows[pairs]
+    def _pairs_from(self, epoch: int, batch: int) -> Iterator[Pairs]:
+        """The pairs of each batch that is left of an epoch."""
+        plan = self._plan(epoch)
+        if self._sampled is None:
+            for numbers in plan[batch:]:
+                sources, targets = (self._store.ids(numbers, side) for side in SIDES)
+                yield Pairs(sources, targets, numbers)
+            return
+        for group in range(batch // GROUP_BATCHES, -(-len(plan) // GROUP_BATCHES)):
+            first = group * GROUP_BATCHES
+            sampled = self._sampled.group(plan[first : first + GROUP_BATCHES], epoch, group)
+            yield from sampled[max(0, batch - first) :]
+
+    def _micro_batches(self, pairs: Pairs) -> list[Batch]:
+        sources, targets, numbers = pairs
+        rows = self._store.rows[numbers]
         batches = [
             make_batch([sources[index] for index in part], [targets[index] for index in part], rows[part])
-            for part in cut(_lengths(sources), _lengths(targets), self._settings.accumulate)
+            for part in cut(lengths(sources), lengths(targets), self._settings.accumulate)
         ]
         return [batch.pin_memory() for batch in batches] if self._pin else batches
-
-    def _segmented(self, pairs: NDArray[np.int64], side: Side, position: Position) -> Sequence[Ids]:
-        """The ids of one side: as stored, or of a random segmentation."""
-        ids = self._store.ids(pairs, side)
-        sampling = self._settings.subword_sampling
-        if sampling is None or sampling.sides not in (side, "both") or self._subword is None:
-            return ids
-        # The text comes from the ids: decoding what was encoded gives it back exactly.
-        texts = self._subword.decode_all(ids, side)
-        seed = seed_of(self._seed, position.epoch, position.batch, SIDES.index(side))
-        most = self._settings.max_tokens - 1  # EOS follows
-        return [sample[:most] for sample in self._subword.sample(texts, side, sampling, seed)]
-
-
-def _lengths(sentences: Sequence[Ids]) -> NDArray[np.int64]:
-    """Tokens of each sentence, EOS counted."""
-    return np.array([len(ids) + 1 for ids in sentences], dtype=np.int64)
 
 
 def cut(source: NDArray[np.int64], target: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
