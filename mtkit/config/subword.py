@@ -1,9 +1,13 @@
 """Settings of the subword stage."""
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 
 from mtkit.config.settings import Field, Finding, Settings
+
+# What SentencePiece calls its special and byte pieces, and what it would cut a piece at.
+_NEVER_A_PIECE = re.compile(r"|<pad>|<unk>|<s>|</s>|<0x[0-9A-Fa-f]{2}>|.*[\s\x00-\x1f\x7f-\x9f].*", re.DOTALL)
 
 
 class SubwordSettings(Settings):
@@ -45,3 +49,12 @@ class SubwordSettings(Settings):
             )
         if len(set(self.user_defined)) != len(self.user_defined):
             yield Finding(("user_defined",), "a piece is named twice", "each piece once")
+        for index, piece in enumerate(self.user_defined):
+            if _NEVER_A_PIECE.fullmatch(piece):
+                yield Finding(
+                    ("user_defined", index),
+                    f"{piece!r} cannot be a piece",
+                    "text without white space and control characters, other than <pad>, <unk>, <s>, </s> and"
+                    " <0x00> to <0xFF>",
+                    "Write it otherwise, for example with `_` for a space.",
+                )
