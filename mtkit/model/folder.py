@@ -100,10 +100,11 @@ def check_folder(folder: Path) -> ModelCard:
         ModelError: as `read_card`; or a file is missing, cut short or changed.
     """
     card = read_card(folder)
-    for name in {WEIGHTS: "", **card.files}:
-        path = folder / name
+    for name in card.files:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise _damaged(folder / CARD, f"{name!r} leaves the model folder", "names inside the folder")
+    for name in sorted({WEIGHTS, *card.files}):
+        path = folder / name
         if not path.is_file():
             raise _damaged(path, "this file of the model is missing", "all files that the card lists")
         if sha256(path) != card.files.get(name):

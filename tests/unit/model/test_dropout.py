@@ -1,0 +1,46 @@
+import torch
+
+from mtkit.model.dropout import dropout
+
+
+def test_nothing_is_dropped_outside_training_or_at_probability_zero() -> None:
+    values = torch.randn(3, 5)
+    assert dropout(values, 0.4, training=False) is values
+    assert dropout(values, 0.0, training=True) is values
+
+
+def test_the_share_dropped_is_the_probability_and_the_mean_stays() -> None:
+    for probability in (0.1, 0.3, 0.9):
+        kept = dropout(torch.ones(401, 503), probability, training=True)
+        # 200,000 draws: a standard deviation of at most 0.0012 of the share; five of them allowed
+        assert abs(float((kept == 0).float().mean()) - probability) < 0.006
+        assert abs(float(kept.mean()) - 1.0) < 0.006 / (1 - probability)
+
+
+def test_kept_values_are_scaled_and_pass_their_gradient() -> None:
+    values = torch.randn(7, 11, requires_grad=True)
+    result = dropout(values, 0.25, training=True)
+    torch.autograd.backward(result.sum())
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad, torch.where(result != 0, 4 / 3, 0.0))
+    torch.testing.assert_close(result, values * values.grad)
+
+
+def test_one_seed_decides_the_draws_and_each_draw_differs() -> None:
+    values = torch.ones(13, 17)
+    torch.manual_seed(5)
+    first, second = dropout(values, 0.5, training=True), dropout(values, 0.5, training=True)
+    torch.manual_seed(5)
+    assert torch.equal(first, dropout(values, 0.5, training=True))
+    assert not torch.equal(first, second)
+
+
+def test_neighbours_that_share_a_draw_are_dropped_independently() -> None:
+    kept = dropout(torch.ones(40_000, 4), 0.5, training=True) != 0
+    patterns = (kept * torch.tensor([1, 2, 4, 8])).sum(1).bincount(minlength=16)
+    assert patterns.min() > 2500 - 250  # 16 equal shares of 2500, standard deviation 48
+    assert patterns.max() < 2500 + 250
+
+
+def test_bfloat16_values_stay_bfloat16() -> None:
+    assert dropout(torch.ones(3, 3, dtype=torch.bfloat16), 0.5, training=True).dtype == torch.bfloat16

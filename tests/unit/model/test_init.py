@@ -1,0 +1,73 @@
+import math
+
+import pytest
+import torch
+
+from mtkit.config.model import LearnedPositions, ModelSettings
+from mtkit.model.transformer import Transformer
+from mtkit.subword.vocabulary import PAD
+
+
+def test_embeddings_start_with_unit_variance_once_scaled_and_padding_at_zero() -> None:
+    model = Transformer(ModelSettings(dim=64, heads=4, tied_embeddings="none"), 503, 401)
+    assert model.source_embedding is not None
+    assert model.output_layer is not None
+    for weight in (model.source_embedding.weight, model.target_embedding.weight, model.output_layer.weight):
+        assert float(weight.detach().std()) == pytest.approx(64**-0.5, rel=0.03)
+    assert not model.source_embedding.weight[PAD].any()
+    assert not model.target_embedding.weight[PAD].any()
+
+
+def test_the_first_loss_is_near_that_of_guessing() -> None:
+    for order in ("pre", "post"):
+        model = Transformer(
+            ModelSettings.model_validate(
+                {"dim": 64, "heads": 4, "norm_order": order, "tied_embeddings": "none"}
+            ),
+            503,
+            503,
+        )
+        ids = torch.randint(4, 503, (16, 12))
+        logits = model.eval()(ids, torch.ones_like(ids, dtype=torch.bool), ids)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.randint(4, 503, (16 * 12,)))
+        assert abs(float(loss.detach()) - math.log(503)) < 0.9  # measured: 0.56 (pre) and 0.63 (post) above
+
+
+def test_fused_matrices_are_drawn_as_the_matrices_they_hold() -> None:
+    settings = ModelSettings(dim=64, heads=4, kv_heads=1, ffn_dim=80, activation="swiglu", encoder_layers=1)
+    layer = Transformer(settings, 11, 11).encoder.layers[0]
+    fused = layer.get_parameter("self_attention.query_key_value.weight")
+    assert float(fused[:64].abs().max()) == pytest.approx(math.sqrt(6 / 128), rel=0.01)
+    assert float(fused[64:].abs().max()) == pytest.approx(math.sqrt(6 / 80), rel=0.01)
+    up = layer.get_parameter("feed_forward.up.weight")
+    assert float(up.abs().max()) == pytest.approx(math.sqrt(6 / 144), rel=0.01)
+
+
+@pytest.mark.parametrize(("order", "gain"), [("pre", 6**-0.5), ("post", 1.0)])
+def test_pre_norm_divides_block_outputs_by_the_root_of_their_number(order: str, gain: float) -> None:
+    settings = {"dim": 64, "heads": 4, "decoder_layers": 2, "norm_order": order}
+    layer = Transformer(ModelSettings.model_validate(settings), 11, 11).decoder.layers[1]
+    for block in ("self_attention", "cross_attention"):
+        largest = float(layer.get_parameter(f"{block}.out.weight").abs().max())
+        assert largest == pytest.approx(gain * math.sqrt(6 / 128), rel=0.01)
+
+
+def test_biases_start_at_zero_and_learned_positions_do_not() -> None:
+    model = Transformer(ModelSettings(dim=8, heads=2, positions=LearnedPositions(max=7)), 11, 11)
+    for name, weight in model.named_parameters():
+        assert bool(weight.isfinite().all()), name
+        if name.endswith("bias"):
+            assert not weight.any(), name
+        else:
+            assert weight.any(), name
+
+
+def test_one_seed_gives_one_model() -> None:
+    def make(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return torch.cat(
+            [weight.flatten() for weight in Transformer(ModelSettings(dim=8, heads=2), 11, 11).parameters()]
+        )
+
+    assert torch.equal(make(3), make(3))
+    assert not torch.equal(make(3), make(4))
