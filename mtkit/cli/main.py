@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
@@ -42,6 +43,15 @@ class LazyGroup(click.Group):
         command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; that the reader of stdout has gone (`| head`) is no error."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            # keep Python from complaining when it closes stdout at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return None
 
     def resolve_command(
         self, context: click.Context, args: list[str]
@@ -90,10 +100,6 @@ def main() -> None:
     except MtkitError as error:
         print(f"{error.prefix}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # the reader of stdout has gone (`| head`): nothing is wrong; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _interrupted() -> None:

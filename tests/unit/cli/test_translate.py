@@ -1,0 +1,182 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from mtkit.cli.main import mtkit
+from mtkit.cli.translate import Options, search_settings
+from mtkit.config.search import SearchSettings
+from mtkit.errors import DataError, ModelError, RecipeError
+from mtkit.files import read_json, write_json, write_lines
+
+ODD = "first\n\n \t\ncar\rriage\nu\u2028sep \u0085 \x0c\x00 nul\n" + "very long words " * 650 + "\nlast"
+NOTHING: dict[str, Any] = dict.fromkeys(("model", "path", "beam_size", "length_penalty", "n_best", "threads"))
+OPTIONS = {**NOTHING, "scores": False, "as_json": False, "device": "cpu", "quiet": True}
+
+
+def invoke(*arguments: str | Path, text: str | bytes = "") -> click.testing.Result:
+    runner = click.testing.CliRunner()
+    return runner.invoke(mtkit, ["translate", *map(str, arguments)], input=text, catch_exceptions=True)
+
+
+def test_line_n_out_is_the_translation_of_line_n_in(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, text=ODD)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.split("\n")
+    assert len(lines) == 7 + 1 and lines[-1] == ""
+    assert lines[1] == lines[2] == ""
+    assert lines[0] and lines[3] and lines[6]
+    assert "7 lines in" in result.stderr
+    assert "2 empty · 1 split" in result.stderr
+
+
+def test_a_file_and_stdin_give_the_same(tiny_model: Path, tmp_path: Path) -> None:
+    write_lines(tmp_path / "input", ["one", "", "the lamp is on."])
+    from_file = invoke("--model", tiny_model, "--input", tmp_path / "input", "--quiet")
+    from_stdin = invoke("--model", tiny_model, "--quiet", text="\ufeffone\n\nthe lamp is on.")
+    assert from_file.stdout == from_stdin.stdout
+    assert from_file.stdout.count("\n") == 3
+    assert from_file.stderr == from_stdin.stderr == ""
+
+
+def test_json_is_one_object_a_line(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "--json", "--n-best", "2", text="the lamp\n\nx\u2028y")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["line"] for record in records] == [1, 2, 3]
+    assert [record["source"] for record in records] == ["the lamp", "", "x\u2028y"]
+    assert records[1]["flags"] == ["empty"]
+    assert len(records[0]["n_best"]) == 2
+    assert records[0]["n_best"][0]["translation"] == records[0]["translation"]
+    assert records[0]["n_best"][0]["score"] >= records[0]["n_best"][1]["score"]
+
+
+def test_n_best_gives_exactly_n_lines_for_each(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "--n-best", "2", text="the lamp\n\nis off")
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2"] * 3
+    assert float(rows[0][1]) >= float(rows[1][1])
+    assert rows[3] == ["2", "", ""]
+
+
+def test_scores_stand_before_the_translation(tiny_model: Path) -> None:
+    plain = invoke("--model", tiny_model, text="the lamp").stdout
+    score, text = invoke("--model", tiny_model, "--scores", text="the lamp").stdout.split("\t")
+    assert text == plain
+    assert float(score) < 0
+
+
+def test_invalid_utf8_is_named_after_all_lines_before_it(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, text=b"the lamp\nis\n\xff\nafter")
+    assert isinstance(result.exception, DataError)
+    assert "stdin:3: byte 0xff at offset 12 is not valid UTF-8" in str(result.exception)
+    assert result.stdout.count("\n") == 2
+    assert "2 lines in" in result.stderr
+
+
+def test_no_input_gives_no_output(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, text="")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "0 lines" in result.stderr
+
+
+def test_the_model_comes_from_the_environment(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MTKIT_MODEL", str(tiny_model))
+    assert invoke(text="the lamp").exit_code == 0
+
+
+def test_else_the_newest_finished_run_is_taken_and_said(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MTKIT_MODEL", raising=False)
+    without = invoke(text="the lamp")
+    assert isinstance(without.exception, ModelError)
+    assert "no finished run under ./runs" in str(without.exception)
+    for name, finished in (("older", "2026-01-01"), ("newer", "2026-02-02"), ("oldest", "2025-12-31")):
+        (tmp_path / "runs" / "store" / f"train-{name}").mkdir(parents=True)
+        (tmp_path / "runs" / "store" / f"train-{name}" / "model").symlink_to(tiny_model)
+        noted = {"kind": "train", "folder": f"train-{name}", "finished": finished}
+        write_json(tmp_path / "runs" / name / "manifest.json", {"stages": {"train": noted}})
+    result = invoke(text="the lamp")
+    assert result.exit_code == 0, result.exception
+    assert "(newest finished run: newer)" in result.stderr
+
+
+def test_a_damaged_model_is_refused_before_anything_is_written(tiny_model: Path, tmp_path: Path) -> None:
+    card = read_json(tiny_model / "model.json")
+    write_json(tmp_path / "model.json", {**card, "format": 99})
+    result = invoke("--model", tmp_path, text="the lamp")
+    assert isinstance(result.exception, ModelError)
+    assert result.stdout == ""
+
+
+def test_options_change_the_models_own_search() -> None:
+    card = SearchSettings(beam_size=4, length_penalty=0.8, max_length_extra=9)
+    chosen = search_settings(card, Options(**{**OPTIONS, "beam_size": 7}))
+    assert chosen == SearchSettings(beam_size=7, length_penalty=0.8, max_length_extra=9)
+    greedy = search_settings(card, Options(**{**OPTIONS, "beam_size": 1}))
+    assert greedy.beam_size == 1
+
+
+def test_options_that_do_not_fit_are_told_by_their_names() -> None:
+    with pytest.raises(RecipeError, match="--n-best: 9 best of a beam of 5"):
+        search_settings(SearchSettings(), Options(**{**OPTIONS, "n_best": 9}))
+    with pytest.raises(RecipeError, match="--length-penalty"):
+        search_settings(SearchSettings(), Options(**{**OPTIONS, "beam_size": 1, "length_penalty": 0.5}))
+
+
+def test_options_for_text_do_not_go_with_a_recipe(tiny_model: Path, tmp_path: Path) -> None:
+    result = invoke(tmp_path / "recipe.yaml", "--model", tiny_model, "--json", "--beam-size", "2")
+    assert isinstance(result.exception, RecipeError)
+    assert "--model, --beam-size, --json together with a recipe" in str(result.exception)
+
+
+def test_a_recipe_is_run_up_to_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setenv("MTKIT_MODEL", "somewhere")
+    monkeypatch.setattr(
+        "mtkit.cli.run.run_recipe_to_kind", lambda path, kind, **options: asked.append((path, kind, options))
+    )
+    result = invoke(tmp_path / "recipe.yaml", "--threads", "1", "--quiet")
+    assert result.exit_code == 0, result.exception
+    assert asked == [(tmp_path / "recipe.yaml", "translate", {"device": "auto", "threads": 1, "quiet": True})]
+
+
+@pytest.fixture
+def started(tiny_model: Path) -> Any:
+    environment = {**os.environ, "MTKIT_MODEL": str(tiny_model), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-m", "mtkit", "translate"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process:
+        yield process
+        process.kill()
+
+
+def test_a_pipe_shows_output_before_input_ends_and_ctrl_c_is_clean(started: Any) -> None:
+    started.stdin.write(b"the lamp is on.\n\n")
+    started.stdin.flush()
+    assert started.stdout.readline().strip()
+    assert started.stdout.readline() == b"\n"
+    started.send_signal(signal.SIGINT)
+    assert started.wait(20) == 130
+    errors = started.stderr.read().decode()
+    assert "2 lines in" in errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors and "Fatal" not in errors
+
+
+def test_a_reader_that_leaves_is_no_error(started: Any) -> None:
+    started.stdin.write(b"the lamp is on.\n")
+    started.stdin.flush()
+    assert started.stdout.readline()
+    started.stdout.close()
+    started.stdin.write(b"the lamp is on.\n")
+    started.stdin.flush()
+    assert started.wait(20) == 0
+    assert "Traceback" not in started.stderr.read().decode()
