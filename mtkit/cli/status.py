@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mtkit.cli.run import RUNS
+from mtkit.pipeline.kinds import KINDS
 
 
 @click.command()
@@ -32,8 +33,17 @@ def status(recipe: str | None, runs: Path, verify: bool) -> None:
     """
     from mtkit.pipeline.status import run_lines, store_lines
 
-    name = Path(recipe).stem if recipe else None
+    name = _run_name(recipe) if recipe else None
     for line in run_lines(runs, name, verify=verify, now=time.time()):
         click.echo(line)
     for line in store_lines(runs) if name is None else ():
         click.echo(line)
+
+
+def _run_name(recipe: str) -> str:
+    """The name of the run that a recipe's file or name means."""
+    if not Path(recipe).is_file():
+        return recipe
+    from mtkit.config.recipe import read_recipe
+
+    return read_recipe(recipe, KINDS).name

@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mtkit.config.fields import tree
 from mtkit.config.recipe import Recipe, Stage
+from mtkit.config.settings import Settings
 from mtkit.pipeline.fingerprint import Ingredients, ingredients
 from mtkit.pipeline.store import Store
 
@@ -68,14 +70,14 @@ def _reason(stage: Stage, now: Ingredients, store: Store, before: Mapping[str, A
         return f"what is stored is damaged: {damage}"
     partial = store.partial_folder(now.kind, now.fingerprint)
     if before is None:
-        return "it was interrupted" if partial.exists() else "it never ran"
+        return "it was not finished" if partial.exists() else "it never ran"
     if before["fingerprint"] == now.fingerprint:
         return "its folder is no longer in the store"
     changes = list(_changes(stage, now, before))
     shown = ", ".join(changes[:DIFFERENCES_SHOWN])
     more = len(changes) - DIFFERENCES_SHOWN
     shown += f" and {more} more" if more > 0 else ""
-    return shown + ("; it was interrupted" if partial.exists() else "")
+    return shown + ("; it was not finished" if partial.exists() else "")
 
 
 def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Iterator[str]:
@@ -87,7 +89,7 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield f"stages.{stage.name}.{path} {_short(old)} → {_short(new)}"
     for path in sorted(before["data"].keys() | now.data.keys()):
         if before["data"].get(path) != now.data.get(path):
-            yield f"the data of {path} changed"
+            yield f"the data of stages.{stage.name}.{path}{_named(stage.settings, path)} changed"
     for role, fingerprint in now.inputs.items():
         if before["inputs"].get(role) != fingerprint:
             yield f"{stage.reads[role]} changed"
@@ -97,6 +99,14 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield "its languages changed"
     if before["version"] != now.version:
         yield f"mtkit makes it otherwise now (version {before['version']} → {now.version})"
+
+
+def _named(settings: Any, path: str) -> str:
+    """What a recipe says at a path, in brackets; nothing where it says nothing there."""
+    for key in path.split("."):
+        settings = settings[int(key)] if isinstance(settings, list) else getattr(settings, key, None)
+    value = tree(settings) if isinstance(settings, Settings) else settings
+    return f" ({_short(value)})" if value else ""
 
 
 class _Absent:

@@ -87,7 +87,7 @@ class Toys(ModuleType):
         path = recipe.folder / settings.file
         if not path.exists():
             raise DataError("no such file", where=str(path))
-        return {"text.file": sha256(path)}
+        return {"file": sha256(path)}
 
     def text(
         self, settings: TextSettings, reads: dict[str, Path], out: Path, run: RunContext, recipe: Recipe

@@ -63,7 +63,7 @@ def test_an_edited_list_is_told_item_by_item(plan_lines: Callable[..., list[str]
 
 def test_changed_data_is_named(plan_lines: Callable[..., list[str]], toy_recipe: Path) -> None:
     write_text(toy_recipe.parent / "text.txt", "Ein anderer Satz\n")
-    assert plan_lines()[0] == "text    to run, because the data of text.file changed"
+    assert plan_lines()[0] == "text    to run, because the data of stages.text.file (text.txt) changed"
     assert plan_lines()[1] == "repeat  to run, because text changed"
 
 

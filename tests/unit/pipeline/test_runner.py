@@ -97,7 +97,7 @@ def test_a_failing_stage_is_named_and_goes_on_later(
     partial = next(store.root.glob("repeat-*.partial"))
     assert (partial / "half").exists()
     assert "nothing to repeat" in (partial / "log.txt").read_text()
-    assert run(read(), None, store, context, dry_run=True).lines[1].endswith("it was interrupted")
+    assert run(read(), None, store, context, dry_run=True).lines[1].endswith("it was not finished")
 
     seen: list[bool] = []
     toys.before = lambda _, out: seen.append((out / "half").exists())
