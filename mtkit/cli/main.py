@@ -21,7 +21,7 @@ COMMANDS = {
     "train": ("mtkit.cli.stage_verbs", "Run a recipe up to its trained model."),
     "translate": ("mtkit.cli.translate", "Translate lines of text from stdin to stdout."),
     "score": ("mtkit.cli.score", "Score translations: BLEU, chrF, TER with signatures."),
-    "perplexity": ("mtkit.cli.perplexity", "Log-probability of given translations."),
+    "perplexity": ("mtkit.cli.perplexity", "Compute the log-probability of given translations."),
     "status": ("mtkit.cli.status", "Say what is stored, running or interrupted."),
     "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),
 }

@@ -44,9 +44,9 @@ def perplexity(
 
     \b
     Formats:
-      (default)   log-probability TAB target tokens
-      --json      {line, source, target, log_probability, tokens}; last {sentences, blank,
-                  log_probability, tokens, nats_per_token, perplexity}
+      (default)  log-probability TAB target tokens
+      --json     {line, source, target, log_probability, tokens}; last the
+                 total with nats_per_token and perplexity
 
     \b
     Examples:

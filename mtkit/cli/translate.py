@@ -77,11 +77,12 @@ def translate(recipe: Path | None, **options: Any) -> None:
 
     \b
     Formats:
-      (default)     translation
-      --scores      score TAB translation
-      --n-best N    rank TAB score TAB translation, exactly N lines for each line in
-      --json        {line, source, translation, score, log_probability, tokens, flags}, and with
-                    --n-best the list n_best of {translation, score, log_probability, tokens}
+      (default)   translation
+      --scores    score TAB translation
+      --n-best N  rank TAB score TAB translation, N lines for each line
+      --json      {line, source, translation, score, log_probability,
+                  tokens, flags}; with --n-best also the list n_best
+
     A score is the log-probability in nats divided by the length penalty. Flags: empty, split, truncated,
     repeated, copied, unknown, vanished.
 
