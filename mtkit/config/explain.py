@@ -54,12 +54,14 @@ def _explained(parts: list[str], owner: type[Settings], at: int, kinds: Mapping[
         if part.isdigit() and field is not None and field.shape.item is not None:
             continue
         before = classes
-        owner, field = _field(part, classes, stage_level=at == 2 and index == 2)
-        if field is None or owner is None:
+        known = _field(part, classes, stage_level=at == 2 and index == 2)
+        if known is None:
+            field = None
             classes = [each for each in classes if tag_of(each) == part]
             if not classes:
                 raise _unknown(parts[: index + 1], before, kinds)
             continue
+        owner, field = known
         default = getattr(default, field.name) if type(default) is owner else field.default
         classes = list((field.shape.item or field.shape).classes.values())
     name = ".".join(parts)
@@ -68,12 +70,13 @@ def _explained(parts: list[str], owner: type[Settings], at: int, kinds: Mapping[
 
 def _field(
     key: str, classes: list[type[Settings]], *, stage_level: bool
-) -> tuple[type[Settings] | None, SettingField | None]:
+) -> tuple[type[Settings], SettingField] | None:
     """The first class that has a setting of this name, and the setting."""
-    for each in [*classes, *([StageHead] if stage_level else [])]:
+    extra: list[type[Settings]] = [StageHead] if stage_level else []
+    for each in [*classes, *extra]:
         if key in fields_of(each):
             return each, fields_of(each)[key]
-    return None, None
+    return None
 
 
 def _unknown(parts: list[str], classes: list[type[Settings]], kinds: Mapping[str, Kind]) -> RecipeError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
-from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, dotted, merge
+from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, dotted, merge, plain
 from mtkit.config.problems import Problem, did_you_mean, one_of
 from mtkit.config.words import found_words
 
@@ -101,23 +101,28 @@ class _Drafter:
             )
         else:
             model = self.draft(other)
-            if model is not None:
+            if model is not None and self._agrees(name, own, model):
                 merged = merge(self._merged[other], own)
                 assert isinstance(merged, MapNode)
                 return merged, model
         return own, None
 
+    def _agrees(self, name: str, own: MapNode, model: Draft) -> bool:
+        """False, with a problem noted, where a stage names another kind than the stage it is like."""
+        given = own.get("kind")
+        if given is None or model.kind is None or plain(given) in (model.kind.name, None):
+            return True
+        self._report(
+            given.place, f"{name}.kind",
+            f"`like: {model.name}` has no effect: that stage is of kind {model.kind.name}",
+            "", "Remove `like` or `kind`.",
+        )  # fmt: skip
+        return False
+
     def _kind(self, name: str, entry: Entry, node: MapNode, model: Draft | None) -> Kind | None:
         given = node.get("kind")
-        own = entry.value.get("kind") if isinstance(entry.value, MapNode) else None
         if given is not None:
             kind = self._named_kind(name, given)
-            if own is not None and model and model.kind and kind and kind.name != model.kind.name:
-                self._report(
-                    own.place, f"{name}.kind",
-                    f"`like: {model.name}` has no effect: that is of kind {model.kind.name}, not {kind.name}",
-                    "", "Remove `like` or `kind`.",
-                )  # fmt: skip
         elif model is not None:
             kind = model.kind
         else:

@@ -35,6 +35,8 @@ class Hints:
         if key in fields_of(self._head) and key != "base":
             return f"`{key}` is a setting of the whole recipe, not of a stage."
         others = [home for other in self._stages if other != stage for home in self._homes(other)]
+        missing = [kind for name, kind in self._kinds.items() if name not in self._stages]
+        others += [home for kind in missing for home in _paths(kind.settings, ("stages", kind.name))]
         return _said(key, {home for home in others if home[-1] == key}) or self._deeper(key, stage)
 
     def _deeper(self, key: str, stage: str) -> str:

@@ -179,7 +179,7 @@ class Found:
 
 def find(root: Node, key: Place, path: Path) -> Found:
     """Follow a path down from `root`, whose own key stands at `key`."""
-    node: Node | None = root
+    node = root
     for part in path:
         if isinstance(node, MapNode) and part in node.entries:
             entry = node.entries[str(part)]
@@ -189,6 +189,9 @@ def find(root: Node, key: Place, path: Path) -> Found:
             key = node.place
         else:
             return Found(key, key, None)
-    if isinstance(node, ScalarNode) and node.place.start < node.place.end:
+    on_the_line = isinstance(node, ScalarNode) or (
+        key.text is node.place.text and key.line == node.place.line
+    )
+    if on_the_line and node.place.start < node.place.end:
         return Found(node.place, key.to(node.place), node)
     return Found(key, key, node)

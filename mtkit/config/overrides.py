@@ -56,7 +56,7 @@ class _NoItemError(Exception):
     def __init__(self, part: str, place: Place, count: int) -> None:
         self.place = place
         self.found = f"no item {part} in a list of {count}"
-        self.expected = f"an item from 0 to {count - 1}" if count else "an item to be there"
+        self.expected = f"an item from 0 to {count - 1}" if count > 1 else "item 0" if count else ""
 
 
 def _laid(node: Node | None, parts: list[tuple[str, Place]], value: Node) -> Node:

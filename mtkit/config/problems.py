@@ -22,6 +22,7 @@ class Problem:
         found: what was found.
         expected: what would have been right.
         advice: what to do next, as sentences.
+        final: nothing else is worth telling of this path, as its value could not even be read.
     """
 
     place: Place
@@ -29,6 +30,7 @@ class Problem:
     found: str
     expected: str = ""
     advice: str = ""
+    final: bool = False
 
     def __str__(self) -> str:
         """The problem as it is printed."""
@@ -96,8 +98,12 @@ def _sorted(problems: Iterable[Problem], name: str) -> list[Problem]:
 
     A setting copied by `like` brings its problem along under another path.
     """
+    told = list(problems)
+    unread = {problem.path for problem in told if problem.final}
     unique: dict[tuple[Place, str, str], Problem] = {}
-    for problem in problems:
+    for problem in told:
+        if problem.path in unread and not problem.final:
+            continue
         unique.setdefault(
             (problem.place, problem.found, problem.path if _is_nowhere(problem) else ""), problem
         )

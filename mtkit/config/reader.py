@@ -114,7 +114,7 @@ class _Composer:
             if self.here.start < self.here.end
             else Place(self._text, self.here.start, self.here.start + 1)
         )
-        self._problems.append(Problem(place, dotted(path), found, expected, advice))
+        self._problems.append(Problem(place, dotted(path), found, expected, advice, final=bool(path)))
 
     def _node(self, event: yaml.Event, path: Path) -> Node:
         if len(path) > _DEEPEST:

@@ -91,7 +91,12 @@ def _checked(root: MapNode, path: Path, kinds: Mapping[str, Kind], problems: lis
     hints = Hints(kinds, {draft.name: draft.kind for draft in drafts.values() if draft.kind}, RecipeHead)
     start = Place(root.place.text, root.place.start, root.place.start)
     head = check_settings(
-        root.without("stages", "expect"), RecipeHead, path=(), key=start, problems=problems, hint=hints
+        root.without("stages", "expect", "base"),
+        RecipeHead,
+        path=(),
+        key=start,
+        problems=problems,
+        hint=hints,
     )
     stages = {name: stage for name, draft in drafts.items() if (stage := _stage(draft, hints, problems))}
     expect = _expectations(root, drafts, problems)

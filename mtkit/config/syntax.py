@@ -40,8 +40,9 @@ def syntax_problem(error: yaml.YAMLError, text: Text, offset: int) -> Problem:
     mark = error.problem_mark or error.context_mark
     message = f"{error.context or ''} {error.problem or ''}"
     found, advice = _said(message, text.content[offset:], mark.index if mark else 0)
-    unclosed = "never closed" in found and error.context_mark is not None
-    index = error.context_mark.index if unclosed and error.context_mark else mark.index if mark else 0
+    if error.context_mark is not None and ("never closed" in found or "without ':'" in found):
+        mark = error.context_mark  # where it begins, not where the parser gave up
+    index = mark.index if mark else 0
     at = min(offset + index, max(len(text.content) - 1, 0))
     return Problem(Place(text, at, at + 1), "", f"cannot be read as YAML: {found}", "", advice)
 
