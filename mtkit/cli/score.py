@@ -9,6 +9,7 @@ import click
 
 from mtkit.cli.opening import given_on_command_line
 from mtkit.errors import RecipeError
+from mtkit.files import read_json
 from mtkit.log import say
 
 
@@ -69,29 +70,44 @@ def score(
       mtkit score recipes/demo.yaml
     """
     if recipe is not None:
-        _score_recipe(recipe)
+        _score_recipe(recipe, as_json)
         return
     if not references or not systems:
         raise click.UsageError("--reference and --system are needed, or a recipe.")
     _score_files(references, systems, metrics, confidence, as_json)
 
 
-def _score_recipe(recipe: Path) -> None:
+def _score_recipe(recipe: Path, as_json: bool) -> None:
     from mtkit.cli.run import run_recipe_to_kind
 
-    given = [
-        name
-        for name in ("references", "systems", "metrics", "confidence", "as_json")
-        if given_on_command_line(name)
-    ]
-    if given:
+    if any(given_on_command_line(name) for name in ("references", "systems", "metrics", "confidence")):
         raise RecipeError(
             "options for files together with a recipe",
             where=str(recipe),
             expected="a recipe alone, or --reference and --system",
             advice="Write metrics and confidence into the recipe's score stage.",
         )
-    run_recipe_to_kind(recipe, "score")
+    result = run_recipe_to_kind(recipe, "score")
+    scores = {
+        stage.name: read_json(stage.folder / "scores.json")
+        for stage in result.stages
+        if stage.kind == "score"
+    }
+    if as_json:
+        _write_json(scores)
+    else:
+        for name, records in scores.items():
+            _show(name, records)
+
+
+def _show(stage: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """A stage's stored scores, each in a line."""
+    from mtkit.scoring.metrics import Score
+
+    for record in records:
+        low_high = record["confidence"] and tuple(record["confidence"])
+        stored = Score(record["metric"], record["value"], record["signature"], low_high)
+        click.echo(f"{stage}, {record['split']}: {stored.line()}")
 
 
 def _score_files(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -134,9 +135,12 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
             expected="the recipe's own settings",
             advice="Write it into the recipe's translate stage, or leave the recipe out to translate text.",
         )
-    run_recipe_to_kind(
+    result = run_recipe_to_kind(
         recipe, "translate", device=options.device, threads=options.threads, quiet=options.quiet
     )
+    for stage in result.stages:
+        if stage.kind == "translate":
+            say(f"{stage.name}: {stage.folder / 'hypotheses'}", quiet=options.quiet)
 
 
 def _translate_text(options: Options) -> None:
@@ -146,9 +150,9 @@ def _translate_text(options: Options) -> None:
 
     folder = find_model(options.model, quiet=options.quiet)
     settings = search_settings(read_card(folder).decoding, options)
+    lines, live = _input(options.path, quiet=options.quiet)
     quiet_openmp()
     translator = Translator.open(folder, settings, options.device, threads=options.threads)
-    lines, live = _input(options.path, quiet=options.quiet)
     summary = Summary()
     with closing(translator.translate(lines, live=live)) as translations:
         try:
@@ -238,7 +242,9 @@ def search_settings(card: "SearchSettings", options: Options) -> "SearchSettings
 def _input(path: Path | None, *, quiet: bool) -> tuple[Iterator[str], bool]:
     """The lines to translate, and whether to translate what is there while more is awaited."""
     if path is not None and str(path) != "-":
-        return read_lines(path), False
+        lines = read_lines(path)
+        # the first line now, so that a file that cannot be read is told before the model is loaded
+        return chain(list(islice(lines, 1)), lines), False
     stream = sys.stdin.buffer
     if stream.isatty():
         say("Type a sentence and press Enter; Ctrl-D ends.", quiet=quiet)

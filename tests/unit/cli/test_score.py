@@ -1,13 +1,16 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
+from mtkit.config.scoring import Confidence
 from mtkit.errors import DataError, RecipeError
-from mtkit.files import write_lines
+from mtkit.files import write_json, write_lines
 from mtkit.scoring.metrics import score
 
 REFERENCE = ["The light is on.", "Choose a device to add.", "The password is wrong.", "Save"] * 10
@@ -80,9 +83,21 @@ def test_without_files_or_recipe_the_usage_is_shown() -> None:
     assert "--reference and --system are needed" in result.stderr
 
 
-def test_a_recipe_is_run_up_to_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_is_run_up_to_its_scores_which_are_shown_even_if_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = score(GOOD, REFERENCE, "bleu", Confidence(resamples=20))
+    write_json(tmp_path / "scores.json", [{**asdict(stored), "split": "test", "sentences": 40}])
+    stages = [SimpleNamespace(name="translate", kind="translate", folder=tmp_path / "none")]
+    stages.append(SimpleNamespace(name="final", kind="score", folder=tmp_path))
     asked: list[Any] = []
-    monkeypatch.setattr("mtkit.cli.run.run_recipe_to_kind", lambda *found, **_: asked.append(found))
-    assert invoke("recipe.yaml").exit_code == 0
-    assert asked == [(Path("recipe.yaml"), "score")]
-    assert isinstance(invoke("recipe.yaml", "--json").exception, RecipeError)
+
+    def run(*found: Any) -> Any:
+        asked.append(found)
+        return SimpleNamespace(stages=stages)
+
+    monkeypatch.setattr("mtkit.cli.run.run_recipe_to_kind", run)
+    assert invoke("recipe.yaml").stdout == f"final, test: {stored.line()}\n"
+    assert json.loads(invoke("recipe.yaml", "--json").stdout)["final"][0]["value"] == stored.value
+    assert asked == [(Path("recipe.yaml"), "score")] * 2
+    assert isinstance(invoke("recipe.yaml", "--metric", "bleu").exception, RecipeError)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click.testing
@@ -139,13 +140,28 @@ def test_options_for_text_do_not_go_with_a_recipe(tiny_model: Path, tmp_path: Pa
 
 def test_a_recipe_is_run_up_to_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
+
+    def run(path: Path, kind: str, **options: Any) -> Any:
+        asked.append((path, kind, options))
+        return SimpleNamespace(stages=[SimpleNamespace(name="test", kind=kind, folder=Path("store"))])
+
     monkeypatch.setenv("MTKIT_MODEL", "somewhere")
-    monkeypatch.setattr(
-        "mtkit.cli.run.run_recipe_to_kind", lambda path, kind, **options: asked.append((path, kind, options))
-    )
-    result = invoke(tmp_path / "recipe.yaml", "--threads", "1", "--quiet")
+    monkeypatch.setattr("mtkit.cli.run.run_recipe_to_kind", run)
+    result = invoke(tmp_path / "recipe.yaml", "--threads", "1")
     assert result.exit_code == 0, result.exception
-    assert asked == [(tmp_path / "recipe.yaml", "translate", {"device": "auto", "threads": 1, "quiet": True})]
+    assert result.stderr == f"test: {Path('store') / 'hypotheses'}\n"
+    assert asked == [
+        (tmp_path / "recipe.yaml", "translate", {"device": "auto", "threads": 1, "quiet": False})
+    ]
+
+
+def test_a_file_that_is_missing_is_told_before_the_model_is_loaded(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtkit.translation.translator.Translator.open", None)
+    result = invoke("--model", tiny_model, "--input", tmp_path / "missing")
+    assert isinstance(result.exception, DataError)
+    assert "no such file" in str(result.exception)
 
 
 @pytest.fixture
