@@ -36,10 +36,10 @@ def test_the_first_loss_is_near_that_of_guessing() -> None:
 def test_fused_matrices_are_drawn_as_the_matrices_they_hold() -> None:
     settings = ModelSettings(dim=64, heads=4, kv_heads=1, ffn_dim=80, activation="swiglu", encoder_layers=1)
     layer = Transformer(settings, 11, 11).encoder.layers[0]
-    fused = layer.get_parameter("self_attention.query_key_value.weight")
+    fused = layer.get_parameter("self_attention.query_key_value.weight").detach()
     assert float(fused[:64].abs().max()) == pytest.approx(math.sqrt(6 / 128), rel=0.01)
     assert float(fused[64:].abs().max()) == pytest.approx(math.sqrt(6 / 80), rel=0.01)
-    up = layer.get_parameter("feed_forward.up.weight")
+    up = layer.get_parameter("feed_forward.up.weight").detach()
     assert float(up.abs().max()) == pytest.approx(math.sqrt(6 / 144), rel=0.01)
 
 
@@ -48,7 +48,7 @@ def test_pre_norm_divides_block_outputs_by_the_root_of_their_number(order: str, 
     settings = {"dim": 64, "heads": 4, "decoder_layers": 2, "norm_order": order}
     layer = Transformer(ModelSettings.model_validate(settings), 11, 11).decoder.layers[1]
     for block in ("self_attention", "cross_attention"):
-        largest = float(layer.get_parameter(f"{block}.out.weight").abs().max())
+        largest = float(layer.get_parameter(f"{block}.out.weight").detach().abs().max())
         assert largest == pytest.approx(gain * math.sqrt(6 / 128), rel=0.01)
 
 

@@ -1,0 +1,21 @@
+import torch
+
+from mtkit.search.batching import padded, token_batches
+
+
+def test_padding_stands_behind_and_the_mask_tells_tokens() -> None:
+    ids, is_token = padded([[4, 5, 6], [7], [8, 9]], torch.device("cpu"))
+    assert ids.tolist() == [[4, 5, 6], [7, 0, 0], [8, 9, 0]]
+    assert is_token.tolist() == [[True, True, True], [True, False, False], [True, True, False]]
+
+
+def test_batches_keep_the_budget_and_come_longest_first() -> None:
+    assert token_batches([3, 9, 2, 4, 3], 9) == [[1], [3, 0], [4, 2]]
+
+
+def test_a_sentence_over_the_budget_is_alone() -> None:
+    assert token_batches([50, 1, 60], 10) == [[2], [0], [1]]
+
+
+def test_no_sentences_are_no_batches() -> None:
+    assert token_batches([], 10) == []

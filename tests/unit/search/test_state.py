@@ -1,0 +1,119 @@
+import math
+
+import pytest
+import torch
+
+from mtkit.config.search import SearchSettings
+from mtkit.search.length import length_penalty
+from mtkit.search.state import Beams
+from mtkit.search.step import Candidates
+from mtkit.subword.vocabulary import BOS, EOS
+
+CPU = torch.device("cpu")
+
+
+def beams(*limits: int, beam_size: int = 2, n_best: int = 1, alpha: float = 0.0) -> Beams:
+    settings = SearchSettings(beam_size=beam_size, n_best=n_best, length_penalty=alpha)
+    return Beams(limits, settings, CPU)
+
+
+def step(*sentences: list[tuple[float, int, int]]) -> Candidates:
+    """Candidates from (total, parent, id) of each place."""
+    totals, parents, ids = (
+        torch.tensor([[place[k] for place in places] for places in sentences]) for k in range(3)
+    )
+    return Candidates(totals, parents, ids)
+
+
+def test_one_hypothesis_runs_at_first_and_reads_bos() -> None:
+    state = beams(5, 5)
+    assert state.newest().tolist() == [BOS] * 4
+    assert state.totals.tolist() == [[0.0, -math.inf], [0.0, -math.inf]]
+
+
+def test_ids_follow_their_parents() -> None:
+    state = beams(9)
+    assert state.advance(step([(-1.0, 0, 4), (-2.0, 0, 5)])).tolist() == [0, 0]
+    assert state.advance(step([(-2.5, 1, 6), (-3.0, 0, 7)])).tolist() == [1, 0]
+    assert state.ids.tolist() == [[[5, 6], [4, 7]]]
+    assert state.newest().tolist() == [6, 7]
+
+
+def test_a_hypothesis_that_ends_takes_its_place_with_it() -> None:
+    state = beams(9, beam_size=3, n_best=3)
+    state.advance(step([(-1.0, 0, 4), (-1.5, 0, EOS), (-2.0, 0, 5)]))
+    assert state.totals.tolist() == [[-1.0, -math.inf, -2.0]]
+    state.advance(step([(-1.1, 0, 6), (-2.1, 2, 6), (-2.2, 2, 7)]))
+    assert state.totals[0].tolist() == pytest.approx([-1.1, -2.1, -math.inf])
+
+
+def test_no_place_left_means_done() -> None:
+    state = beams(9, n_best=2)
+    state.advance(step([(-1.0, 0, EOS), (-2.0, 0, 5)]))
+    assert state.running == [0]
+    rows = state.advance(step([(-3.0, 1, EOS), (-4.0, 1, 6)]))
+    assert state.running == []
+    assert rows.tolist() == []
+    first, second = state.results()[0]
+    assert (first.ids, first.log_probability, first.finished) == ((), -1.0, True)
+    assert (second.ids, second.log_probability, second.finished) == ((5,), -3.0, True)
+
+
+def test_search_stops_once_nothing_that_runs_can_win() -> None:
+    state = beams(9)
+    state.advance(step([(-1.0, 0, EOS), (-1.0, 0, 5)]))
+    assert state.running == []
+
+
+def test_search_goes_on_while_the_length_penalty_could_turn_the_order() -> None:
+    alpha, limit = 1.0, 7
+    bound = (
+        1.0 * length_penalty(1, alpha) * length_penalty(limit, alpha)
+    )  # what a running total must stay above
+    for total, runs in ((-bound * 0.99, True), (-bound * 1.01, False)):
+        state = beams(limit, alpha=alpha)
+        state.advance(step([(-1.0, 0, EOS), (total, 0, 5)]))
+        assert bool(state.running) is runs
+
+
+def test_all_n_best_must_be_safe_before_search_stops() -> None:
+    state = beams(9, beam_size=3, n_best=2)
+    state.advance(step([(-1.0, 0, EOS), (-2.0, 0, 5), (-2.1, 0, 6)]))
+    assert state.running == [0]
+    state.advance(step([(-2.5, 1, EOS), (-2.6, 1, 5), (-9.0, 2, 6)]))
+    assert state.running == []
+
+
+def test_at_the_limit_what_runs_is_returned_unfinished() -> None:
+    state = beams(2, n_best=2)
+    state.advance(step([(-1.0, 0, 4), (-2.0, 0, 5)]))
+    state.advance(step([(-2.0, 0, 6), (-3.0, 1, EOS)]))
+    ended, cut = state.results()[0]
+    assert (ended.ids, ended.finished) == ((5,), True)
+    assert (cut.ids, cut.finished, cut.log_probability) == ((4, 6), False, -2.0)
+
+
+def test_sentences_leave_at_their_own_time_and_keep_their_number() -> None:
+    state = beams(1, 9, beam_size=1)
+    rows = state.advance(step([(-1.0, 0, 4)], [(-1.5, 0, 5)]))
+    assert rows.tolist() == [1]
+    assert state.running == [1]
+    state.advance(step([(-2.0, 0, EOS)]))
+    assert [found[0].ids for found in state.results()] == [(4,), (5,)]
+
+
+def test_places_without_a_candidate_stay_empty() -> None:
+    state = beams(9, beam_size=3, n_best=3)
+    state.advance(step([(-1.0, 0, 4), (-math.inf, 0, 0), (-math.inf, 0, EOS)]))
+    assert state.totals.tolist() == [[-1.0, -math.inf, -math.inf]]
+    state.advance(step([(-2.0, 0, EOS), (-math.inf, 1, EOS), (-math.inf, 0, 0)]))
+    assert state.running == []
+    assert len(state.results()[0]) == 1
+
+
+def test_scores_are_log_probabilities_over_the_penalty_of_all_tokens() -> None:
+    state = beams(9, beam_size=1, alpha=0.6)
+    state.advance(step([(-1.0, 0, 4)]))
+    state.advance(step([(-3.0, 0, EOS)]))
+    found = state.results()[0][0]
+    assert found.score == pytest.approx(-3.0 / (7 / 6) ** 0.6)
