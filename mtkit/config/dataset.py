@@ -44,9 +44,10 @@ class PypiSource(Settings):
 
 
 class UrlSource(Settings):
-    """Files at public addresses; `{language}`, `{source}`, `{target}`, `{first}`, `{second}` are filled in.
+    """Files at public addresses, with the languages filled in.
 
-    `{first}` and `{second}` are the two languages in alphabetical order.
+    `{language}` is each of the two in turn, `{first}` and `{second}` are both in alphabetical order,
+    `{other}` is the one that is not English, `{source}` and `{target}` speak for themselves.
     """
 
     kind: Literal["url"] = "url"
@@ -69,7 +70,9 @@ class SacrebleuSource(Settings):
     """A test set fetched by sacreBLEU's own downloader (`sacrebleu --test-set NAME --echo`)."""
 
     kind: Literal["sacrebleu"] = "sacrebleu"
-    test_set: str = Field(description="sacreBLEU's name of the test set", pattern=r"^[A-Za-z0-9_./-]+$")
+    test_set: str = Field(
+        description="sacreBLEU's name of the test set", pattern=r"^[A-Za-z0-9_{][A-Za-z0-9_./{}-]*$"
+    )
 
 
 class NoSource(Settings):

@@ -40,15 +40,20 @@ def find_card_with_folder(name: str, folder: Path = Path()) -> FoundCard:
         path = folder / name
         return FoundCard(read_card(path), path.parent)
     stem, _, rest = name.partition("/")
+    return FoundCard(_with_parameters(find_template(stem), rest, name), shipped("data"))
+
+
+def find_template(stem: str) -> DatasetCard:
+    """The shipped card of this name as it is written, parameters not filled in."""
     path = shipped("data") / f"{stem}.yaml"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", stem) or not path.is_file():
-        raise _no_such_card(name)
-    return FoundCard(_with_parameters(read_card(path), rest, name), path.parent)
+        raise _no_such_card(stem)
+    return read_card(path)
 
 
 def _no_such_card(name: str) -> DataError:
     known = [path.stem for path in sorted(shipped("data").glob("*.yaml"))]
-    near = get_close_matches(name.partition("/")[0], known, n=1)
+    near = get_close_matches(name, known, n=1)
     return DataError(
         f"no such dataset: {name!r}",
         expected=f"one of {', '.join(known)}, or the path of a card that ends in .yaml",

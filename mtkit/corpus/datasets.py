@@ -22,9 +22,9 @@ from mtkit.corpus.splits import SPLITS, split_masks
 from mtkit.corpus.strip import stripper
 from mtkit.corpus.writing import PairWriter
 from mtkit.errors import DataError
-from mtkit.files import canonical_hash, sha256, user_errors, write_json
+from mtkit.files import atomic, canonical_hash, sha256, user_errors, write_json
 
-READING = 1  # raised by whoever changes what reading, stripping or splitting gives for the same card
+READING = 2  # raised by whoever changes what reading, stripping or splitting gives for the same card
 
 
 def dataset_identity(found: FoundCard, source: str, target: str) -> str:
@@ -76,6 +76,19 @@ def dataset_place(found: FoundCard, source: str, target: str) -> Path:
     """Where a dataset's splits lie in the cache, or would."""
     identity = dataset_identity(found, source, target)
     return cache_folder() / "datasets" / found.card.name / f"{source}-{target}-{identity[:16]}"
+
+
+def export(folder: Path, out: Path, source: str, target: str) -> list[Path]:
+    """Copy a prepared dataset's splits to `out` as `train.en`, `train.de`, …; empty splits are left out."""
+    written = []
+    for split in SPLITS:
+        for side, language in zip(SIDES, (source, target), strict=True):
+            origin = folder / f"{split}.{side}"
+            if origin.stat().st_size:
+                written.append(out / f"{split}.{language}")
+                with origin.open("rb") as stream, atomic(written[-1]) as copy:
+                    shutil.copyfileobj(stream, copy)
+    return written
 
 
 class _Extraction:

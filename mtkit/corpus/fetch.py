@@ -157,13 +157,16 @@ def filled(text: str, part: Part, languages: tuple[str, str], language: str) -> 
         "first": first,
         "second": second,
     }
+    if "en" in languages:
+        words["other"] = spelled[1 - languages.index("en")]
 
     def word(match: re.Match[str]) -> str:
         if match[1] not in words:
             raise DataError(
-                f"the card's text {text!r} holds {match[0]}, which stands for nothing",
+                f"the card's text {text!r} holds {match[0]}, which stands for nothing here",
+                where=f"{languages[0]}-{languages[1]}",
                 expected=", ".join(f"{{{word}}}" for word in words),
-                advice="Correct the dataset card.",
+                advice="Take a pair of languages with en, or correct the dataset card.",
             )
         return words[match[1]]
 
