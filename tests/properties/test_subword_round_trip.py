@@ -38,10 +38,13 @@ def subword(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for side in ("source", "target"):
         write_lines(
             folder / f"train.{side}",
-            (f"▁der hund {row % 7}{{x}} springt über ⁇ die brücke <0x41>" for row in range(100)),
+            (
+                f"▁der {chr(98 + row % 20)}und{row % 7}{{x}} {chr(98 + row * 7 % 20)}über ⁇ <0x41>"
+                for row in range(200)
+            ),
         )
     learned = SubwordSettings.model_validate(
-        {"pieces": 284, "algorithm": request.param, "user_defined": ["{x}"]}
+        {"pieces": 300, "algorithm": request.param, "user_defined": ["{x}"]}
     )
     learn_subword(learned, SubwordInputs(folder), folder, RunContext(quiet=True))
     return Subword.load(folder)
@@ -64,7 +67,7 @@ def test_decoding_what_was_sampled_gives_the_normalised_text(subword: Subword, t
 
 
 @settings(max_examples=75, deadline=None)
-@given(ids=st.lists(st.integers(0, 283), max_size=30))
+@given(ids=st.lists(st.integers(0, 299), max_size=30))
 def test_whatever_ids_a_model_says_decode_to_one_line(subword: Subword, ids: list[int]) -> None:
     text = subword.decode(ids, "target")
     assert not any(unicodedata.category(character) == "Cc" for character in text)
