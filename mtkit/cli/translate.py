@@ -1,6 +1,7 @@
 """`mtkit translate`: lines of text from stdin to stdout; or a recipe up to its translations."""
 
 import os
+import re
 import stat
 import sys
 import time
@@ -231,12 +232,17 @@ def search_settings(card: "SearchSettings", options: Options) -> "SearchSettings
     settings = SearchSettings(**(kept | chosen))
     for finding in settings.findings():
         raise RecipeError(
-            finding.found,
+            _in_options(finding.found),
             where=", ".join("--" + str(name).replace("_", "-") for name in finding.path),
-            expected=finding.expected.replace("_", "-"),
-            advice=finding.advice.replace("_", "-"),
+            expected=_in_options(finding.expected),
+            advice=_in_options(finding.advice),
         )
     return settings
+
+
+def _in_options(text: str) -> str:
+    """A text about settings, with the options' names for them."""
+    return re.sub(r"\b(beam_size|n_best|length_penalty)\b", lambda m: "--" + m[1].replace("_", "-"), text)
 
 
 def _input(path: Path | None, *, quiet: bool) -> tuple[Iterator[str], bool]:
