@@ -1,14 +1,12 @@
 """The weights a model starts from, each with its reason. Random numbers come from torch's generator."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.embeddings import Embedding
-from mtkit.model.layers import FeedForward, Layer
+from mtkit.model.layers import FeedForward
 from mtkit.model.positions import Learned
 from mtkit.subword.vocabulary import PAD
 
@@ -19,9 +17,10 @@ def initialise(model: nn.Module, settings: ModelSettings) -> None:
     - Matrices: Xavier uniform (Glorot and Bengio 2010, equation 16), which keeps the variance of states and
       gradients through a layer. Matrices that are fused for speed are drawn as the matrices they hold,
       so that fusing changes no distribution.
-    - Pre-norm: the outputs of residual blocks are divided by √(number of blocks summed), so that the
-      residual stream has about unit variance at any depth (Radford et al. 2019, section 2.3). Post-norm
-      normalises the stream after each sum and starts as in Vaswani et al. 2017.
+    - Outputs of residual blocks are not made smaller with depth, as Radford et al. 2019 do: with tied
+      embeddings the stream would stay so near the vector of the id just read that the model starts out
+      sure to repeat it: the first loss is 4.1 nats above ln V instead of 0.6 (D = 256, 3 + 3 layers), and
+      in a trial (D = 128, one seed) the validation loss was higher from update 40 to 200, level at 240.
     - Embeddings and the output layer: N(0, 1/D). Times √D the embeddings have unit variance; as output
       layer they turn normalised states into logits of about unit variance, so the first loss is near ln V.
     - The vector of padding is 0; biases are 0.
@@ -34,10 +33,7 @@ def initialise(model: nn.Module, settings: ModelSettings) -> None:
         if isinstance(module, Embedding):
             with torch.no_grad():
                 module.weight[PAD] = 0.0
-    for stack in ("encoder", "decoder"):
-        layers = [module for module in model.get_submodule(stack).modules() if isinstance(module, Layer)]
-        for layer in layers:
-            _initialise_layer(layer, settings, len(layers))
+        _initialise_block(module, settings)
 
 
 def initialise_output(weight: Tensor, dim: int) -> None:
@@ -49,27 +45,20 @@ def _normal(weight: Tensor, dim: int) -> None:
     nn.init.normal_(weight, std=dim**-0.5)
 
 
-def _initialise_layer(layer: Layer, settings: ModelSettings, depth: int) -> None:
-    blocks = [
-        module
-        for module in layer.children()
-        if isinstance(module, SelfAttention | CrossAttention | FeedForward)
-    ]
-    gain = 1.0 / math.sqrt(depth * len(blocks)) if settings.norm_order == "pre" else 1.0
+def _initialise_block(block: nn.Module, settings: ModelSettings) -> None:
     kv_dim = (settings.kv_heads or settings.heads) * settings.dim // settings.heads
-    for block in blocks:
-        if isinstance(block, SelfAttention):
-            _xavier(block.query_key_value.weight, [settings.dim, kv_dim, kv_dim])
-            _xavier(block.out.weight, [settings.dim], gain)
-        elif isinstance(block, CrossAttention):
-            _xavier(block.query.weight, [settings.dim])
-            _xavier(block.key_value.weight, [kv_dim, kv_dim])
-            _xavier(block.out.weight, [settings.dim], gain)
-        else:
-            _xavier(block.up.weight, [settings.ffn_dim] * (block.up.weight.size(0) // settings.ffn_dim))
-            _xavier(block.down.weight, [settings.dim], gain)
+    if isinstance(block, SelfAttention):
+        _xavier(block.query_key_value.weight, [settings.dim, kv_dim, kv_dim])
+        _xavier(block.out.weight, [settings.dim])
+    elif isinstance(block, CrossAttention):
+        _xavier(block.query.weight, [settings.dim])
+        _xavier(block.key_value.weight, [kv_dim, kv_dim])
+        _xavier(block.out.weight, [settings.dim])
+    elif isinstance(block, FeedForward):
+        _xavier(block.up.weight, [settings.ffn_dim] * (block.up.weight.size(0) // settings.ffn_dim))
+        _xavier(block.down.weight, [settings.dim])
 
 
-def _xavier(weight: Tensor, rows: list[int], gain: float = 1.0) -> None:
+def _xavier(weight: Tensor, rows: list[int]) -> None:
     for part in torch.split(weight.detach(), rows):
-        nn.init.xavier_uniform_(part, gain)
+        nn.init.xavier_uniform_(part)

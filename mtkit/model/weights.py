@@ -4,9 +4,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtkit.errors import ModelError
@@ -60,7 +60,7 @@ def save_weights(path: Path, model: Transformer) -> None:
     """Write the weights as safetensors, in one move."""
     tensors = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
     with atomic(path) as stream:
-        stream.write(safetensors.torch.save(tensors))
+        stream.write(save(tensors))
 
 
 def load_weights(path: Path, model: Transformer) -> None:
@@ -71,7 +71,7 @@ def load_weights(path: Path, model: Transformer) -> None:
     """
     try:
         with user_errors(path):
-            tensors = safetensors.torch.load_file(path)
+            tensors = load_file(path)
     except SafetensorError as error:
         raise _unfit(path, f"not a weights file: {error}") from error
     weights = dict(model.named_parameters())

@@ -18,19 +18,16 @@ def test_embeddings_start_with_unit_variance_once_scaled_and_padding_at_zero() -
     assert not model.target_embedding.weight[PAD].any()
 
 
-def test_the_first_loss_is_near_that_of_guessing() -> None:
-    for order in ("pre", "post"):
-        model = Transformer(
-            ModelSettings.model_validate(
-                {"dim": 64, "heads": 4, "norm_order": order, "tied_embeddings": "none"}
-            ),
-            503,
-            503,
-        )
-        ids = torch.randint(4, 503, (16, 12))
-        logits = model.eval()(ids, torch.ones_like(ids, dtype=torch.bool), ids)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.randint(4, 503, (16 * 12,)))
-        assert abs(float(loss.detach()) - math.log(503)) < 0.9  # measured: 0.56 (pre) and 0.63 (post) above
+@pytest.mark.parametrize("tied", ["none", "all"])
+@pytest.mark.parametrize("order", ["pre", "post"])
+def test_the_first_loss_is_near_that_of_guessing(order: str, tied: str) -> None:
+    shape = {"dim": 64, "heads": 4, "norm_order": order, "tied_embeddings": tied}
+    model = Transformer(ModelSettings.model_validate(shape), 503, 503).eval()
+    ids = torch.randint(4, 503, (16, 12))
+    with torch.no_grad():
+        logits = model(ids, torch.ones_like(ids, dtype=torch.bool), ids)
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.randint(4, 503, (16 * 12,)))
+    assert abs(float(loss) - math.log(503)) < 0.9  # measured: 0.4 to 0.6 above
 
 
 def test_fused_matrices_are_drawn_as_the_matrices_they_hold() -> None:
@@ -41,15 +38,6 @@ def test_fused_matrices_are_drawn_as_the_matrices_they_hold() -> None:
     assert float(fused[64:].abs().max()) == pytest.approx(math.sqrt(6 / 80), rel=0.01)
     up = layer.get_parameter("feed_forward.up.weight").detach()
     assert float(up.abs().max()) == pytest.approx(math.sqrt(6 / 144), rel=0.01)
-
-
-@pytest.mark.parametrize(("order", "gain"), [("pre", 6**-0.5), ("post", 1.0)])
-def test_pre_norm_divides_block_outputs_by_the_root_of_their_number(order: str, gain: float) -> None:
-    settings = {"dim": 64, "heads": 4, "decoder_layers": 2, "norm_order": order}
-    layer = Transformer(ModelSettings.model_validate(settings), 11, 11).decoder.layers[1]
-    for block in ("self_attention", "cross_attention"):
-        largest = float(layer.get_parameter(f"{block}.out.weight").detach().abs().max())
-        assert largest == pytest.approx(gain * math.sqrt(6 / 128), rel=0.01)
 
 
 def test_biases_start_at_zero_and_learned_positions_do_not() -> None:

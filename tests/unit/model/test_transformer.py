@@ -53,6 +53,7 @@ def test_every_combination_of_settings_reaches_every_weight(order: str, position
             bias=bias,
             attention_dropout=0.1,
             activation_dropout=0.1,
+            decoder_layers=1,
         )
         model = Transformer(shape, TARGET if tied == "all" else SOURCE, TARGET)
         logits = model(*pair())

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from mtkit.config.model import ModelSettings
+from mtkit.model.transformer import Transformer
+from mtkit.search.forced import log_probabilities
+from mtkit.subword.vocabulary import BOS, EOS
+
+SETTINGS = ModelSettings(dim=8, heads=2, ffn_dim=11, encoder_layers=1, decoder_layers=1)
+
+
+def test_it_is_the_sum_over_all_tokens_and_the_end() -> None:
+    model = Transformer(SETTINGS, 13, 13)
+    source, target = [5, 6, 7], [8, 9]
+    with torch.no_grad():
+        ids = torch.tensor([[*source, EOS]])
+        logits = model.eval()(ids, torch.ones_like(ids, dtype=torch.bool), torch.tensor([[BOS, *target]]))
+    each = logits[0].log_softmax(-1)
+    wanted = float(each[0, 8] + each[1, 9] + each[2, EOS])
+    assert log_probabilities(model, [source], [target]) == [pytest.approx(wanted, abs=1e-5)]
+
+
+def test_batches_and_order_change_nothing() -> None:
+    model = Transformer(SETTINGS, 13, 13)
+    sources = [[5] * length for length in (3, 1, 0, 6, 2)]
+    targets = [[6, 7, 8, 9, 4][:length] for length in (1, 5, 0, 2, 3)]
+    alone = [log_probabilities(model, [s], [t])[0] for s, t in zip(sources, targets, strict=True)]
+    for batch_tokens in (1, 10, 1000):
+        assert log_probabilities(model, sources, targets, batch_tokens) == pytest.approx(alone, abs=1e-5)
+
+
+def test_dropout_is_off_and_the_mode_comes_back() -> None:
+    model = Transformer(SETTINGS.model_copy(update={"dropout": 0.5}), 13, 13).train()
+    assert log_probabilities(model, [[5]], [[6]]) == log_probabilities(model, [[5]], [[6]])
+    assert model.training
+
+
+def test_the_sides_must_be_equally_many() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        log_probabilities(Transformer(SETTINGS, 13, 13), [[5], [6]], [[5]])
+
+
+def test_no_pairs_have_no_log_probabilities() -> None:
+    assert log_probabilities(Transformer(SETTINGS, 13, 13), [], []) == []
