@@ -21,7 +21,7 @@ _NAN = re.compile(r"\.(nan|NaN|NAN)")
 _MOST_DIGITS = 400  # a longer whole number is text: Python refuses to convert very long ones
 
 # plain where it cannot be mistaken for anything else; everything else is quoted
-_SAFE = re.compile(r"[\w./+(<>=][\w./+()<>= -]*", re.ASCII)
+_SAFE = re.compile(r"[\w./+(][\w./+()<>= -]*", re.ASCII)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
 
 

@@ -69,3 +69,63 @@ def test_a_recipe_is_refused_with_reasons_or_shown_as_the_same_recipe(assignment
         n: (s.settings, s.reads) for n, s in first.stages.items()
     }
     assert show(second).count("\n") == show(first).count("\n")
+
+
+PLACES = [
+    *(
+        *SETTINGS,
+        "recipe",
+        "source",
+        "expect",
+        "expect.test.bleu",
+        "stages",
+        "stages.train",
+        "stages.train.kind",
+    ),
+    *(
+        "stages.train.like",
+        "stages.train.from",
+        "stages.corpus.train",
+        "stages.corpus.filters.0",
+        "stages.score",
+    ),
+    *(
+        "stages.train.until",
+        "stages.train.optimizer.kind",
+        "stages.train.optimizer.adamw",
+        "stages.new",
+        "extra",
+    ),
+    *("stages.train.validate.every", "stages.score.metrics", "stages.score.confidence", "stages.corpus.test"),
+]
+ANYTHING = st.recursive(
+    st.sampled_from(
+        ["null", "true", "no", "5", "-0.5", ".nan", "x", "''", "train", "muon", "learned", "1 to 2"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.dictionaries(
+            st.sampled_from(
+                ["kind", "like", "from", "adamw", "max", "length", "updates", "dataset", "stem", "zzz"]
+            ),
+            inner,
+            max_size=3,
+        ).map(lambda entries: "{" + ", ".join(f"{key}: {value}" for key, value in entries.items()) + "}")
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(PLACES), ANYTHING, min_size=1, max_size=4))
+def test_whatever_stands_anywhere_is_answered_with_problems_and_no_crash(values: dict[str, str]) -> None:
+    overrides = [f"{key}={value}" for key, value in values.items()]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.yaml"
+        path.write_text(RECIPE, encoding="utf-8")
+        try:
+            recipe = read_recipe(path, KINDS, overrides)
+        except RecipeProblemsError as error:
+            assert str(error).endswith("Nothing was run.")
+        else:
+            assert show(recipe).startswith("# Every setting of ")
