@@ -17,7 +17,7 @@ class Display:
     def __init__(self, run: RunContext, state: TrainState, total: int | None) -> None:
         self._run = run
         self._progress = None if run.quiet else Progress("training", total, "updates", done=state.update)
-        self._scores = ""
+        self._scores = self._facts = ""
         if state.validations:
             self._remember(state.validations[-1])
 
@@ -33,8 +33,8 @@ class Display:
         if self._progress is None:
             return
         speed = f"{tokens_per_second:,.0f} target tokens/s"
-        facts = f"epoch {epoch + 1} · loss {loss:.3f} · {speed} · rate {rate:.1e}"
-        self._progress.advance(1, facts + self._scores)
+        self._facts = f"epoch {epoch + 1} · loss {loss:.3f} · {speed} · rate {rate:.1e}"
+        self._progress.advance(1, self._facts + self._scores)
 
     def validation(self, measured: Measured, found: Validation, better: bool, seconds: float) -> None:
         """The scores of a validation, and translations so that one can watch it learn."""
@@ -59,6 +59,7 @@ class Display:
     def finish(self) -> None:
         """Leave the last line standing."""
         if self._progress is not None:
+            self._progress.advance(0, self._facts + self._scores)
             self._progress.finish()
 
     def _remember(self, measured: Measured) -> None:

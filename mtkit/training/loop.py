@@ -112,13 +112,11 @@ class Loop:
             display.finish()
 
     def _go_on(self, display: Display, interruption: Interruption) -> None:
-        """The next thing to do: validate, end, or make an update."""
-        end = self.state.end(self.settings.until)
-        if self.state.validation_is_due(self.settings.validate_) or (end and not self.state.validated):
+        """The next thing to do: validate, or make an update. A training ends with a validation."""
+        if self.state.validation_is_due(self.settings.validate_) or self.state.end(self.settings.until):
             self._validate(display, interruption)
-        elif end:
-            self.state.stopped_by = end
-            self._save("end")
+            self.state.stopped_by = self.state.end(self.settings.until)
+            self._save("validation")
         else:
             self._update(display, interruption)
             if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
@@ -188,7 +186,6 @@ class Loop:
             self.parts.validations / f"{state.update:08d}.json", {**measured.flat(), "samples": samples}
         )
         display.validation(measured, found, better, seconds)
-        self._save("validation")
 
     def measure(self, model: Transformer) -> Measured:
         """The validation scores of any model of this architecture, as of now."""

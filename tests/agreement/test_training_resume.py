@@ -1,0 +1,223 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtkit.config.training import TrainSettings
+from mtkit.log import RunContext, read_events
+from mtkit.model.folder import ModelCard
+from mtkit.training import loop
+from mtkit.training.train import TrainInputs, TrainSummary, train
+
+MODEL = {"dim": 16, "ffn_dim": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.2}
+COMMON = {
+    "batch_tokens": 128,
+    "max_tokens": 16,
+    "until": {"updates": 22},
+    "validate": {"every": "6 updates"},
+    "model": MODEL,
+}
+WAYS: dict[str, dict[str, Any]] = {
+    "adamw, accumulation, sampled subwords, mean of validations": {
+        "accumulate": 2,
+        "subword_sampling": {"probability": 0.3},
+        "schedule": {"kind": "inverse_sqrt", "warmup_updates": 5},
+        "keep": {"average": 3},
+    },
+    "muon, exponential average": {
+        "optimizer": {"kind": "muon"},
+        "ema_decay": 0.9,
+        "schedule": {"kind": "cosine", "warmup_updates": 5},
+    },
+    "decaying schedule, penalties, best of validations": {
+        "loss": {"l1": 1e-4, "l2": 1e-3},
+        "schedule": {"kind": "warmup_stable_decay", "warmup_updates": 5},
+        "validate": {"every": "1 epochs"},
+    },
+}
+
+
+def settings(way: str) -> TrainSettings:
+    return TrainSettings.model_validate({**COMMON, **WAYS[way]})
+
+
+def card(summary: TrainSummary) -> ModelCard:
+    return ModelCard(
+        architecture=TrainSettings.model_validate(COMMON).model,
+        source_language="x",
+        target_language="y",
+        normalize="nfc",
+        source_size=summary.source_size,
+        target_size=summary.target_size,
+    )
+
+
+def run(way: str, toy: Path, out: Path, seed: int = 1) -> None:
+    context = RunContext(seed=seed, device="cpu", threads=1, quiet=True)
+    train(settings(way), TrainInputs(toy / "corpus", toy / "subword", None, card), out, context)
+
+
+def hashes(out: Path) -> dict[str, str]:
+    """Of the final weights and of everything that training remembers: weights, optimiser, average."""
+    newest = max(path for path in (out / "checkpoints").iterdir() if path.is_dir())
+    files = {"model": out / "model" / "model.safetensors", "state": newest / "state.safetensors"}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+class CutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_resumed_is_uninterrupted_bit_for_bit(
+    way: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(way, toy, tmp_path / "whole")
+    # A checkpoint after each of the first updates, none later: what follows is lost and made again.
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    update = loop.Loop._update
+    cuts = [2, 9, 20]
+
+    def cut(self: loop.Loop, *arguments: Any) -> None:
+        update(self, *arguments)
+        if cuts and self.state.update == cuts[0]:
+            cuts.pop(0)
+            raise CutError
+
+    monkeypatch.setattr(loop.Loop, "_update", cut)
+    for _ in range(3):
+        with pytest.raises(CutError):
+            run(way, toy, tmp_path / "cut")
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0 if len(cuts) > 1 else 1e9)
+    run(way, toy, tmp_path / "cut")
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
+
+
+def test_one_seed_gives_the_same_bits_twice_and_another_seed_others(toy: Path, tmp_path: Path) -> None:
+    way = "muon, exponential average"
+    run(way, toy, tmp_path / "one")
+    run(way, toy, tmp_path / "again")
+    run(way, toy, tmp_path / "other", seed=2)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "again")
+    assert hashes(tmp_path / "one")["model"] != hashes(tmp_path / "other")["model"]
+
+
+def test_a_damaged_newest_checkpoint_costs_updates_and_no_bits(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way = "adamw, accumulation, sampled subwords, mean of validations"
+    run(way, toy, tmp_path / "whole")
+    update = loop.Loop._update
+
+    def cut(self: loop.Loop, *arguments: Any) -> None:
+        update(self, *arguments)
+        if self.state.update == 20:
+            raise CutError
+
+    with monkeypatch.context() as patch, pytest.raises(CutError):
+        patch.setattr(loop.Loop, "_update", cut)
+        run(way, toy, tmp_path / "cut")
+    newest = max(path for path in (tmp_path / "cut" / "checkpoints").iterdir() if path.is_dir())
+    os.truncate(newest / "state.safetensors", 1000)
+    run(way, toy, tmp_path / "cut")
+    resumed = [
+        event for event in read_events(tmp_path / "cut" / "events.jsonl") if event["event"] == "resume"
+    ]
+    assert [event["update"] for event in resumed] == [12]
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
+
+
+SCRIPT = """
+    import sys
+    from pathlib import Path
+    from mtkit.config.training import TrainSettings
+    from mtkit.log import RunContext
+    from mtkit.model.folder import ModelCard
+    from mtkit.training import loop
+    from mtkit.training.train import TrainInputs, train
+
+    toy, out = Path(sys.argv[1]), Path(sys.argv[2])
+    settings = TrainSettings.model_validate_json(sys.argv[3])
+    loop.CHECKPOINT_SECONDS = float(sys.argv[4])
+
+    def card(summary):
+        sizes = {"source_size": summary.source_size, "target_size": summary.target_size}
+        return ModelCard(
+            architecture=settings.model, source_language="x", target_language="y", normalize="nfc", **sizes
+        )
+
+    train(settings, TrainInputs(toy / "corpus", toy / "subword", None, card), out,
+          RunContext(device="cpu", threads=1, quiet=True))
+"""
+LONG = TrainSettings.model_validate(
+    {
+        **COMMON,
+        **WAYS["muon, exponential average"],
+        "until": {"updates": 150},
+        "validate": {"every": "20 updates"},
+    }
+)
+
+
+def start(toy: Path, out: Path, checkpoint_seconds: float) -> "subprocess.Popen[bytes]":
+    arguments = [str(toy), str(out), LONG.model_dump_json(by_alias=True), str(checkpoint_seconds)]
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], stderr=subprocess.PIPE
+    )
+
+
+def wait_for_event(out: Path, event: str, count: int = 1) -> None:
+    for _ in range(600):
+        if sum(found["event"] == event for found in read_events(out / "events.jsonl")) >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"no {count} events {event!r} in {out}")
+
+
+def finish(toy: Path, out: Path) -> dict[str, str]:
+    with start(toy, out, 60.0) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+    return hashes(out)
+
+
+def test_ctrl_c_writes_a_checkpoint_stops_quickly_and_the_same_call_goes_on(
+    toy: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with start(toy, out, 1e9) as process:
+        wait_for_event(out, "validation")
+        asked = time.time()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in errors
+    checkpoint = [event for event in read_events(out / "events.jsonl") if event["event"] == "checkpoint"][-1]
+    assert checkpoint["why"] == "interrupted"
+    assert checkpoint["seconds"] - asked < 2.0  # measured 0.05 to 0.2: an update of 30 ms and a checkpoint
+    assert not list(out.rglob("*.new"))
+    finish(toy, out)
+    resumed = [event for event in read_events(out / "events.jsonl") if event["event"] == "resume"]
+    assert [event["update"] for event in resumed] == [checkpoint["update"]]
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_a_folder_that_goes_on_to_the_same_bits(
+    toy: Path, tmp_path: Path
+) -> None:
+    expected = finish(toy, tmp_path / "whole")
+    out = tmp_path / "out"
+    for checkpoints in (3, 10, 21):
+        before = sum(event["event"] == "checkpoint" for event in read_events(out / "events.jsonl"))
+        with start(
+            toy, out, 0.0
+        ) as process:  # a checkpoint after every update: often killed while writing one
+            wait_for_event(out, "checkpoint", before + checkpoints)
+            process.kill()
+    assert finish(toy, out) == expected

@@ -1,0 +1,23 @@
+import random
+from pathlib import Path
+
+import pytest
+
+from mtkit.config.subword import SubwordSettings
+from mtkit.files import write_lines
+from mtkit.log import RunContext
+from mtkit.subword.learn import SubwordInputs, learn_subword
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `corpus` (letters and the same letters reversed) and `subword`; not to be written to."""
+    folder = tmp_path_factory.mktemp("toy")
+    draw = random.Random(1)
+    for split, pairs in (("train", 200), ("valid", 20), ("test", 20)):
+        lines = ["".join(draw.choices("abcdef", k=draw.randint(1, 8))) for _ in range(pairs)]
+        write_lines(folder / "corpus" / f"{split}.source", lines)
+        write_lines(folder / "corpus" / f"{split}.target", [line[::-1] for line in lines])
+    settings = SubwordSettings(pieces=20, byte_fallback=False)
+    learn_subword(settings, SubwordInputs(folder / "corpus"), folder / "subword", RunContext(quiet=True))
+    return folder

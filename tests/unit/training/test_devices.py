@@ -1,0 +1,41 @@
+import os
+
+import pytest
+import torch
+
+from mtkit.errors import RunError
+from mtkit.log import RunContext
+from mtkit.training.devices import available_cores, choose_device, prepared
+
+
+def test_auto_is_a_gpu_or_the_cpu() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused_with_what_there_is(name: str) -> None:
+    with pytest.raises(RunError, match="auto, cpu, cuda or cuda:N"):
+        choose_device(name)
+
+
+def test_threads_and_repeatability_are_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    with prepared(RunContext(device="cpu", threads=before + 1)):
+        assert torch.get_num_threads() == before + 1
+        assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == before
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_environment_decides_threads_unless_the_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with prepared(RunContext(device="cpu")):
+        assert torch.get_num_threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    with prepared(RunContext(device="cpu")):
+        assert torch.get_num_threads() == available_cores()
+
+
+def test_available_cores_are_those_of_this_process() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)

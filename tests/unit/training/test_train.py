@@ -1,0 +1,220 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from mtkit.config.model import ModelSettings
+from mtkit.config.training import AdamW, InverseSqrt, Keep, Muon, TrainSettings, Until, Validate
+from mtkit.errors import DataError, ModelError, RunError
+from mtkit.log import EventWriter, RunContext, read_events
+from mtkit.model.folder import ModelCard
+from mtkit.model.transformer import Transformer
+from mtkit.model.weights import load_model
+from mtkit.training import loop
+from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
+
+MODEL = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.1)
+QUIET = RunContext(device="cpu", threads=1, quiet=True)
+
+
+def settings(**changes: Any) -> TrainSettings:
+    """Twelve updates, validated three times."""
+    values: dict[str, Any] = {
+        "batch_tokens": 128,
+        "max_tokens": 16,
+        "until": Until(updates=12),
+        "validate_": Validate.model_validate({"every": "4 updates"}),
+        "schedule": InverseSqrt(warmup_updates=4),
+        "optimizer": AdamW(learning_rate=0.01),
+        "model": MODEL,
+    }
+    values.update(changes)
+    values["validate"] = values.pop("validate_")
+    return TrainSettings(**values)
+
+
+def card(summary: TrainSummary) -> ModelCard:
+    return ModelCard(
+        architecture=MODEL,
+        source_language="x",
+        target_language="y",
+        normalize="nfc",
+        source_size=summary.source_size,
+        target_size=summary.target_size,
+        provenance={"final": summary.final},
+    )
+
+
+def inputs(toy: Path, validate: Callable[[Transformer], Validation] | None = None) -> TrainInputs:
+    return TrainInputs(toy / "corpus", toy / "subword", validate, card)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(path)
+
+
+def test_a_training_leaves_what_the_plan_promises(toy: Path, tmp_path: Path) -> None:
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"batches", "checkpoints", "events.jsonl", "model", "train.json", "validations"}
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["updates"] == 12
+    assert summary["stopped_by"] == "updates"
+    assert summary["parameters"] == sum(p.numel() for p in load_model(tmp_path / "model").parameters())
+    assert 0 <= summary["padding_share"] < 0.2
+    assert summary["tokens_per_second"] > 0
+    kinds = [event["event"] for event in read_events(tmp_path / "events.jsonl")]
+    assert kinds[0] == "begin"
+    assert kinds[-1] == "end"
+    assert kinds.count("validation") == 3
+    assert (tmp_path / "validations" / "00000008.json").is_file()
+    assert len([path for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("optimizer", [AdamW(learning_rate=0.01), Muon()], ids=lambda o: o.kind)
+def test_the_loss_falls(toy: Path, tmp_path: Path, optimizer: AdamW | Muon) -> None:
+    train(settings(optimizer=optimizer, until=Until(updates=40)), inputs(toy), tmp_path, QUIET)
+    found = [e for e in read_events(tmp_path / "events.jsonl") if e["event"] == "validation"]
+    assert found[-1]["loss_nats_per_token"] < 0.8 * found[0]["loss_nats_per_token"]
+
+
+def test_events_go_to_the_runs_writer_once_if_it_writes_there(toy: Path, tmp_path: Path) -> None:
+    events = EventWriter(tmp_path / "events.jsonl")
+    train(settings(), inputs(toy), tmp_path, RunContext(device="cpu", threads=1, quiet=True, events=events))
+    events.write("still open")
+    events.close()
+    kinds = [event["event"] for event in read_events(tmp_path / "events.jsonl")]
+    assert kinds.count("end") == 1
+    assert kinds[-1] == "still open"
+
+
+def test_the_best_validation_becomes_the_model_and_patience_ends_training(toy: Path, tmp_path: Path) -> None:
+    scores = iter([1.0, 5.0, 3.0, 5.0, 9.0])
+
+    def validate(model: Transformer) -> Validation:
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        return Validation({"bleu": next(scores)}, [("a", "b", "c")])
+
+    changed = settings(
+        until=Until(updates=100, patience="2 validations"),
+        validate_=Validate.model_validate({"every": "2 updates", "by": "bleu"}),
+    )
+    train(changed, inputs(toy, validate), tmp_path, QUIET)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["stopped_by"] == "patience"
+    assert summary["updates"] == 8
+    assert summary["best"]["update"] == summary["final"]["update"] == 4
+    kept = weights(tmp_path / "checkpoints" / "weights-00000004.safetensors")
+    final = weights(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(final[name], value) for name, value in kept.items())
+    samples = json.loads((tmp_path / "validations" / "00000002.json").read_text())["samples"]
+    assert samples == [["a", "b", "c"]]
+
+
+def test_the_average_of_the_last_validations_is_the_model_and_is_measured(toy: Path, tmp_path: Path) -> None:
+    train(settings(keep=Keep(best=0, average=2)), inputs(toy), tmp_path, QUIET)
+    parts = [weights(tmp_path / "checkpoints" / f"weights-{u:08d}.safetensors") for u in (8, 12)]
+    final = weights(tmp_path / "model" / "model.safetensors")
+    for name, value in final.items():
+        torch.testing.assert_close(value, (parts[0][name] + parts[1][name]) / 2)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["final_is"] == "average of the validations at updates 8, 12"
+    validations = [e for e in read_events(tmp_path / "events.jsonl") if e["event"] == "validation"]
+    assert summary["final"]["loss_nats_per_token"] not in [e["loss_nats_per_token"] for e in validations]
+
+
+def test_the_exponential_average_is_what_is_validated_and_kept(toy: Path, tmp_path: Path) -> None:
+    train(settings(ema_decay=0.9), inputs(toy), tmp_path, QUIET)
+    state = weights(next((tmp_path / "checkpoints").glob("00*")) / "state.safetensors")
+    final = weights(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(value, state[f"average/{name}"]) for name, value in final.items())
+    assert not torch.equal(state["model/target_embedding.weight"], state["average/target_embedding.weight"])
+
+
+def test_epochs_end_training_and_space_validations(toy: Path, tmp_path: Path) -> None:
+    changed = settings(
+        until=Until(epochs=2),
+        validate_=Validate.model_validate({"every": "1 epochs"}),
+        batch_tokens=512,
+    )
+    train(changed, inputs(toy), tmp_path, QUIET)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert (summary["stopped_by"], summary["epochs"]) == ("epochs", 2)
+    begin = read_events(tmp_path / "events.jsonl")[0]
+    assert summary["target_tokens"] == 2 * begin["target_tokens_per_epoch"]
+    assert len(list((tmp_path / "validations").iterdir())) == 2
+
+
+def test_training_ends_with_a_validation_even_between_two(toy: Path, tmp_path: Path) -> None:
+    train(settings(until=Until(updates=6)), inputs(toy), tmp_path, QUIET)
+    assert sorted(path.stem for path in (tmp_path / "validations").iterdir()) == ["00000004", "00000006"]
+
+
+def test_a_validator_is_not_asked_when_nothing_needs_it(toy: Path, tmp_path: Path) -> None:
+    def validate(model: Transformer) -> Validation:
+        pytest.fail("nobody wanted translations")
+
+    changed = settings(validate_=Validate.model_validate({"every": "6 updates", "samples": 0}))
+    train(changed, inputs(toy, validate), tmp_path, QUIET)
+    assert (tmp_path / "model" / "model.json").is_file()
+
+
+def test_a_rate_that_explodes_stops_with_the_lines_it_happened_at(toy: Path, tmp_path: Path) -> None:
+    wild = settings(
+        optimizer=AdamW(learning_rate=1e30), schedule=InverseSqrt(warmup_updates=1), clip_norm=None
+    )
+    with pytest.raises(RunError, match=r"update \d+, lines \d+") as caught:
+        train(wild, inputs(toy), tmp_path, QUIET)
+    assert "optimizer.learning_rate" in caught.value.advice
+    assert not (tmp_path / "model").exists()
+
+
+def test_other_settings_in_the_same_folder_are_refused(toy: Path, tmp_path: Path) -> None:
+    train(settings(until=Until(updates=5)), inputs(toy), tmp_path, QUIET)
+    with pytest.raises(ModelError, match=r"settings\.loss\.label_smoothing was 0\.1 and is 0\.2"):
+        changed = settings(until=Until(updates=5)).model_dump(by_alias=True)
+        changed["loss"]["label_smoothing"] = 0.2
+        train(TrainSettings(**changed), inputs(toy), tmp_path, QUIET)
+
+
+def test_finishing_again_makes_the_same_model_without_training(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    monkeypatch.setattr(loop.Loop, "_update", lambda *_: pytest.fail("an update was made"))
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_damaged_weights_of_a_validation_are_left_out_of_the_model_and_told_of(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(settings(keep=Keep(average=3)), inputs(toy), tmp_path, QUIET)
+    (tmp_path / "checkpoints" / "weights-00000008.safetensors").write_bytes(b"")
+    train(settings(keep=Keep(average=3)), inputs(toy), tmp_path, RunContext(device="cpu", threads=1))
+    assert "weights-00000008.safetensors" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["final_is"] == "average of the validations at updates 4, 12"
+
+
+def test_an_empty_validation_set_is_an_error_that_names_the_file(toy: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for path in (toy / "corpus").iterdir():
+        (corpus / path.name).write_bytes(b"" if path.name.startswith("valid") else path.read_bytes())
+    with pytest.raises(DataError, match=r"valid\.source"):
+        train(settings(), TrainInputs(corpus, toy / "subword", None, card), tmp_path / "out", QUIET)
+
+
+def test_a_first_loss_is_about_that_of_guessing(toy: Path, tmp_path: Path) -> None:
+    train(settings(until=Until(updates=5)), inputs(toy), tmp_path, QUIET)
+    first = next(e for e in read_events(tmp_path / "events.jsonl") if e["event"] == "update")
+    vocabulary = json.loads((tmp_path / "train.json").read_text())["target_size"]
+    assert first["loss_nats_per_token"] == pytest.approx(math.log(vocabulary), abs=1.5)

@@ -1,0 +1,28 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mtkit.batches.batch import Batch
+from mtkit.config.model import ModelSettings
+from mtkit.model.transformer import Transformer
+from mtkit.training.validation import validation_loss
+
+
+def test_the_loss_is_the_mean_over_all_tokens_of_all_batches(
+    model: Transformer, batches: list[Batch], whole: Batch
+) -> None:
+    logits = model(whole.source, whole.source_is_token, whole.target_in)
+    real = whole.target_is_token
+    expected = F.cross_entropy(logits[real], whole.target_out[real]).item()
+    assert validation_loss(model, batches) == pytest.approx(expected, rel=1e-5)
+
+
+def test_nothing_is_dropped_and_the_mode_is_restored(batches: list[Batch]) -> None:
+    torch.manual_seed(1)
+    settings = ModelSettings(dim=16, ffn_dim=24, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.5)
+    model = Transformer(settings, 23, 23).train()
+    assert validation_loss(model, batches) == validation_loss(model, batches)
+    assert model.training
+    model.eval()
+    validation_loss(model, batches)
+    assert not model.training
