@@ -93,8 +93,8 @@ class _Build:
         return Files("sides", paths), f"{text.dataset} ({split})"
 
     def _chunks(self, files: Files) -> Iterator[Chunk]:
-        pairs = read_files(files, self._inputs.source_language, self._inputs.target_language)
-        return normalized(pairs, self._settings.normalize)
+        texts = read_files(files, self._inputs.source_language, self._inputs.target_language)
+        return normalized(texts, self._settings.normalize)
 
     def _write_held_out(self, name: str, files: Files, label: str) -> int:
         with PairWriter(self._out, name) as writer:

@@ -8,7 +8,7 @@ from mtkit.config.corpus import Filter
 from mtkit.corpus.chunk import SIDES, Chunk, Mask
 from mtkit.corpus.filters import Duplicates, Empty, PairFilter, make_filter
 from mtkit.corpus.normalize import normalize
-from mtkit.corpus.pairs import Pair, chunks
+from mtkit.corpus.pairs import Texts
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 200
@@ -76,9 +76,7 @@ class Cleaner:
         return [tally.record() for tally in self.tallies if tally.filter != Empty.name or tally.removed]
 
 
-def normalized(pairs: Iterable[Pair], form: str) -> Iterator[Chunk]:
+def normalized(texts: Iterable[Texts], form: str) -> Iterator[Chunk]:
     """Chunks of normalised pairs."""
-    for chunk in chunks(pairs):
-        yield Chunk(
-            [normalize(pair[0], form) for pair in chunk], [normalize(pair[1], form) for pair in chunk]
-        )
+    for source, target in texts:
+        yield Chunk([normalize(text, form) for text in source], [normalize(text, form) for text in target])

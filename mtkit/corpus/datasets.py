@@ -16,7 +16,7 @@ from mtkit.corpus.chunk import SIDES, Chunk
 from mtkit.corpus.cleaning import Cleaner, Tally, normalized
 from mtkit.corpus.fetch import Fetcher
 from mtkit.corpus.held_out import HeldOut
-from mtkit.corpus.pairs import Pair, chunks, read_sides
+from mtkit.corpus.pairs import Pair, gathered, read_sides
 from mtkit.corpus.parts import read_part
 from mtkit.corpus.splits import SPLITS, split_masks
 from mtkit.corpus.strip import stripper
@@ -161,7 +161,7 @@ class _Extraction:
     def _write(self, writers: Mapping[Split, PairWriter], split: Split | None, pairs: Iterable[Pair]) -> None:
         strip = stripper(self._card.clean.strip)
         stripped = (Pair(strip(pair[0]), strip(pair[1])) for pair in pairs)
-        for chunk in normalized(stripped, self._card.clean.normalize):
+        for chunk in normalized(gathered(stripped), self._card.clean.normalize):
             self._read += len(chunk)
             if split in ("valid", "test"):
                 self._whole.add(split)
@@ -193,5 +193,5 @@ def _chunks_of(folder: Path, split: str) -> Iterator[Chunk]:
     """What was written before; normalising it again would change nothing."""
     source, target = (folder / f"{split}.{side}" for side in SIDES)
     if source.stat().st_size:
-        for chunk in chunks(read_sides(source, target)):
-            yield Chunk([pair[0] for pair in chunk], [pair[1] for pair in chunk])
+        for texts in read_sides(source, target):
+            yield Chunk(*texts)

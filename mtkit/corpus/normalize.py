@@ -29,6 +29,8 @@ def normalize(text: str, form: str) -> str:
         form: `nfc`, `nfkc` (Unicode Standard Annex 15), or `none` to leave letters as they are.
     """
     clean = text if text.isprintable() else _REMOVED.sub("", text)
-    if form != "none":
+    if form != "none" and not clean.isascii():
         clean = unicodedata.normalize(FORMS[form], clean)
+    if "  " not in clean and clean[:1] != " " and clean[-1:] != " " and clean.isprintable():
+        return clean  # most lines: a printable text has no white space but spaces
     return " ".join(clean.split())

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from mtkit.files import read_lines
 ENDINGS = ("", ".gz", ".xz", ".zst")
 CHUNK_PAIRS = 20_000
 CHUNK_CHARACTERS = 8_000_000  # a chunk of long lines ends earlier
+STRIDE = 1_000  # lines read before the two sides and the size of a chunk are looked at
+
+Texts: TypeAlias = tuple[list[str], list[str]]
 
 
 class Pair(NamedTuple):
@@ -76,21 +79,21 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def read_files(files: Files, source_language: str, target_language: str) -> Iterator[Pair]:
-    """Stream the pairs of some files."""
+def read_files(files: Files, source_language: str, target_language: str) -> Iterator[Texts]:
+    """Stream the pairs of some files, as lists of both sides."""
     if files.kind == "sides":
         return read_sides(*files.paths)
     if files.kind == "tsv":
-        return read_tsv(files.paths[0])
+        return gathered(read_tsv(files.paths[0]))
     from mtkit.corpus.tmx import read_tmx
     from mtkit.files import open_bytes
 
     path = files.paths[0]
-    return read_tmx(lambda: open_bytes(path), str(path), source_language, target_language)
+    return gathered(read_tmx(lambda: open_bytes(path), str(path), source_language, target_language))
 
 
-def read_sides(source: Path, target: Path) -> Iterator[Pair]:
-    """Stream two line-aligned texts.
+def read_sides(source: Path, target: Path) -> Iterator[Texts]:
+    """Stream two line-aligned texts, as lists of equal length.
 
     Raises:
         DataError: the sides are one file, are empty, or have different numbers of lines.
@@ -103,19 +106,34 @@ def read_sides(source: Path, target: Path) -> Iterator[Pair]:
             advice="Name the other side's file.",
         )
     left, right = read_lines(source), read_lines(target)
-    count, nothing = 0, object()
+    count = 0
     while True:
-        first, second = next(left, nothing), next(right, nothing)
-        if first is nothing or second is nothing:
+        texts = _take(left, right)
+        lengths = len(texts[0]), len(texts[1])
+        if lengths[0] != lengths[1]:
+            lines = [count + n + sum(1 for _ in rest) for n, rest in zip(lengths, (left, right), strict=True)]
+            raise unequal(source, target, *lines)
+        if not lengths[0]:
             break
-        count += 1
-        yield Pair(first, second)  # type: ignore[arg-type]
-    more_left = count + (first is not nothing) + sum(1 for _ in left)
-    more_right = count + (second is not nothing) + sum(1 for _ in right)
-    if more_left != more_right:
-        raise unequal(source, target, more_left, more_right)
+        count += lengths[0]
+        yield texts
     if count == 0:
         raise empty(source)
+
+
+def _take(left: Iterator[str], right: Iterator[str]) -> Texts:
+    """The next lines of both sides, fewer where lines are long."""
+    source: list[str] = []
+    target: list[str] = []
+    characters = 0
+    while len(source) == len(target) < CHUNK_PAIRS and characters < CHUNK_CHARACTERS:
+        before = len(source)
+        source += islice(left, STRIDE)
+        target += islice(right, STRIDE)
+        characters += sum(map(len, source[before:])) + sum(map(len, target[before:]))
+        if len(source) < before + STRIDE:
+            break
+    return source, target
 
 
 def unequal(source: Path, target: Path, source_lines: int, target_lines: int) -> DataError:
@@ -195,15 +213,17 @@ def empty(name: object) -> DataError:
     )
 
 
-def chunks(pairs: Iterable[Pair], size: int = CHUNK_PAIRS) -> Iterator[list[Pair]]:
-    """Lists of at most `size` pairs, fewer where lines are long."""
-    chunk: list[Pair] = []
+def gathered(pairs: Iterable[Pair]) -> Iterator[Texts]:
+    """Pairs as lists of both sides, fewer at a time where sentences are long."""
+    source: list[str] = []
+    target: list[str] = []
     characters = 0
-    for pair in pairs:
-        chunk.append(pair)
-        characters += len(pair[0]) + len(pair[1])
-        if len(chunk) == size or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+    for first, second in pairs:
+        source.append(first)
+        target.append(second)
+        characters += len(first) + len(second)
+        if len(source) == CHUNK_PAIRS or characters >= CHUNK_CHARACTERS:
+            yield source, target
+            source, target, characters = [], [], 0
+    if source:
+        yield source, target
