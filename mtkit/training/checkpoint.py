@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtkit.errors import DataError, ModelError, MtkitError
@@ -191,7 +191,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _write_tensors(path: Path, tensors: Tensors) -> str:
     """Write tensors in one move; returns the SHA-256 of the file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain)
+    content = save(plain)
     with atomic(path) as stream:
         stream.write(content)
     return sha256(content).hexdigest()
@@ -203,7 +203,7 @@ def _read_tensors(path: Path, digest: str) -> Tensors:
     try:
         if file_sha256(path) != digest:
             raise _damaged(path, f"({path.stat().st_size:,} bytes) does not match its checksum")
-        return safetensors.torch.load_file(path)
+        return load_file(path)
     except SafetensorError as error:
         raise _damaged(path, f"cannot be read ({error})") from error
 

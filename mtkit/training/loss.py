@@ -64,8 +64,8 @@ class SmoothedCrossEntropy(torch.autograd.Function):
         gradient = probabilities.mul_(scale)
         if ctx.smoothing:
             gradient.sub_(scale * (ctx.smoothing / gradient.shape[-1]))
-        at_target = (-(1 - ctx.smoothing) * scale).expand(len(targets), 1)
-        return gradient.scatter_add_(1, targets[:, None], at_target), None, None
+        gradient[torch.arange(len(targets), device=targets.device), targets] -= (1 - ctx.smoothing) * scale
+        return gradient, None, None
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> LossSums:
@@ -143,7 +143,9 @@ def _target_positions(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]
     """The decoder's output and the ids wanted, at the positions where a target token stands."""
     memory = model.encode(batch.source, batch.source_is_token)  # [B, S, D]
     hidden = model.decode(batch.target_in, memory, batch.source_is_token)  # [B, T, D]
-    positions = batch.target_is_token.flatten().nonzero().squeeze(1)  # [P]
+    # Their number is known, so that a GPU need not be waited for.
+    real = batch.target_is_token.flatten()
+    positions = torch.nonzero_static(real, size=batch.target_tokens).squeeze(1)  # [P]
     flat = hidden.flatten(0, 1)  # [B * T, D]
     return flat.index_select(0, positions), batch.target_out.flatten().index_select(0, positions)
 
