@@ -4,6 +4,7 @@
 H/G neighbouring query heads share one key/value head. Masks are True where attention is allowed.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,7 +66,7 @@ class SelfAttention(nn.Module):
         """States [B, T, D] to states [B, T, D]; `may_attend` [B, 1, 1, T] or None."""
         query_key, value = self._project(states, start=0)
         query_key, value = query_key.transpose(1, 2), value.transpose(1, 2)  # [B, H + G, T, K], [B, G, T, K]
-        query, key = query_key[:, : self.heads], query_key[:, self.heads :]
+        query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=1)
         share = self.dropout if self.training else 0.0
         heads = attend(query, key, value, may_attend=may_attend, causal=self.causal, dropout=share)
         return self.out(heads)  # type: ignore[no-any-return]  # [B, T, D]
@@ -94,7 +95,8 @@ class SelfAttention(nn.Module):
     def _project(self, states: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Queries and keys [B, T, H + G, K], with their positions, and values [B, T, G, K]."""
         heads = self.query_key_value(states).unflatten(-1, (-1, self.head_dim))  # [B, T, H + 2G, K]
-        query_key, value = heads[:, :, : -self.kv_heads], heads[:, :, -self.kv_heads :]
+        # One split, not slices: the gradient of a slice is a whole tensor of zeros.
+        query_key, value = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=2)
         if self.rotary is not None:
             query_key = self.rotary(query_key, start)
         return query_key, value

@@ -28,5 +28,5 @@ def dropout(values: Tensor, probability: float, training: bool) -> Tensor:
     draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     draws = draws.view(torch.int16)[:count].view(values.shape)
     dropped = round(probability * LEVELS)
-    keep = draws >= dropped - LEVELS // 2
-    return values * (keep.to(values.dtype) * (LEVELS / (LEVELS - dropped)))
+    kept = (draws >= dropped - LEVELS // 2).to(values.dtype)
+    return values * kept.mul_(LEVELS / (LEVELS - dropped))
