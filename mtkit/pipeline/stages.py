@@ -5,6 +5,7 @@ import of a room is inside a function, so that a run in which all is stored load
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mtkit import __version__
@@ -49,6 +50,7 @@ def subword(settings: SubwordSettings, reads: Reads, out: Path, run: RunContext,
 def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """A model folder, learned from the training pairs; validated by translating with the real search."""
     from mtkit.pipeline.validating import validator
+    from mtkit.subword.codec import Subword
     from mtkit.training.train import TrainInputs
     from mtkit.training.train import train as train_model
 
@@ -58,7 +60,10 @@ def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, rec
         return _card(settings, recipe, facts, summary)
 
     validate = validator(settings, facts["normalize"], reads)
-    train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, card), out, run)
+    # what is copied into the model folder must be the subword model alone, not its stage's record and log
+    with TemporaryDirectory(prefix="mtkit-subword-") as alone:
+        Subword.load(reads["subword"]).save(Path(alone))
+        train_model(settings, TrainInputs(reads["corpus"], Path(alone), validate, card), out, run)
 
 
 def _card(

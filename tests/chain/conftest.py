@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from mtkit.cli.main import mtkit
+from mtkit.cli.run import RunOptions, run_recipe
 from mtkit.files import write_lines, write_text
 
 RECIPE = """\
@@ -26,9 +27,10 @@ stages:
   train:
     batch_tokens: 256
     max_tokens: 16
-    until: {updates: 30}
+    until: {updates: 200}
     schedule: {kind: warmup_stable_decay, warmup_updates: 5}
-    validate: {every: 10 updates, by: chrf, pairs: 20}
+    optimizer: {kind: adamw, learning_rate: 0.01}
+    validate: {every: 40 updates, by: chrf, pairs: 30}
     keep: {average: 2}
     model: {dim: 16, ffn_dim: 32, heads: 2, encoder_layers: 1, decoder_layers: 1}
   translate: {beam_size: 2}
@@ -37,29 +39,43 @@ stages:
 PAIRS = {"train": 1200, "valid": 30, "test": 30}
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    """The recipe and its texts, in a folder of their own."""
+def write_recipe(folder: Path) -> Path:
+    """The recipe and its texts."""
     draw = random.Random(1)
     lines = dict.fromkeys(" ".join(str(draw.randrange(10)) for _ in range(6)) for _ in range(5000))
-    lines = {line: None for line in lines if line < line[::-1]}  # no line is another's reverse
-    rest = iter(lines)
+    rest = iter([line for line in lines if line < line[::-1]])  # no line is another's reverse
     for split, count in PAIRS.items():
         source = [next(rest) for _ in range(count)]
-        write_lines(tmp_path / f"text/{split}.digits", source)
-        write_lines(tmp_path / f"text/{split}.reversed", [line[::-1] for line in source])
-    write_text(tmp_path / "tiny.yaml", RECIPE)
-    return tmp_path / "tiny.yaml"
+        write_lines(folder / f"text/{split}.digits", source)
+        write_lines(folder / f"text/{split}.reversed", [line[::-1] for line in source])
+    write_text(folder / "tiny.yaml", RECIPE)
+    return folder / "tiny.yaml"
 
 
 @pytest.fixture
-def start(recipe: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts mtkit in a process of its own, in the recipe's folder."""
+def recipe(tmp_path: Path) -> Path:
+    """The recipe, in a folder of its own."""
+    return write_recipe(tmp_path)
 
-    def begin(*arguments: str) -> "subprocess.Popen[str]":
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the recipe has run to its end; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        run_recipe(write_recipe(folder), RunOptions(runs=folder / "runs", quiet=True))
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
+    """Starts mtkit in a process of its own, in the test's folder or another."""
+
+    def begin(*arguments: str, folder: Path = tmp_path) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "mtkit", *arguments],
-            cwd=recipe.parent,
+            cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,9 +86,9 @@ def start(recipe: Path) -> Callable[..., "subprocess.Popen[str]"]:
 
 
 @pytest.fixture
-def here(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs mtkit in this process, in the recipe's folder, and gives what it said; quicker than `start`."""
-    monkeypatch.chdir(recipe.parent)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs mtkit in this process, in the test's folder, and gives what it said; quicker than `start`."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(*arguments: str) -> str:

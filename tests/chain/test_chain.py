@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mtkit.cli.main import mtkit
 from mtkit.files import read_json, read_lines, sha256
 from mtkit.log import read_events
 
@@ -33,41 +35,84 @@ def wait_for(folder: Path, event: str, process: "subprocess.Popen[str]", times: 
     pytest.fail(f"training ended without {event}: {process.communicate()[1]}")
 
 
-def test_a_recipe_goes_from_nothing_to_scores_and_is_then_stored(
-    recipe: Path, start: Start, here: Here
-) -> None:
-    said = here("run", "tiny.yaml")
-    assert "train      to run, because it never ran" in said
-    run = recipe.parent / "runs/tiny"
+def test_a_recipe_goes_from_nothing_to_scores(finished: Path) -> None:
+    run = finished / "runs/tiny"
     assert [score["metric"] for score in read_json(run / "score/scores.json")] == ["bleu", "chrf"]
     assert len(list(read_lines(run / "translate/hypotheses"))) == 30
     report = (run / "report.md").read_text()
     for heading in ("Scores", "Expectations", "Settings", "Corpus", "Subword", "Training", "Translations"):
         assert f"## {heading}" in report
     assert "1,200" in report
-    assert (run / "model/model.json").is_file()
+    model = sorted(path.relative_to(run / "model").as_posix() for path in (run / "model").rglob("*.*"))
+    assert model == ["model.json", "model.safetensors", "subword/shared.model", "subword/subword.json"]
+    assert read_json(run / "model/model.json")["provenance"]["recipe"] == "tiny"
 
-    before = {path: path.stat().st_mtime_ns for path in (recipe.parent / "runs/store").rglob("*")}
+
+def test_running_again_finds_everything_stored_in_under_3_seconds(finished: Path, start: Start) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "runs/store").rglob("*")}
     started = time.monotonic()
-    _, _, err = finish(start("run", "tiny.yaml"))
+    _, _, said = finish(start("run", "tiny.yaml", folder=finished))
     assert time.monotonic() - started < 3
-    assert [line.split() for line in err.splitlines()[:5]] == [
+    assert [line.split() for line in said.splitlines()[:5]] == [
         [name, "stored"] for name in ("corpus", "subword", "train", "translate", "score")
     ]
-    assert before == {path: path.stat().st_mtime_ns for path in (recipe.parent / "runs/store").rglob("*")}
+    after = {path: path.stat().st_mtime_ns for path in (finished / "runs/store").rglob("*")}
+    assert {p: t for p, t in before.items() if ".locks" not in p.parts} == {
+        p: t for p, t in after.items() if ".locks" not in p.parts
+    }
 
-    said = here("run", "tiny.yaml", "--dry-run", "--set", "stages.translate.beam_size=1")
-    assert said.splitlines()[2:] == [
+
+def test_an_edited_key_reruns_exactly_its_dependants(
+    finished: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    change = ("run", "tiny.yaml", "--dry-run", "--set")
+    assert here(*change, "stages.translate.beam_size=1").splitlines()[2:] == [
         "train      stored",
         "translate  to run, because stages.translate.beam_size 2 → 1",
         "score      to run, because translate changed",
     ]
+    assert here(*change, "stages.translate.batch_tokens=100").count("stored") == 5
+    assert here(*change, "stages.train.model.dropout=0.2").splitlines()[1:4] == [
+        "subword    stored",
+        "train      to run, because stages.train.model.dropout 0.1 → 0.2",
+        "translate  to run, because train changed",
+    ]
+    assert here(*change, "seed=2").count("seed 1 → 2") == 2  # subword and train
+
+
+def test_translating_the_test_text_again_gives_the_same_text(
+    finished: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    with (finished / "text/test.digits").open("rb") as stream:
+        text = stream.read()
+    out = CliRunner().invoke(
+        mtkit, ["translate", "--model", "runs/tiny", "--beam-size", "2", "--quiet"], input=text
+    )
+    assert out.exit_code == 0, out.output
+    assert out.stdout == (finished / "runs/tiny/translate/hypotheses").read_text()
+
+
+def test_the_validation_score_is_the_score_of_the_same_translations(
+    finished: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished)
+    settings = ("stages.translate.split=valid", "stages.translate.beam_size=1", "recipe=valid")
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    here("run", "tiny.yaml", *overrides, "--set", "stages.score.metrics=[chrf, bleu]")
+    scores = {
+        score["metric"]: score["value"] for score in read_json(finished / "runs/valid/score/scores.json")
+    }
+    final = read_json(finished / "runs/valid/train/train.json")["final"]
+    assert final["chrf"] > 5  # measured: 10
+    assert (final["bleu"], final["chrf"]) == (round(scores["bleu"], 3), round(scores["chrf"], 3))
 
 
 def test_a_training_killed_interrupted_and_taken_over_has_the_same_weights(
     recipe: Path, start: Start, here: Here
 ) -> None:
-    command = ("train", "tiny.yaml", "--set", "stages.train.until.updates=120")
+    command = ("train", "tiny.yaml", "--set", "stages.train.until.updates=240")
     killed = start(*command)
     wait_for(recipe.parent, "checkpoint", killed)
     killed.send_signal(signal.SIGKILL)
@@ -103,3 +148,24 @@ def test_a_file_in_the_place_of_the_runs_folder_is_told(recipe: Path, start: Sta
     assert code in (1, 2), err
     assert "runs" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [100, 300, 500])
+def test_a_full_disk_is_told_and_the_same_command_goes_on(
+    recipe: Path, start: Start, here: Here, kilobytes: int
+) -> None:
+    disk = recipe.parent / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        code, _, said = finish(start("run", "tiny.yaml", "--runs", "disk/runs"))
+        assert code == 1, said
+        assert "no space left on the device" in said
+        assert "Traceback" not in said
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        assert "report: disk/runs/tiny/report.md" in here("run", "tiny.yaml", "--runs", "disk/runs")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -3,12 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from mtkit.files import read_json
+from mtkit.report.run_report import expectations_of
 
 
 @pytest.mark.slow
-def test_the_reverse_recipe_learns_to_reverse_perfectly(here: Callable[..., str], recipe: Path) -> None:
-    said = here("run", "reverse", "--threads", "2")
-    assert "not met" not in said.replace("minutes", "")
-    (bleu, *_) = read_json(recipe.parent / "runs/reverse/score/scores.json")
-    assert (bleu["metric"], round(bleu["value"], 6)) == ("bleu", 100.0)
+def test_the_reverse_recipe_scores_as_it_expects(here: Callable[..., str], tmp_path: Path) -> None:
+    here("run", "reverse", "--threads", "2")
+    verdicts = {item.figure: item.verdict for item in expectations_of(tmp_path / "runs/reverse")}
+    assert verdicts["test.bleu"] == "met"  # how many minutes it takes is the machine's affair
