@@ -4,7 +4,9 @@ An archive comes from strangers: names that leave the archive are refused, links
 archive that grows out of proportion when read is refused before it fills anything.
 """
 
+import gzip
 import io
+import lzma
 import re
 import stat
 import tarfile
@@ -22,6 +24,17 @@ from mtkit.files import CHUNK_BYTES, open_bytes, user_errors
 # text shrinks to a third or a tenth; what grows more than this when read is no text
 LARGEST_GROWTH = 100
 ALWAYS_ALLOWED_BYTES = 64 * 1024 * 1024
+
+# what the libraries raise on bytes that are not what they should be
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+)
 
 
 class Member(NamedTuple):
@@ -53,13 +66,17 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Generator[Member, None
             elif wanted(path.name):
                 with open_bytes(path) as stream:
                     yield Member(path.name, _Measured(stream, path))
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as error:
-            raise DataError(
-                f"the archive is damaged: {error}",
-                where=str(path),
-                expected="a complete zip or tar archive",
-                advice="Remove it and run the command again, so that it is fetched anew.",
-            ) from error
+        except DAMAGE as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"the archive is damaged: {error}",
+        where=str(path),
+        expected="a complete zip, tar or compressed file",
+        advice="Remove it and run the command again, so that it is fetched anew.",
+    )
 
 
 def _folder_members(path: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
@@ -128,7 +145,10 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        block = self._stream.read(len(buffer))
+        try:
+            block = self._stream.read(len(buffer))
+        except DAMAGE as error:
+            raise _damaged(self._path, error) from error
         self._allowed.left -= len(block)
         if self._allowed.left < 0:
             raise DataError(

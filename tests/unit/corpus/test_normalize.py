@@ -1,0 +1,39 @@
+import pytest
+
+from mtkit.corpus.normalize import normalize
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("a\u00a0b", "a b"),
+        ("a\u2028b\u0085c\rd\fe\tf", "a b c d e f"),
+        ("  a   b ", "a b"),
+        ("\ufeffa\u200bb", "ab"),
+        ("a\x00b\x1bc", "abc"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("\u200eright\u202c", "right"),
+        ("", ""),
+        ("\u00a0 \t", ""),
+    ],
+)
+def test_white_space_becomes_one_space_and_controls_vanish(raw: str, clean: str) -> None:
+    assert normalize(raw, "nfc") == clean
+    assert normalize(raw, "none") == clean
+
+
+def test_nfc_composes_and_keeps_compatibility_characters() -> None:
+    assert normalize("u\u0308 ﬁ ①", "nfc") == "ü ﬁ ①"
+
+
+def test_nfkc_folds_compatibility_characters() -> None:
+    assert normalize("u\u0308 ﬁ ① …", "nfkc") == "ü fi 1 ..."
+
+
+def test_none_leaves_letters_as_they_are() -> None:
+    assert normalize("u\u0308", "none") == "u\u0308"
+
+
+def test_joiners_that_carry_meaning_stay() -> None:
+    assert normalize("می\u200cخواهم", "nfc") == "می\u200cخواهم"
+    assert normalize("👩\u200d🔬", "nfc") == "👩\u200d🔬"
