@@ -86,7 +86,7 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield f"its kind {before['kind']} → {now.kind}"
         return
     for path, old, new in differences(before["settings"], asdict(now)["settings"]):
-        yield f"stages.{stage.name}.{path} {_short(old)} → {_short(new)}"
+        yield f"stages.{stage.name}.{path} {short(old)} → {short(new)}"
     for path in sorted(before["data"].keys() | now.data.keys()):
         if before["data"].get(path) != now.data.get(path):
             yield f"the data of stages.{stage.name}.{path}{_named(stage.settings, path)} changed"
@@ -106,7 +106,7 @@ def _named(settings: Any, path: str) -> str:
     for key in path.split("."):
         settings = settings[int(key)] if isinstance(settings, list) else getattr(settings, key, None)
     value = tree(settings) if isinstance(settings, Settings) else settings
-    return f" ({_short(value)})" if value else ""
+    return f" ({short(value)})" if value else ""
 
 
 class _Absent:
@@ -134,14 +134,16 @@ def differences(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, An
         yield path, before, now
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value as a recipe writes it, cut to what a line can hold."""
     if value is None:
         text = "null"
     elif isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items() if v is not None) + "}"
+        text = "{" + ", ".join(f"{k}: {short(v)}" for k, v in value.items() if v is not None) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(map(short, value)) + "]"
     else:
         text = str(value)
     return text if len(text) <= VALUE_WIDTH else text[: VALUE_WIDTH - 1] + "…"

@@ -18,7 +18,7 @@ from mtkit.log import RunContext
 from mtkit.pipeline import runs
 from mtkit.pipeline.graph import needed
 from mtkit.pipeline.making import make
-from mtkit.pipeline.plan import Planned, lines, plan
+from mtkit.pipeline.plan import Planned, lines, plan, short
 from mtkit.pipeline.store import Store
 from mtkit.report.expectations import Outcome, table
 from mtkit.report.run_report import expectations_of, write_report
@@ -146,7 +146,7 @@ def _given(stage: Stage, recipe: Recipe) -> list[dict[str, Any]]:
     """The settings of a stage that this recipe or the command line gave, not a base or a default."""
     values = {dotted(path): value for path, value in leaves(tree(stage.settings))}
     return [
-        {"path": f"stages.{stage.name}.{path}", "value": values[path], "origin": origin}
+        {"path": f"stages.{stage.name}.{path}", "value": short(values[path]), "origin": origin}
         for path, origin in stage.origins.items()
         if path in values and (origin == "--set" or origin.rpartition(":")[0] == str(recipe.path))
     ]
