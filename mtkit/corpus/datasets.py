@@ -9,11 +9,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from mtkit.config.dataset import PathSource, Split
-from mtkit.corpus.cache import Say, cache_folder, locked
+from mtkit.config.dataset import Split
+from mtkit.corpus.cache import Say, locked
 from mtkit.corpus.cards import FoundCard, check_languages
 from mtkit.corpus.chunk import SIDES, Chunk
 from mtkit.corpus.cleaning import Cleaner, Tally, normalized
+from mtkit.corpus.dataset_identity import dataset_place
 from mtkit.corpus.fetch import Fetcher
 from mtkit.corpus.held_out import HeldOut
 from mtkit.corpus.pairs import Pair, gathered, read_sides
@@ -22,29 +23,7 @@ from mtkit.corpus.splits import SPLITS, split_masks
 from mtkit.corpus.strip import stripper
 from mtkit.corpus.writing import PairWriter
 from mtkit.errors import DataError
-from mtkit.files import atomic, canonical_hash, sha256, user_errors, write_json
-
-READING = 2  # raised by whoever changes what reading, stripping or splitting gives for the same card
-
-
-def dataset_identity(found: FoundCard, source: str, target: str) -> str:
-    """A hash of all that decides a dataset's pairs; needs no network.
-
-    An archive is known by the SHA-256 in the card. One without counts by its address.
-    """
-    card = found.card
-    decisive = card.model_dump(mode="json", include={"parts", "clean", "splits"})
-    local = {
-        path.relative_to(found.folder).as_posix(): sha256(path)
-        for part in card.parts
-        if isinstance(part.source, PathSource)
-        for path in Fetcher(found.folder, (source, target), _silent).local_files(part)
-    }
-    return canonical_hash([READING, source, target, decisive, local])
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""
+from mtkit.files import atomic, user_errors, write_json
 
 
 def prepare(found: FoundCard, source: str, target: str, say: Say) -> Path:
@@ -70,12 +49,6 @@ def prepare(found: FoundCard, source: str, target: str, say: Say) -> Path:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     return place
-
-
-def dataset_place(found: FoundCard, source: str, target: str) -> Path:
-    """Where a dataset's splits lie in the cache, or would."""
-    identity = dataset_identity(found, source, target)
-    return cache_folder() / "datasets" / found.card.name / f"{source}-{target}-{identity[:16]}"
 
 
 def export(folder: Path, out: Path, source: str, target: str) -> list[Path]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mtkit.config.corpus import CorpusSettings, TextSource
 from mtkit.corpus.cards import check_languages, find_card_with_folder
-from mtkit.corpus.datasets import dataset_identity
+from mtkit.corpus.dataset_identity import dataset_identity
 from mtkit.corpus.pairs import locate
 from mtkit.errors import RecipeError
 from mtkit.files import sha256

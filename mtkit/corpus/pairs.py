@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from mtkit.config.corpus import TextSource
 from mtkit.errors import DataError
 from mtkit.files import read_lines
@@ -161,6 +159,8 @@ def first_out_of_step(source_lengths: Iterable[int], target_lengths: Iterable[in
     All missing lines are taken to be missing in one place; of all places the one is chosen that makes the
     lengths of the paired lines agree best (Gale and Church 1993 align by length in the same spirit).
     """
+    import numpy as np  # not at the top: a fingerprint needs this module and no arithmetic
+
     short, long = array("I", source_lengths), array("I", target_lengths)
     if len(short) > len(long):
         short, long = long, short

@@ -26,7 +26,7 @@ class Server:
         server = self
 
         class Handler(SimpleHTTPRequestHandler):
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the library's name
                 pass
 
             def do_GET(self) -> None:

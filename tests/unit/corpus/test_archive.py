@@ -13,7 +13,7 @@ from mtkit.errors import DataError
 
 
 def everything(path: Path) -> dict[str, bytes]:
-    return {member.name: member.stream.read() for member in members(path, lambda name: True)}
+    return {member.name: member.stream.read() for member in members(path, lambda _: True)}
 
 
 def make_tar(path: Path, *entries: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -38,7 +38,9 @@ def test_zip_tar_folder_and_single_file_read_alike(tmp_path: Path) -> None:
     (tmp_path / "folder" / "a").write_bytes(b"1")
     (tmp_path / "folder" / "b").write_bytes(b"2")
     (tmp_path / "one.txt.gz").write_bytes(gzip.compress(b"text"))
-    assert everything(tmp_path / "a.zip") == everything(tmp_path / "a.tar.gz") == everything(tmp_path / "folder")
+    assert (
+        everything(tmp_path / "a.zip") == everything(tmp_path / "a.tar.gz") == everything(tmp_path / "folder")
+    )
     assert everything(tmp_path / "one.txt.gz") == {"one.txt.gz": b"text"}
 
 
@@ -73,7 +75,9 @@ def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
     assert everything(tmp_path / "folder") == {}
 
 
-def test_an_archive_that_grows_out_of_proportion_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_grows_out_of_proportion_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archive, "ALWAYS_ALLOWED_BYTES", 1000)
     bomb = b"a" * 3_000_000
     zipped = make_zip(tmp_path / "b.zip", bomb=bomb)

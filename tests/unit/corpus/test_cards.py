@@ -10,7 +10,17 @@ from mtkit.errors import DataError
 def test_every_shipped_card_reads_and_says_its_licence() -> None:
     cards = all_cards()
     names = {card.name for card in cards}
-    assert {"homeassistant", "appmix", "bible", "starter", "reverse", "opus", "multi30k", "iwslt14", "wmt14"} <= names
+    assert {
+        "homeassistant",
+        "appmix",
+        "bible",
+        "starter",
+        "reverse",
+        "opus",
+        "multi30k",
+        "iwslt14",
+        "wmt14",
+    } <= names
     assert all(card.licence and card.attribution and card.about for card in cards)
 
 

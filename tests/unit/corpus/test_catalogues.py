@@ -62,7 +62,9 @@ def test_mo_gives_the_same_as_po_without_fuzzy(tmp_path: Path) -> None:
 
 def test_two_translated_languages_are_joined_by_message_id(tmp_path: Path) -> None:
     french = PO.replace("Öffnen", "Ouvrir").replace("Menü öffnen", "Ouvrir le menu")
-    path = zipped(tmp_path / "a.whl", {"de/x.po": PO.encode(), "fr/x.po": french.encode(), "de/y.po": PO.encode()})
+    path = zipped(
+        tmp_path / "a.whl", {"de/x.po": PO.encode(), "fr/x.po": french.encode(), "de/y.po": PO.encode()}
+    )
     found = list(read_gettext(path, ["{language}/*.po"], ("de", "fr"), (False, False)))
     assert found[0] == Pair("Öffnen", "Ouvrir")
     assert len(found) == 3

@@ -15,7 +15,12 @@ from mtkit.errors import DataError
 def part(source: dict[str, Any], **more: Any) -> Part:
     card: DatasetCard = card_from(
         {
-            "name": "x", "about": "x", "languages": ["*"], "licence": "CC0-1.0", "attribution": "x", "network": True,
+            "name": "x",
+            "about": "x",
+            "languages": ["*"],
+            "licence": "CC0-1.0",
+            "attribution": "x",
+            "network": True,
             "parts": [{"source": source, "reader": {"kind": "lines"}, **more}],
         }
     )
@@ -63,7 +68,9 @@ def test_a_damaged_cached_file_is_fetched_again(server: Any, tmp_path: Path) -> 
     assert "damaged" in heard.lines[0]
 
 
-def test_an_unpinned_hash_is_noted_said_and_checked_ever_after(server: Any, tmp_path: Path, cache: Path) -> None:
+def test_an_unpinned_hash_is_noted_said_and_checked_ever_after(
+    server: Any, tmp_path: Path, cache: Path
+) -> None:
     (server.folder / "a").write_bytes(b"first")
     wanted, heard = part({"kind": "url", "url": f"{server.url}/a", "sha256": None}), Heard()
     path = fetcher(tmp_path, heard).fetch(wanted)["de"]
@@ -120,7 +127,9 @@ def test_files_beside_the_card_may_be_missing(tmp_path: Path) -> None:
         fetcher(tmp_path).fetch(part({"kind": "path", "path": "x.{language}"}))
 
 
-def test_test_sets_come_through_sacrebleu_and_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_sets_come_through_sacrebleu_and_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pretend(test_set: str, direction: str, side: str, into: Path, say: Any) -> None:
         into.write_text(f"{test_set} {direction} {side}\n")
 

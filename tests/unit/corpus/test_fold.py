@@ -31,4 +31,7 @@ def test_a_key_is_the_same_alone_and_among_many_blocks() -> None:
 
 
 def test_keys_never_change_because_splits_hang_on_them() -> None:
-    assert [hex(int(key)) for key in keys_of(["Guten Tag!", ""], "light")] == ["0x237ec428944e814c", "0xe220a8397b1dcdaf"]
+    assert [hex(int(key)) for key in keys_of(["Guten Tag!", ""], "light")] == [
+        "0x237ec428944e814c",
+        "0xe220a8397b1dcdaf",
+    ]

@@ -84,7 +84,9 @@ def test_a_missing_side_names_what_was_tried(tmp_path: Path) -> None:
 
 
 def test_a_tsv_gives_its_first_two_columns(tmp_path: Path) -> None:
-    files = locate(TextSource(tsv="t.tsv"), write(tmp_path / "t.tsv", "one\teins\tmore", "two\tzwei").parent, "en", "de")
+    files = locate(
+        TextSource(tsv="t.tsv"), write(tmp_path / "t.tsv", "one\teins\tmore", "two\tzwei").parent, "en", "de"
+    )
     assert list(read_files(files, "en", "de")) == [(["one", "two"], ["eins", "zwei"])]
 
 

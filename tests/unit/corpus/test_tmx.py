@@ -40,7 +40,11 @@ def test_the_very_language_comes_before_its_relatives() -> None:
 
 def test_broken_xml_is_named_with_its_line() -> None:
     with pytest.raises(DataError, match=r"memory\.tmx:7: not well-formed"):
-        read(TMX.replace("</seg></tuv>\n    <tuv xml:lang=\"en_GB\">", "</tuv>\n    <tuv xml:lang=\"en_GB\">"), "en", "de")
+        read(
+            TMX.replace('</seg></tuv>\n    <tuv xml:lang="en_GB">', '</tuv>\n    <tuv xml:lang="en_GB">'),
+            "en",
+            "de",
+        )
 
 
 def test_entities_are_refused() -> None:
