@@ -2,10 +2,11 @@
 
 import os
 
-# Threads that wait for work sleep instead of spinning. Where another program takes one of two cores, spinning
-# threads keep the core that the others need: training on two threads fell to 410 source and target tokens a
-# second and kept 1,800 asleep (medians, 3+3 layers of width 256). On a quiet machine sleeping costs about a
-# quarter (5,300 against 7,300): whoever owns all cores may set OMP_WAIT_POLICY=ACTIVE GOMP_SPINCOUNT=100000.
+# Threads that wait for work sleep instead of spinning: where other programs take cores, spinning threads keep
+# the core that the others need. On a busy two-core machine (its load not controlled) training on two threads
+# ran at medians of 410 and 960 source and target tokens a second spinning, 1,700 to 3,800 asleep. With both
+# cores free, spinning looked about a quarter faster, one pair of runs; whoever owns all cores may try
+# OMP_WAIT_POLICY=ACTIVE.
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
