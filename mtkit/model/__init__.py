@@ -1,1 +1,1 @@
-"""The model: tensors to tensors. No text, no loss, no device policy. `folder` is light: it needs no torch."""
+"""The model: tensors to tensors. No text, no loss. `folder` is light: it needs no torch."""

@@ -1,4 +1,4 @@
-"""Where training runs: the device, the number of CPU threads, and what makes a run repeat itself."""
+"""How training runs on its device: the number of CPU threads, and what makes a run repeat itself."""
 
 import os
 from collections.abc import Iterator
@@ -7,35 +7,8 @@ from typing import Any
 
 import torch
 
-from mtkit.errors import RunError
 from mtkit.log import RunContext
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that a name means; `auto` is the first GPU, or the CPU.
-
-    Raises:
-        RunError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise _no_device(name, "not the name of a device") from error
-    if device.type not in ("cpu", "cuda"):
-        raise _no_device(name, "training knows no such kind of device")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise _no_device(name, f"this machine shows {torch.cuda.device_count()} GPUs to torch")
-    return device
-
-
-def _no_device(name: str, found: str) -> RunError:
-    return RunError(
-        f"device {name!r}: {found}",
-        expected="auto, cpu, cuda or cuda:N",
-        advice="Use `--device cpu`, or install a torch that knows the GPU.",
-    )
+from mtkit.model.device import find_device
 
 
 def available_cores() -> int:
@@ -53,8 +26,11 @@ def prepared(run: RunContext) -> Iterator[torch.device]:
       number of threads.
     - Numbers below 1e-38 count as zero: the averages that Adam keeps of rare pieces fade into them, and CPUs
       calculate with them up to a hundred times slower.
+
+    Raises:
+        RunError: there is no such device here.
     """
-    device = choose_device(run.device)
+    device = find_device(run.device)
     if device.type == "cuda":
         # cuBLAS repeats itself only with this, read when the first product is computed.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

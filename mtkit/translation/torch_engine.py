@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from mtkit.config.search import SearchSettings
-from mtkit.errors import RunError
+from mtkit.model.device import find_device
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.search.beam import search
@@ -30,7 +30,12 @@ class TorchEngine:
     def load(
         cls, folder: Path, device: str, *, threads: int | None = None, batch_tokens: int
     ) -> "TorchEngine":
-        """Load a model folder onto a device."""
+        """Load a model folder onto a device.
+
+        Raises:
+            ModelError: the folder holds no model that this version can load.
+            RunError: there is no such device here.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
         return cls(load_model(folder, find_device(device)), batch_tokens)
@@ -44,23 +49,3 @@ class TorchEngine:
     ) -> list[float]:
         """Forced decoding, as the protocol says."""
         return log_probabilities(self.model, sources, targets, self.batch_tokens)
-
-
-def find_device(name: str) -> torch.device:
-    """The device of a name; `auto` is the GPU if there is one.
-
-    Raises:
-        RunError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise RunError(
-            f"no device {name!r} on this machine",
-            expected="`cpu`, `auto`, or a GPU that torch can see such as `cuda` or `cuda:1`",
-            advice="Leave the device out, or install the torch build for this GPU.",
-        ) from error
-    return device

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from mtkit.config.model import LearnedPositions
+from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
-from mtkit.model.folder import ModelCard, read_card, subword_folder
+from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.vocabulary import UNK
 from mtkit.translation.arrivals import Arrivals
@@ -119,7 +119,7 @@ class Translator:
             open_engine(folder, device, threads=threads, batch_tokens=batch_tokens),
             Subword.load(subword_folder(folder)),
             form=card.normalize,
-            limit=_limit(card),
+            limit=source_limit(card.architecture, card.max_tokens),
             settings=settings or card.decoding,
             batch_tokens=batch_tokens,
         )
@@ -219,8 +219,13 @@ class Translator:
         )
 
 
-def _limit(card: ModelCard) -> int:
-    """Most tokens of a sentence that the model can take and has learnt on, EOS counted."""
-    limit = card.max_tokens or LIMIT_TOKENS
-    positions = card.architecture.positions
+def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
+    """Most tokens of a sentence that a model can take and has learnt on, EOS counted.
+
+    Args:
+        architecture: says how many positions there are, where they are learned.
+        max_tokens: longest side the model was trained on; None: not known.
+    """
+    limit = max_tokens or LIMIT_TOKENS
+    positions = architecture.positions
     return min(limit, positions.max) if isinstance(positions, LearnedPositions) else limit

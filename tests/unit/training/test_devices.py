@@ -3,20 +3,8 @@ import os
 import pytest
 import torch
 
-from mtkit.errors import RunError
 from mtkit.log import RunContext
-from mtkit.training.devices import available_cores, choose_device, prepared
-
-
-def test_auto_is_a_gpu_or_the_cpu() -> None:
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert choose_device("cpu").type == "cpu"
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "", "cpu:x"])
-def test_a_device_that_is_not_there_is_refused_with_what_there_is(name: str) -> None:
-    with pytest.raises(RunError, match="auto, cpu, cuda or cuda:N"):
-        choose_device(name)
+from mtkit.training.devices import available_cores, prepared
 
 
 def test_threads_and_repeatability_are_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
