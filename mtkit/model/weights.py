@@ -13,6 +13,7 @@ from mtkit.errors import ModelError
 from mtkit.files import atomic, user_errors
 from mtkit.model.folder import CARD, WEIGHTS, ModelCard, check_folder, subword_folder, write_card
 from mtkit.model.transformer import Transformer
+from mtkit.subword.codec import Subword
 
 
 def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path) -> None:
@@ -22,10 +23,10 @@ def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path)
         folder: the model folder to be.
         model: its weights are written, each once.
         card: its hashes are filled in here.
-        subword: folder of the subword model, copied.
+        subword: folder of the subword model; its own files are copied, whatever else stands beside them.
 
     Raises:
-        ModelError: the card describes another model.
+        ModelError: the card describes another model, or the subword model is missing or damaged.
         RunError: the disk is full or may not be written.
     """
     _check_same(card, model)
@@ -34,8 +35,7 @@ def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
     try:
         save_weights(fresh / WEIGHTS, model)
-        with user_errors(subword):
-            shutil.copytree(subword, subword_folder(fresh))
+        Subword.load(subword).save(subword_folder(fresh))
         write_card(fresh, card)
         with user_errors(folder):
             fresh.chmod(0o755)

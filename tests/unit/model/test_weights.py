@@ -6,10 +6,14 @@ import safetensors.torch
 import torch
 
 from mtkit.config.model import ModelSettings
-from mtkit.errors import DataError, ModelError
+from mtkit.config.subword import SubwordSettings
+from mtkit.errors import ModelError
+from mtkit.files import write_lines
+from mtkit.log import RunContext
 from mtkit.model.folder import CARD, WEIGHTS, ModelCard, read_card
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model, load_weights, save_model, save_weights
+from mtkit.subword.learn import SubwordInputs, learn_subword
 
 TINY = {"dim": 8, "heads": 2, "ffn_dim": 11, "encoder_layers": 1, "decoder_layers": 1}
 
@@ -28,12 +32,17 @@ def make(**changes: Any) -> tuple[Transformer, ModelCard]:
     return model, card
 
 
-@pytest.fixture
-def subword(tmp_path: Path) -> Path:
-    folder = tmp_path / "learnt"
-    folder.mkdir()
-    (folder / "subword.json").write_text("{}\n")
-    return folder
+@pytest.fixture(scope="session")
+def subword(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A subword stage's folder, with the record that the store keeps beside what the stage wrote."""
+    folder = tmp_path_factory.mktemp("subword")
+    for side in ("source", "target"):
+        write_lines(folder / f"train.{side}", ["ab ba", "abba", "baab a b"])
+    learnt = folder / "learnt"
+    settings = SubwordSettings(pieces=8, byte_fallback=False)
+    learn_subword(settings, SubwordInputs(folder), learnt, RunContext(quiet=True))
+    (learnt / "stage.json").write_text("{}\n")
+    return learnt
 
 
 def test_a_saved_model_is_the_loaded_model_bit_for_bit(tmp_path: Path, subword: Path) -> None:
@@ -46,7 +55,8 @@ def test_a_saved_model_is_the_loaded_model_bit_for_bit(tmp_path: Path, subword: 
         names = [name for name, _ in model.named_parameters()]
         assert names == [name for name, _ in loaded.named_parameters()]
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True))
-        assert (tmp_path / "model" / "subword" / "subword.json").read_text() == "{}\n"
+        copied = {path.name: path.read_bytes() for path in (tmp_path / "model" / "subword").iterdir()}
+        assert copied == {name: (subword / name).read_bytes() for name in ("subword.json", "shared.model")}
 
 
 def test_tied_weights_are_saved_once(tmp_path: Path) -> None:
@@ -70,7 +80,7 @@ def test_saving_again_replaces_the_folder_and_leaves_nothing_beside_it(tmp_path:
 def test_a_save_that_fails_leaves_the_old_folder_whole(tmp_path: Path, subword: Path) -> None:
     model, card = make()
     save_model(tmp_path / "here" / "model", model, card, subword)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(ModelError, match="no subword vocabularies here"):
         save_model(tmp_path / "here" / "model", make()[0], card, tmp_path / "nowhere")
     assert torch.equal(
         load_model(tmp_path / "here" / "model").target_embedding.weight, model.target_embedding.weight
