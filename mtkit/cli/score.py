@@ -1,9 +1,9 @@
 """`mtkit score`: translations against references; or a recipe up to its scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,34 @@ from mtkit.cli.opening import given_on_command_line
 from mtkit.errors import RecipeError
 from mtkit.files import read_json
 from mtkit.log import say
+
+if TYPE_CHECKING:
+    from mtkit.config.scoring import Confidence
+
+
+FILE_OPTIONS = ("references", "systems", "metrics", "confidence", "target_language")  # not for recipes
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is computed of translations in files.
+
+    Attributes:
+        metrics: each once, in the order asked for.
+        resamples: for 95 % intervals and comparisons; None: the metric alone, or as many as is usual.
+        language: of the translations; empty: not known.
+    """
+
+    metrics: tuple[str, ...]
+    resamples: int | None
+    language: str
+
+    @property
+    def confidence(self) -> "Confidence | None":
+        """The resamples as the scoring room takes them."""
+        from mtkit.config.scoring import Confidence
+
+        return Confidence(resamples=self.resamples) if self.resamples else None
 
 
 @click.command()
@@ -46,6 +74,12 @@ from mtkit.log import say
     metavar="RESAMPLES",
     help="Resampled test sets for 95 % intervals.  [default: none; 1000 to compare systems]",
 )
+@click.option(
+    "--target-language",
+    default="",
+    metavar="CODE",
+    help="Language of the translations: zh, ja and ko have a tokenizer of their own.  [default: not known]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def score(
     recipe: Path | None,
@@ -53,6 +87,7 @@ def score(
     systems: tuple[Path, ...],
     metrics: tuple[str, ...],
     confidence: int | None,
+    target_language: str,
     as_json: bool,
 ) -> None:
     """Score translations: BLEU, chrF, TER with signatures.
@@ -67,6 +102,7 @@ def score(
       mtkit score --reference test.en --system hypotheses.txt
       mtkit score --reference test.en --system hypotheses.txt --metric ter --confidence 1000
       mtkit score --reference test.en --system old.txt --system new.txt
+      mtkit score --reference test.zh --system hypotheses.txt --target-language zh
       mtkit score recipes/demo.yaml
     """
     if recipe is not None:
@@ -74,13 +110,14 @@ def score(
         return
     if not references or not systems:
         raise click.UsageError("--reference and --system are needed, or a recipe.")
-    _score_files(references, systems, metrics, confidence, as_json)
+    measures = Measures(tuple(dict.fromkeys(metrics)), confidence, target_language)
+    _score_files(references, systems, measures, as_json)
 
 
 def _score_recipe(recipe: Path, as_json: bool) -> None:
     from mtkit.cli.run import run_recipe_to_kind
 
-    if any(given_on_command_line(name) for name in ("references", "systems", "metrics", "confidence")):
+    if any(given_on_command_line(name) for name in FILE_OPTIONS):
         raise RecipeError(
             "options for files together with a recipe",
             where=str(recipe),
@@ -111,17 +148,11 @@ def _show(stage: str, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _score_files(
-    references: Sequence[Path],
-    systems: Sequence[Path],
-    metrics: Sequence[str],
-    resamples: int | None,
-    as_json: bool,
+    references: Sequence[Path], systems: Sequence[Path], measures: Measures, as_json: bool
 ) -> None:
-    from mtkit.config.scoring import Confidence
     from mtkit.files import read_lines
     from mtkit.scoring.tokenised import looks_tokenised
 
-    confidence = Confidence(resamples=resamples) if resamples else None
     streams = [list(read_lines(path)) for path in references]
     texts = {name: list(read_lines(path)) for name, path in _names(systems).items()}
     named_references = {str(path): stream for path, stream in zip(references, streams, strict=True)}
@@ -129,9 +160,9 @@ def _score_files(
         if looks_tokenised(lines):
             say(f"note: {name} looks tokenised; its scores compare with no others. Detokenise it first.")
     if len(texts) > 1:
-        _compare(texts, streams, metrics, confidence, as_json)
+        _compare(texts, streams, measures, as_json)
     else:
-        _score_one(texts, streams, metrics, confidence, as_json)
+        _score_one(texts, streams, measures, as_json)
 
 
 def _names(systems: Sequence[Path]) -> dict[str, Path]:
@@ -150,8 +181,7 @@ def _names(systems: Sequence[Path]) -> dict[str, Path]:
 def _score_one(
     texts: Mapping[str, Sequence[str]],
     streams: Sequence[Sequence[str]],
-    metrics: Sequence[str],
-    confidence: Any,
+    measures: Measures,
     as_json: bool,
 ) -> None:
     from mtkit.scoring.metrics import check_counts
@@ -159,7 +189,10 @@ def _score_one(
 
     check_counts(dict(texts), streams)
     (lines,) = texts.values()
-    results = [score_text(lines, streams, metric, confidence) for metric in dict.fromkeys(metrics)]
+    results = [
+        score_text(lines, streams, metric, measures.confidence, language=measures.language)
+        for metric in measures.metrics
+    ]
     if as_json:
         _write_json([{**asdict(result), "sentences": len(lines)} for result in results])
     else:
@@ -170,13 +203,12 @@ def _score_one(
 def _compare(
     texts: Mapping[str, Sequence[str]],
     streams: Sequence[Sequence[str]],
-    metrics: Sequence[str],
-    confidence: Any,
+    measures: Measures,
     as_json: bool,
 ) -> None:
     from mtkit.scoring.significance import compare
 
-    comparison = compare(texts, streams, metrics, confidence)
+    comparison = compare(texts, streams, measures.metrics, measures.confidence, language=measures.language)
     if as_json:
         _write_json(asdict(comparison))
     else:

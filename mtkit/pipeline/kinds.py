@@ -57,6 +57,7 @@ SCORE = Kind(
     function="mtkit.pipeline.stages:score",
     purpose="scores of translations, with signatures",
     reads=MappingProxyType({"translate": "translate"}),
+    uses_languages=True,
 )
 
 KINDS: Mapping[str, Kind] = MappingProxyType(

@@ -5,7 +5,6 @@ import of a room is inside a function, so that a run in which all is stored load
 """
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from mtkit import __version__
@@ -50,7 +49,6 @@ def subword(settings: SubwordSettings, reads: Reads, out: Path, run: RunContext,
 def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """A model folder, learned from the training pairs; validated by translating with the real search."""
     from mtkit.pipeline.validating import validator
-    from mtkit.subword.codec import Subword
     from mtkit.training.train import TrainInputs
     from mtkit.training.train import train as train_model
 
@@ -59,11 +57,8 @@ def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, rec
     def card(summary: "TrainSummary") -> "ModelCard":
         return _card(settings, recipe, facts, summary)
 
-    validate = validator(settings, facts["normalize"], reads)
-    # what is copied into the model folder must be the subword model alone, not its stage's record and log
-    with TemporaryDirectory(prefix="mtkit-subword-") as alone:
-        Subword.load(reads["subword"]).save(Path(alone))
-        train_model(settings, TrainInputs(reads["corpus"], Path(alone), validate, card), out, run)
+    validate = validator(settings, facts, reads)
+    train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, card), out, run)
 
 
 def _card(
@@ -100,8 +95,8 @@ def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunCont
     translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run)
 
 
-def score(settings: ScoreSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+def score(settings: ScoreSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """Scores of translations, with signatures."""
     from mtkit.scoring.stage import ScoreInputs, score_translations
 
-    score_translations(settings, ScoreInputs(reads["translate"]), out, run)
+    score_translations(settings, ScoreInputs(reads["translate"], recipe.target), out, run)

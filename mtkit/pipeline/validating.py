@@ -1,9 +1,8 @@
 """What training is handed to translate and score its validation text. Imports torch inside functions only."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mtkit.config.model import LearnedPositions
 from mtkit.config.search import SearchSettings
 from mtkit.config.training import TrainSettings
 from mtkit.files import read_lines
@@ -15,46 +14,49 @@ if TYPE_CHECKING:
 METRICS = ("bleu", "chrf")
 
 
-def validator(settings: TrainSettings, form: str, reads: dict[str, Path]) -> "Validator | None":
+def validator(
+    settings: TrainSettings, corpus_facts: dict[str, Any], reads: dict[str, Path]
+) -> "Validator | None":
     """A function that translates the first validation sentences as `mtkit translate` would, and scores them.
 
     Args:
         settings: of the train stage: how many pairs, which beam, how many samples.
-        form: normal form of the corpus.
+        corpus_facts: the corpus stage's `corpus.json`.
         reads: folders of the corpus and the subword stage.
 
     Returns:
         None where training wants neither scores nor samples.
+
+    Raises:
+        RunError: BLEU of the target language needs a tokenizer that is not installed.
     """
     wanted = settings.validate_
     if wanted.by == "loss" and not wanted.samples:
         return None
-    from mtkit.scoring.metrics import score
+    from mtkit.scoring.metrics import open_metric, score
     from mtkit.subword.codec import Subword
     from mtkit.training.validation import Validation
     from mtkit.translation.torch_engine import TorchEngine
-    from mtkit.translation.translator import BATCH_TOKENS, Translator
+    from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
 
     sources, references = (
         list(read_lines(reads["corpus"] / f"valid.{side}"))[: wanted.pairs] for side in ("source", "target")
     )
+    language = corpus_facts["target_language"]
+    for metric in METRICS:  # what cannot be scored is told before hours of training, not after
+        open_metric(metric, language)
     codec = Subword.load(reads["subword"])
+    limit = source_limit(settings.model, settings.max_tokens)
     search = SearchSettings(beam_size=wanted.beam_size)
 
     def validate(model: "Transformer") -> "Validation":
-        translator = Translator(
-            TorchEngine(model, BATCH_TOKENS), codec, form=form, limit=_limit(settings), settings=search
-        )
+        engine = TorchEngine(model, BATCH_TOKENS)
+        translator = Translator(engine, codec, form=corpus_facts["normalize"], limit=limit, settings=search)
         hypotheses = [translation.text for translation in translator.translate(sources)]
-        scores = {metric: score(hypotheses, references, metric).value for metric in METRICS}
+        scores = {
+            metric: score(hypotheses, references, metric, language=language).value for metric in METRICS
+        }
         samples = list(zip(sources, hypotheses, references, strict=True))[: wanted.samples]
         return Validation(scores, samples)
 
     return validate
-
-
-def _limit(settings: TrainSettings) -> int:
-    """Most tokens of a sentence that the model is given at once, as the model's card will say."""
-    positions = settings.model.positions
-    most = settings.max_tokens
-    return min(most, positions.max) if isinstance(positions, LearnedPositions) else most

@@ -5,13 +5,14 @@ systems lives in `significance.py`.
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from mtkit.config.scoring import Confidence
-from mtkit.errors import DataError, RecipeError
+from mtkit.errors import DataError, RecipeError, RunError
 
 BOOTSTRAP_SEED = 12345  # sacreBLEU's own default; the signature repeats it as `seed:12345`
 METRICS = ("bleu", "chrf", "ter")
@@ -49,6 +50,8 @@ def score(
     references: References,
     metric: str,
     confidence: Confidence | None = None,
+    *,
+    language: str = "",
 ) -> Score:
     """Score a system's translations against one reference, or several.
 
@@ -57,16 +60,19 @@ def score(
         references: as many sentences; or a sequence of such references.
         metric: `bleu`, `chrf` or `ter`, with sacreBLEU's defaults.
         confidence: how many resamples for a 95 % interval; None: no interval.
+        language: of the translations, such as `zh_TW`, for BLEU's tokenizer: sacreBLEU has one each for
+            Chinese, Japanese and Korean; empty or any other: 13a. The signature says which.
 
     Raises:
         DataError: nothing to score, or the counts differ.
         RecipeError: there is no such metric.
+        RunError: the tokenizer of this language is not installed.
 
     Source: Post 2018 (sacreBLEU); Koehn 2004 (bootstrap).
     """
     streams = reference_streams(references)
     check_counts({"hypotheses": hypotheses}, streams)
-    measure = open_metric(metric)
+    measure = open_metric(metric, language)
     with fixed_seed():
         resamples = confidence.resamples if confidence else 1
         result = measure.corpus_score(list(hypotheses), streams, n_bootstrap=resamples)
@@ -77,20 +83,42 @@ def score(
     return Score(metric, float(result.score), signature, interval)
 
 
-def open_metric(metric: str) -> Any:
-    """A fresh sacreBLEU metric with its default settings."""
+def open_metric(metric: str, language: str = "") -> Any:
+    """A fresh sacreBLEU metric with its default settings for a language.
+
+    Raises:
+        RecipeError: there is no such metric.
+        RunError: the tokenizer of this language is not installed.
+    """
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
     if metric == "bleu":
-        return BLEU(force=True)  # silences a warning only; `tokenised.py` gives a better one
+        try:
+            # `force` silences a warning only; `tokenised.py` gives a better one
+            return BLEU(force=True, trg_lang=_without_country(language))
+        except RuntimeError as error:
+            raise _no_tokenizer(language) from error
     if metric == "chrf":
         return CHRF()
     if metric == "ter":
         return TER()
     raise RecipeError(
         f"no such metric: {metric!r}", expected=" or ".join(METRICS), advice="Choose one of these."
+    )
+
+
+def _without_country(language: str) -> str:
+    """`zh` of `zh_TW` or `zh-Hant`."""
+    return re.split("[-_@]", language)[0].lower()
+
+
+def _no_tokenizer(language: str) -> RunError:
+    return RunError(
+        f"BLEU of text in {language!r} needs a tokenizer that is not installed",
+        expected="sacreBLEU with its extra libraries for this language",
+        advice=f"Run `pip install 'sacrebleu[{_without_country(language)}]'`.",
     )
 
 

@@ -86,6 +86,8 @@ def compare(
     references: References,
     metrics: Sequence[str],
     confidence: Confidence | None = None,
+    *,
+    language: str = "",
 ) -> Comparison:
     """Compare systems with the first by paired bootstrap resampling.
 
@@ -94,9 +96,12 @@ def compare(
         references: one reference or several, as for `score`.
         metrics: `bleu`, `chrf`, `ter`.
         confidence: how many resamples; None: as many as `Confidence` says.
+        language: of the translations, as for `score`.
 
     Raises:
         DataError: fewer than two systems, nothing to score, or the counts differ.
+        RecipeError: there is no such metric.
+        RunError: the tokenizer of this language is not installed.
 
     Source: Koehn 2004; the p-value is two-sided, as sacreBLEU computes it.
     """
@@ -107,7 +112,8 @@ def compare(
     resamples = (confidence or Confidence()).resamples
     rows: list[ComparedScore] = []
     for metric in dict.fromkeys(metrics):
-        signature, results = _paired_bootstrap(systems, streams, metric, resamples)
+        measure = open_metric(metric, language)
+        signature, results = _paired_bootstrap(systems, streams, measure, resamples)
         for system, result in zip(systems, results, strict=True):
             interval = (float(result.mean - result.ci), float(result.mean + result.ci))
             value = Score(metric, float(result.score), signature, interval)
@@ -123,14 +129,14 @@ def _p_value(result: Any, first: Any) -> float | None:
 
 
 def _paired_bootstrap(
-    systems: Mapping[str, Sequence[str]], streams: Sequence[Sequence[str]], metric: str, resamples: int
+    systems: Mapping[str, Sequence[str]], streams: Sequence[Sequence[str]], measure: Any, resamples: int
 ) -> tuple[str, list[Any]]:
     """The signature and each system's result with score, mean, ci (half the interval) and p_value."""
     from sacrebleu.significance import PairedTest
 
     named: list[tuple[str, Sequence[str]]] = [(name, list(lines)) for name, lines in systems.items()]
     with fixed_seed():
-        test = PairedTest(named, {metric: open_metric(metric)}, streams, test_type="bs", n_samples=resamples)
+        test = PairedTest(named, {"": measure}, streams, test_type="bs", n_samples=resamples)
         signatures, results = test()
     name, signature = next(iter(signatures.items()))
     return f"{name}|{signature}", list(results[name])

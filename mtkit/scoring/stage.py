@@ -16,9 +16,11 @@ class ScoreInputs:
 
     Attributes:
         translate: folder of a finished translate stage.
+        language: of the translations; empty: not known, as for `metrics.score`.
     """
 
     translate: Path
+    language: str = ""
 
 
 def score_translations(settings: ScoreSettings, inputs: ScoreInputs, out: Path, run: RunContext) -> None:
@@ -26,6 +28,7 @@ def score_translations(settings: ScoreSettings, inputs: ScoreInputs, out: Path, 
 
     Raises:
         DataError: the sides differ in length, or are empty.
+        RunError: the tokenizer of the language is not installed.
     """
     hypotheses = list(read_lines(inputs.translate / "hypotheses"))
     reference = list(read_lines(inputs.translate / "reference"))
@@ -34,7 +37,7 @@ def score_translations(settings: ScoreSettings, inputs: ScoreInputs, out: Path, 
         run.say("note: the translations look tokenised; these scores compare with no published ones")
     records = []
     for metric in settings.metrics:
-        result = score(hypotheses, reference, metric, settings.confidence)
+        result = score(hypotheses, reference, metric, settings.confidence, language=inputs.language)
         run.say(f"{split}: {result.line()}")
         run.events.write("score", split=split, **asdict(result))
         records.append({**asdict(result), "split": split, "sentences": len(reference)})

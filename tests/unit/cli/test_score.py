@@ -101,3 +101,10 @@ def test_a_recipe_is_run_up_to_its_scores_which_are_shown_even_if_stored(
     assert json.loads(invoke("recipe.yaml", "--json").stdout)["final"][0]["value"] == stored.value
     assert asked == [(Path("recipe.yaml"), "score")] * 2
     assert isinstance(invoke("recipe.yaml", "--metric", "bleu").exception, RecipeError)
+
+
+def test_the_target_language_reaches_one_system_and_several(files: dict[str, str]) -> None:
+    asked = ["--reference", files["reference"], "--system", files["good"], "--target-language", "zh"]
+    assert "tok:zh" in invoke(*asked).stdout
+    assert "tok:zh" in invoke(*asked, "--system", files["bad"], "--confidence", "10").stdout
+    assert isinstance(invoke("recipe.yaml", "--target-language", "zh").exception, RecipeError)

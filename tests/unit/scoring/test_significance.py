@@ -48,3 +48,9 @@ def test_a_system_of_another_length_is_named() -> None:
 def test_one_system_cannot_be_compared() -> None:
     with pytest.raises(DataError, match="two systems or more"):
         compare({"good": GOOD}, REFERENCE, ["bleu"])
+
+
+def test_systems_are_compared_with_the_tokenizer_of_their_language() -> None:
+    systems = {"one": ["我爱你。", "你好。"], "two": ["我爱他。", "他好。"]}
+    compared = compare(systems, systems["one"], ["bleu"], Confidence(resamples=10), language="zh")
+    assert all("|tok:zh|" in row.score.signature for row in compared.scores)

@@ -47,3 +47,11 @@ def test_unequal_sides_leave_no_scores(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 sentences, but the reference has 1"):
         score_translations(ScoreSettings(), inputs, tmp_path / "out", RunContext(quiet=True))
     assert not (tmp_path / "out" / "scores.json").exists()
+
+
+def test_the_language_of_the_translations_chooses_the_tokenizer(tmp_path: Path) -> None:
+    inputs = ScoreInputs(translated(tmp_path / "t", REFERENCE), language="zh")
+    score_translations(ScoreSettings(metrics=["bleu"]), inputs, tmp_path / "out", RunContext(quiet=True))
+    (bleu,) = read_json(tmp_path / "out" / "scores.json")
+    assert bleu["signature"] == score(HYPOTHESES, REFERENCE, "bleu", language="zh").signature
+    assert "tok:zh" in bleu["signature"]
