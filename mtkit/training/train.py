@@ -1,5 +1,6 @@
 """The train stage: from a corpus and its subwords to a model folder."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -97,7 +98,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
         settings: of the stage.
         inputs: what it reads.
         out: gets `model/`, `checkpoints/`, `validations/`, `events.jsonl`, `train.json`
-            and, for itself, `batches/`.
+            and, until it is finished, `batches/`.
         run: seed, device, threads, talk.
 
     Raises:
@@ -119,6 +120,8 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
         write_json(out / SUMMARY, asdict(summary))
         run.say(f"model: {final_is}")
         events.write("end", **summary.final, stopped_by=summary.stopped_by, final_is=final_is)
+        # the ids serve no reader of the result; a call that comes back to it writes them again
+        shutil.rmtree(out / BATCHES, ignore_errors=True)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def written(kind: str, folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if kind in EXACT:
             found[name] = sha256(path)
-        elif not name.startswith(("checkpoints/", "batches/")):
+        elif not name.startswith("checkpoints/"):
             found[name] = canonical_hash(layout(read_json(path))) if path.suffix == ".json" else ""
     return found
 

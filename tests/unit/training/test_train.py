@@ -61,7 +61,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_a_training_leaves_what_the_plan_promises(toy: Path, tmp_path: Path) -> None:
     train(settings(), inputs(toy), tmp_path, QUIET)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"batches", "checkpoints", "events.jsonl", "model", "train.json", "validations"}
+    assert names == {"checkpoints", "events.jsonl", "model", "train.json", "validations"}
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["updates"] == 12
     assert summary["stopped_by"] == "updates"
@@ -218,3 +218,14 @@ def test_a_first_loss_is_about_that_of_guessing(toy: Path, tmp_path: Path) -> No
     first = next(e for e in read_events(tmp_path / "events.jsonl") if e["event"] == "update")
     vocabulary = json.loads((tmp_path / "train.json").read_text())["target_size"]
     assert first["loss_nats_per_token"] == pytest.approx(math.log(vocabulary), abs=1.5)
+
+
+def test_a_finished_training_that_is_called_again_gives_the_same_model(toy: Path, tmp_path: Path) -> None:
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    before = weights(tmp_path / "model" / "model.safetensors")
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    after = weights(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    updates = [event["update"] for event in read_events(tmp_path / "events.jsonl") if "update" in event]
+    assert updates == sorted(updates)
+    assert not (tmp_path / "batches").exists()
