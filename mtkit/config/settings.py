@@ -37,7 +37,9 @@ class Settings(BaseModel):
 
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset()
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
 
     def findings(self) -> Iterator[Finding]:
         """The problems between this object's own fields (nested objects report their own).

@@ -22,7 +22,8 @@ from mtkit.subword.codec import FORMAT, Subword, SubwordCard, inside, model_file
 from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, UNK, Side
 
 LEARNING_THREADS = 2  # part of the result: unigram sums its counts thread by thread
-MAX_SENTENCE_BYTES = 16384  # longer lines are not learnt from
+MAX_SENTENCE_BYTES = 16384  # SentencePiece learns from no longer line …
+RESERVED = "\u2585"  # … nor from one with this character, by which it marks the unknown
 SILENT = 4  # above SentencePiece's loudest level: what goes wrong is told by exceptions
 
 
@@ -45,7 +46,7 @@ def learn_subword(settings: SubwordSettings, inputs: SubwordInputs, out: Path, r
     """
     models: dict[str, bytes] = {}
     for index, (name, texts) in enumerate(_texts_by_model(settings, inputs.corpus).items()):
-        models[name] = _learn(settings, texts, [run.seed, index])
+        models[name] = _learn(settings, texts, [run.seed, index], run)
     card = SubwordCard(
         format=FORMAT,
         algorithm=settings.algorithm,
@@ -71,7 +72,7 @@ def _training_text(corpus: Path, side: Side) -> Path:
     return corpus / f"train.{side}"
 
 
-def _learn(settings: SubwordSettings, texts: list[Path], seed: list[int]) -> bytes:
+def _learn(settings: SubwordSettings, texts: list[Path], seed: list[int], run: RunContext) -> bytes:
     """One SentencePiece model, as bytes."""
     sentences = _Sentences(texts, settings.sentences, seed)
     model = io.BytesIO()
@@ -81,6 +82,11 @@ def _learn(settings: SubwordSettings, texts: list[Path], seed: list[int]) -> byt
         )
     except RuntimeError as error:
         raise sentences.failure or _explain(str(error), settings, texts) from error
+    if sentences.left_out:
+        run.say(
+            f"subword: {sentences.left_out:,} lines of more than {MAX_SENTENCE_BYTES:,} bytes"
+            f" or with {RESERVED} (U+{ord(RESERVED):04X}) were not learnt from"
+        )
     return model.getvalue()
 
 
@@ -110,16 +116,23 @@ class _Sentences:
     """The sentences to learn from: those of all files, or `most` of them drawn by the seed.
 
     The files are read twice, to count and to draw, so that memory holds no text.
+
+    Attributes:
+        failure: what went wrong while reading, or None.
+        left_out: sentences among them that SentencePiece passes over without a word.
     """
 
     def __init__(self, texts: list[Path], most: int | None, seed: list[int]) -> None:
         self.texts, self.most, self.seed = texts, most, seed
         self.failure: MtkitError | None = None
+        self.left_out = 0
 
     def __iter__(self) -> Iterator[str]:
         # SentencePiece turns an error raised here into its own words: keep the real one.
         try:
-            yield from self._drawn()
+            for line in self._drawn():
+                self.left_out += len(line.encode()) > MAX_SENTENCE_BYTES or RESERVED in line
+                yield line
         except MtkitError as error:
             self.failure = error
             raise

@@ -151,3 +151,25 @@ def test_a_piece_that_cannot_be_user_defined_is_found_before_anything_runs(piece
 
 def test_ordinary_user_defined_pieces_are_no_finding() -> None:
     assert not list(SubwordSettings(user_defined=["<de>", "{x}", "a,b", '"q', "▁", "<0x4>"]).findings())
+
+
+def test_lines_that_sentencepiece_passes_over_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = ["der hund läuft"] * 20
+    left_out = ["a" * 16385, "ein \u2585 ofen"]
+    inputs = write_corpus(tmp_path, [*usual, "b" * 16384, *left_out], usual)
+    settings = SubwordSettings(pieces=18, byte_fallback=False, share="none")
+    learn_subword(settings, inputs, tmp_path / "out", RunContext())
+    subword = Subword.load(tmp_path / "out")
+    letters = "".join(subword.pieces(range(subword.size("source")), "source"))
+    assert "b" in letters and "o" not in letters
+    said = capsys.readouterr().err
+    assert "subword: 2 lines of more than 16,384 bytes or with ▅ (U+2585) were not learnt from" in said
+
+
+def test_nothing_is_said_of_lines_where_all_are_learnt_from(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn_subword(SubwordSettings(pieces=310), SubwordInputs(corpus), tmp_path, RunContext())
+    assert "not learnt from" not in capsys.readouterr().err
