@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
 from mtkit.search.batching import Ids, padded, token_batches
-from mtkit.search.evaluating import evaluating
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.length import length_limit
 from mtkit.search.state import Beams
@@ -39,7 +41,7 @@ def search(
         ModelError: a source is longer than the model's positions, or the model's scores are not numbers.
     """
     found: list[list[Hypothesis]] = [[] for _ in sources]
-    with evaluating(model):
+    with evaluating(model), torch.inference_mode():
         for numbers in token_batches([len(ids) + 1 for ids in sources], batch_tokens):
             batch = search_batch(model, [sources[number] for number in numbers], settings)
             for number, hypotheses in zip(numbers, batch, strict=True):

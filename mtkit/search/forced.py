@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
 from mtkit.search.batching import Ids, padded, token_batches
 from mtkit.search.beam import BATCH_TOKENS
-from mtkit.search.evaluating import evaluating
 from mtkit.subword.vocabulary import BOS, EOS
 
 
@@ -30,7 +30,7 @@ def log_probabilities(
     """
     lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
     values = [0.0] * len(lengths)
-    with evaluating(model):
+    with evaluating(model), torch.inference_mode():
         for numbers in token_batches(lengths, batch_tokens):
             pairs = [sources[n] for n in numbers], [targets[n] for n in numbers]
             for number, value in zip(numbers, _batch(model, *pairs).tolist(), strict=True):

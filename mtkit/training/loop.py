@@ -14,6 +14,7 @@ from mtkit.batches.stream import BatchStream, Position
 from mtkit.config.training import TrainSettings
 from mtkit.files import write_json
 from mtkit.log import EventWriter, RunContext
+from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
 from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints, Tensors
@@ -195,13 +196,8 @@ class Loop:
         loss = validation_loss(model, self.parts.valid())
         found = Validation()
         if self.parts.validate is not None:
-            was_training = model.training
-            model.eval()
-            try:
-                with torch.no_grad():
-                    found = self.parts.validate(model)
-            finally:
-                model.train(was_training)
+            with evaluating(model):
+                found = self.parts.validate(model)
         return Measured(self.state.update, self.state.epoch, loss, found.scores), found
 
     def _save(self, why: str) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import torch
-
 from mtkit.batches.batch import Batch
+from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
 from mtkit.training.loss import add, measure
 
@@ -33,14 +32,9 @@ def validation_loss(model: Transformer, batches: Iterable[Batch]) -> float:
         model: any mode, on any device.
         batches: all of the validation set.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        sums, tokens = [], 0
-        with torch.no_grad():
-            for batch in batches:
-                sums.append(measure(model, batch.to(model.device)))
-                tokens += batch.target_tokens
-        return float(add(sums).nats.double()) / tokens
-    finally:
-        model.train(was_training)
+    sums, tokens = [], 0
+    with evaluating(model):
+        for batch in batches:
+            sums.append(measure(model, batch.to(model.device)))
+            tokens += batch.target_tokens
+    return float(add(sums).nats.double()) / tokens

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from mtkit.search.evaluating import evaluating
+from mtkit.model.evaluating import evaluating
 
 
 @pytest.mark.parametrize("was_training", [True, False])
-def test_the_model_is_searched_without_dropout_and_left_as_it_was(was_training: bool) -> None:
+def test_the_model_is_used_without_dropout_and_left_as_it_was(was_training: bool) -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.9)).train(was_training)
     with evaluating(model):
         assert not model[1].training

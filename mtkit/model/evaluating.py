@@ -1,4 +1,4 @@
-"""A model is searched as it will be used: without dropout and without gradients."""
+"""A model is measured and searched as it will be used: without dropout and without gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             yield
     finally:
         model.train(was_training)
