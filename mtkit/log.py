@@ -17,7 +17,6 @@ from mtkit.files import user_errors
 
 PLAIN_SECONDS = 10.0  # between two progress lines where there is no terminal
 
-
 _COPIES: list[TextIO] = []  # where talk is copied to while a stage runs
 
 
@@ -165,17 +164,20 @@ class Progress:
         """Leave the final state as an ordinary line."""
         if self._live is not None:
             self._live.update("")
+        self.close()
+        say(self.line())
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
             self._live.stop()
             self._live = None
-        say(self.line())
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self.close()
 
 
 def is_terminal() -> bool:

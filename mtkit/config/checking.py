@@ -18,7 +18,7 @@ from mtkit.config.settings import Finding, Settings
 from mtkit.config.words import advice_for, expected_words, found_words
 
 Hint = Callable[[str, Path, Sequence[str]], str]
-_MANY_KEYS = 14  # more than this and the list of known keys is no help
+MANY_KEYS = 14  # more than this and the list of known keys is no help
 
 
 def nearest_hint(key: str, _path: Path, known: Sequence[str]) -> str:
@@ -177,7 +177,7 @@ def unknown_advice(key: str, path: Path, known: list[str], hint: Hint) -> str:
     advice = hint(key, path, known)
     if advice or not known:
         return advice or "Nothing can be set here."
-    shown = ", ".join(known) if len(known) <= _MANY_KEYS else ", ".join(known[:_MANY_KEYS]) + ", …"
+    shown = ", ".join(known) if len(known) <= MANY_KEYS else ", ".join(known[:MANY_KEYS]) + ", …"
     return f"Known here: {shown}."
 
 

@@ -8,7 +8,7 @@ from mtkit.config.fields import leaves
 from mtkit.config.nodes import dotted
 from mtkit.config.origins import DEFAULT
 from mtkit.config.recipe import Recipe, Stage
-from mtkit.config.scalars import scalar_text
+from mtkit.config.scalars import flow_text
 from mtkit.config.show import head_values, stage_values
 
 _ABSENT = "–"
@@ -78,11 +78,5 @@ def _located(
     located = {}
     for leaf, value in leaves(dict(values)):
         path = dotted(leaf)
-        located[prefix + path] = (_text(value), origins.get(path, DEFAULT))
+        located[prefix + path] = (flow_text(value), origins.get(path, DEFAULT))
     return located
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(scalar_text(item) for item in value) + "]"
-    return "{}" if isinstance(value, dict) else scalar_text(value)

@@ -3,12 +3,13 @@
 import textwrap
 from collections.abc import Iterator, Mapping
 
+from mtkit.config.checking import MANY_KEYS
 from mtkit.config.fields import SettingField, fields_of, tag_of
 from mtkit.config.head import RecipeHead, StageHead
 from mtkit.config.hints import Hints
 from mtkit.config.kind import Kind
 from mtkit.config.problems import one_of
-from mtkit.config.scalars import scalar_text
+from mtkit.config.scalars import flow_text
 from mtkit.config.settings import Settings
 from mtkit.config.words import expected_words
 from mtkit.errors import RecipeError
@@ -89,7 +90,7 @@ def _unknown(parts: list[str], classes: list[type[Settings]], kinds: Mapping[str
     return RecipeError(
         "no such setting",
         where=".".join(parts),
-        expected=one_of(known) if known and not advice and len(known) < 15 else "",
+        expected=one_of(known) if known and not advice and len(known) <= MANY_KEYS else "",
         advice=advice or "`mtkit recipe explain` without a path lists everything.",
     )
 
@@ -148,12 +149,7 @@ def _default(field: SettingField, value: object) -> str:
     if isinstance(value, Settings):
         tag = tag_of(type(value))
         return f"{{kind: {tag}}}" if tag else ""
-    if isinstance(value, list):
-        return "[" + ", ".join(scalar_text(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{}"
-    assert value is None or isinstance(value, str | int | float)
-    return scalar_text(value)
+    return flow_text(value)
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

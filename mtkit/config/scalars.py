@@ -6,6 +6,7 @@ Source: YAML 1.2.2, section 10.3.2.
 
 import math
 import re
+from typing import Any
 
 from mtkit.config.nodes import Plain
 
@@ -64,6 +65,13 @@ def scalar_text(value: Plain) -> str:
         return str(value)
     safe = _SAFE.fullmatch(value) and not value.endswith(" ")
     return value if safe and isinstance(scalar_value(value), str) else _quoted(value)
+
+
+def flow_text(value: Any) -> str:
+    """A list of scalars, an empty mapping or a scalar as YAML on one line."""
+    if isinstance(value, list):
+        return "[" + ", ".join(scalar_text(item) for item in value) + "]"
+    return "{}" if isinstance(value, dict) else scalar_text(value)
 
 
 def _float_text(value: float) -> str:

@@ -9,7 +9,7 @@ from mtkit.config.fields import tree
 from mtkit.config.nodes import Path, dotted
 from mtkit.config.origins import DEFAULT
 from mtkit.config.recipe import Recipe, Stage
-from mtkit.config.scalars import scalar_text
+from mtkit.config.scalars import flow_text, scalar_text
 
 _WIDEST = 64  # a longer line does not push the comments of all others to the right
 
@@ -80,7 +80,7 @@ def _mapping(values: Mapping[str, Any], path: Path, indent: int, section: _Secti
     for key, value in values.items():
         here = (*path, key)
         if section.is_idle(here):
-            text = f"{' ' * indent}# {key}: {_flow(value)}"
+            text = f"{' ' * indent}# {key}: {flow_text(value)}"
             idle.append(_Row(text, f"{DEFAULT}, without effect here"))
         else:
             rows += _entry(key, value, here, indent, section)
@@ -99,13 +99,7 @@ def _entry(key: str, value: Any, path: Path, indent: int, section: _Section) -> 
             yield _Row(f"{' ' * (indent + 2)}- {first.text.lstrip()}", first.origin)
             yield from others
     else:
-        yield _Row(f"{start} {_flow(value)}", section.origin(path))
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(scalar_text(item) for item in value) + "]"
-    return "{}" if isinstance(value, dict) else scalar_text(value)
+        yield _Row(f"{start} {flow_text(value)}", section.origin(path))
 
 
 def _aligned(rows: list[_Row]) -> str:

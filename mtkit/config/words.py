@@ -11,6 +11,7 @@ from mtkit.config.scalars import scalar_text
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 _MANY = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false values"}
 _LONGEST = 60  # characters of a quoted value
+_SHOWN_KEYS = 8  # of a mapping that is expected
 
 
 def found_words(node: Node, shape: Shape | None = None) -> str:
@@ -66,7 +67,7 @@ def _mapping_words(shape: Shape) -> str:
         return f"a mapping of kind {one_of(shape.classes)}"
     settings_class = shape.classes[""]
     keys = list(fields_of(settings_class))
-    shown = ", ".join(keys[:8]) + (", …" if len(keys) > 8 else "")
+    shown = ", ".join(keys[:_SHOWN_KEYS]) + (", …" if len(keys) > _SHOWN_KEYS else "")
     words = f"a mapping ({shown})" if keys else "an empty mapping, `{}`"
     return words + (", or text" if accepts_text(settings_class) else "")
 

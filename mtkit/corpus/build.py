@@ -73,14 +73,10 @@ class _Build:
             counts["train"] = self._write_train(train)
         self._check_train(counts["train"])
         write_json(self._out / "corpus.json", self._record(counts))
-        removed = [
-            f"{item.filter} {item.removed:,}"
-            for item in (*self._cleaner.tallies, self._held_out_tally)
-            if item.removed
-        ]
+        removed = self._removed_by()
         self._run.say(
             f"corpus: {counts['train']:,} train, {counts['valid']:,} valid, {counts['test']:,} test pairs"
-            + (f"; removed from training: {', '.join(removed)}" if removed else "")
+            + (f"; removed from training: {removed}" if removed else "")
         )
 
     def _locate(self, text: TextSource, split: str) -> tuple[Files, str]:
@@ -141,16 +137,22 @@ class _Build:
     def _check_train(self, pairs: int) -> None:
         if pairs:
             return
-        tallies = [*self._cleaner.tallies, self._held_out_tally]
-        by = [f"{tally.filter} {tally.removed:,}" for tally in tallies if tally.removed]
-        most = max(tallies, key=lambda tally: tally.removed)
+        most = max(self._tallies, key=lambda tally: tally.removed)
         example = f", for example {most.examples[0]}" if most.examples else ""
         raise DataError(
-            f"no training pair is left of {self._cleaner.read:,}; removed by {', '.join(by)}",
+            f"no training pair is left of {self._cleaner.read:,}; removed by {self._removed_by()}",
             where="corpus.train",
             expected="filters that leave training pairs",
             advice=f"Look at what {most.filter} removes{example}; loosen it, or check source and target.",
         )
+
+    @property
+    def _tallies(self) -> list[Tally]:
+        return [*self._cleaner.tallies, self._held_out_tally]
+
+    def _removed_by(self) -> str:
+        """What took pairs out of training, each with how many."""
+        return ", ".join(f"{tally.filter} {tally.removed:,}" for tally in self._tallies if tally.removed)
 
     def _record(self, counts: dict[str, int]) -> dict[str, Any]:
         return {

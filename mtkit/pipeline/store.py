@@ -92,7 +92,7 @@ class Partial:
         self.path = path
         self._sessions = self._earlier_sessions()
         self._started = time.time()
-        self._note(None)
+        write_json(path / SESSIONS, self._with_this(None))
 
     def _earlier_sessions(self) -> list[dict[str, Any]]:
         """Sessions before this one; one that was killed lasted until it last wrote."""
@@ -107,23 +107,19 @@ class Partial:
                 session["seconds"] = round(max(0.0, _newest(self.path) - session["started"]), 1)
         return sessions
 
-    def _note(self, seconds: float | None) -> None:
-        session = {"started": round(self._started, 1), "seconds": seconds, "host": socket.gethostname()}
-        write_json(self.path / SESSIONS, [*self._sessions, session])
+    def _with_this(self, seconds: float | None) -> list[dict[str, Any]]:
+        """All sessions; `seconds` of this one are None while it lasts."""
+        this = {"started": round(self._started, 1), "seconds": seconds, "host": socket.gethostname()}
+        return [*self._sessions, this]
 
     def pause(self) -> None:
         """Note how long this session lasted; best effort, for it may be the disk that stopped it."""
         with suppress(MtkitError):
-            self._note(round(time.time() - self._started, 1))
+            write_json(self.path / SESSIONS, self.sessions())
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every session that worked on the stage, this one last, each with its `seconds`."""
-        present = {
-            "started": round(self._started, 1),
-            "seconds": round(time.time() - self._started, 1),
-            "host": socket.gethostname(),
-        }
-        return [*self._sessions, present]
+        return self._with_this(round(time.time() - self._started, 1))
 
 
 class Store:

@@ -26,7 +26,7 @@ class Display:
 
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
-            self._progress.__exit__()
+            self._progress.close()
 
     def update(self, loss: float, tokens_per_second: float, rate: float, epoch: int) -> None:
         """One more update; the numbers are those of the last few."""

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mtkit.errors import ModelError
+from mtkit.model.folder import CARD
 
-CARD = "model.json"
 # a model folder, a stage that wrote one, a run that has one: what a person may name
 _INSIDE = (".", "model", "train/model")
 

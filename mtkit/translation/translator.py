@@ -8,14 +8,14 @@ import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.subword.vocabulary import UNK
+from mtkit.subword.vocabulary import UNK, Ids, Side
 from mtkit.translation.arrivals import Arrivals
 from mtkit.translation.engine import Engine, open_engine
 from mtkit.translation.flags import find_flags
@@ -30,11 +30,11 @@ LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it
 class Codec(Protocol):
     """What `subword.codec.Subword` does for a translator."""
 
-    def encode(self, lines: Sequence[str], side: Literal["source", "target"]) -> list[list[int]]:
+    def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
         """Ids of each normalised line, without BOS and EOS."""
         ...
 
-    def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
+    def decode(self, ids: Ids, side: Side) -> str:
         """The text of one sentence's ids."""
         ...
 
