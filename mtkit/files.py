@@ -23,7 +23,11 @@ from typing import Any, BinaryIO, cast
 from mtkit.errors import DataError, MtkitError, RunError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 CHUNK_BYTES = 1 << 20
+CHECK_THE_PATH = (
+    "Check the path; paths in a recipe start at the recipe's folder, others at the present folder."
+)
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def user_errors(path: Path) -> Iterator[None]:
             "no such file",
             where=str(path),
             expected="a file that exists",
-            advice="Check the path; relative paths in a recipe start at the recipe's folder.",
+            advice=CHECK_THE_PATH,
         ) from error
     except IsADirectoryError as error:
         raise DataError(
@@ -44,6 +48,13 @@ def user_errors(path: Path) -> Iterator[None]:
             where=str(path),
             expected="a text file",
             advice="Name the file inside it that is meant.",
+        ) from error
+    except (NotADirectoryError, FileExistsError) as error:
+        raise RunError(
+            "a file stands where a folder is needed",
+            where=str(path),
+            expected="a folder on the way to this path, or room for one",
+            advice="Move the file away, or choose another place.",
         ) from error
     except PermissionError as error:
         raise RunError(
@@ -53,24 +64,36 @@ def user_errors(path: Path) -> Iterator[None]:
             advice="Change its permissions, or choose another place.",
         ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise no_space(path) from error
-        raise RunError(
-            f"the operating system says: {error.strerror or error}",
-            where=str(path),
-            expected="a file that can be read or written",
-            advice="Mend the cause and run the same command again.",
-        ) from error
+        raise told_by_system(error, str(path)) from error
 
 
-def no_space(path: Path) -> RunError:
+def told_by_system(error: OSError, where: str) -> RunError:
+    """The error for what the operating system refuses, other than a path that is wrong."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return no_space(where)
+    if error.errno == errno.EROFS:
+        return RunError(
+            "this place may only be read",
+            where=where,
+            expected="a file system that may be written",
+            advice="Choose another place, or mount it for writing.",
+        )
+    return RunError(
+        f"the operating system says: {error.strerror or error}",
+        where=where,
+        expected="a file that can be read or written",
+        advice="Mend the cause and run the same command again.",
+    )
+
+
+def no_space(where: str) -> RunError:
     """The error for a full disk."""
     return RunError(
         "no space left on the device",
-        where=str(path),
+        where=where,
         expected="room for what this command writes",
         advice="Free some space (`mtkit clean` lists what can go) and run the same command again:"
-        " it goes on from the last complete piece.",
+        " what a run has finished is kept.",
     )
 
 
@@ -129,14 +152,22 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
         try:
             yield line[start:].decode("utf-8")
         except UnicodeDecodeError as error:
-            at = offset + start + error.start
-            raise DataError(
-                f"byte 0x{line[start + error.start]:02x} at offset {at} is not valid UTF-8",
-                where=f"{name}:{number}",
-                expected="text in UTF-8",
-                advice=f"Convert the file, for example with `iconv -f latin1 -t utf-8 {name}`.",
-            ) from error
+            raise _not_utf8(line, start + error.start, offset, f"{name}:{number}") from error
         offset += len(raw)
+
+
+def _not_utf8(line: bytes, at: int, offset: int, where: str) -> DataError:
+    """The error for a line with a wrong byte at `at`; the line itself starts at `offset`."""
+    utf_16 = offset == 0 and line.startswith(UTF_16_MARKS)
+    return DataError(
+        "this is UTF-16, not UTF-8"
+        if utf_16
+        else f"byte 0x{line[at]:02x} at offset {offset + at} is not valid UTF-8",
+        where=where,
+        expected="text in UTF-8",
+        advice=f"Convert the text from what it is, for example with"
+        f" `iconv -f {'utf-16' if utf_16 else 'latin1'} -t utf-8`.",
+    )
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
@@ -203,9 +234,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *, error: type[MtkitError] = DataError) -> Any:
-    """Read a JSON file; a file that is not JSON raises `error`, with its line."""
+    """Read a JSON file; a file that is not JSON, or not UTF-8, raises `error`, with its line."""
+    with user_errors(path):
+        raw = path.read_bytes()
     try:
-        return json.loads(read_text(path))
+        return json.loads("\n".join(decode_lines(io.BytesIO(raw), str(path))))
+    except DataError as problem:  # not UTF-8
+        raise error(
+            problem.found,
+            where=problem.where,
+            expected="a JSON document",
+            advice="Restore the file; if mtkit wrote it, delete its folder and run again.",
+        ) from problem
     except json.JSONDecodeError as problem:
         raise error(
             f"not valid JSON: {problem.msg}",

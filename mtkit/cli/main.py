@@ -4,12 +4,14 @@ import importlib
 import os
 import sys
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
 from mtkit import __version__
 from mtkit.errors import MtkitError
+from mtkit.files import told_by_system
 
 # verb → (module, one line for `mtkit --help`), in the order of the help page
 COMMANDS = {
@@ -86,6 +88,7 @@ def mtkit() -> None:
 
 def main() -> None:
     """The console script: errors as messages, Ctrl-C as exit code 130."""
+    _open_closed_streams()
     try:
         mtkit(standalone_mode=False)
     except click.exceptions.Abort:
@@ -98,8 +101,22 @@ def main() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except MtkitError as error:
-        print(f"{error.prefix}{error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except OSError as error:  # what no command has put into words; above all a stdout that takes no more
+        where = error.filename if isinstance(error.filename, str) else "a standard stream"
+        _fail(told_by_system(error, where))
+
+
+def _fail(error: MtkitError) -> NoReturn:
+    print(f"{error.prefix}{error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def _open_closed_streams() -> None:
+    """Let a standard stream that was closed (`2>&-`) give and take nothing; talk would go to stdout."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _interrupted() -> None:

@@ -7,9 +7,9 @@ explain` and the JSON Schema are made from it, so it says what the value does, i
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Field", "Finding", "Settings"]
+__all__ = ["Field", "Finding", "Settings", "misfits"]
 
 
 class Finding(NamedTuple):
@@ -47,3 +47,9 @@ class Settings(BaseModel):
         A setting that was given (`self.model_fields_set`) and can have no effect is such a problem.
         """
         return iter(())
+
+
+def misfits(error: ValueError) -> list[str]:
+    """The dotted names of the fields that a failed validation found missing or wrong."""
+    problems = error.errors() if isinstance(error, ValidationError) else []
+    return [".".join(map(str, problem["loc"])) for problem in problems if problem["loc"]]

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from mtkit.config.corpus import TextSource
 from mtkit.errors import DataError
-from mtkit.files import read_lines
+from mtkit.files import CHECK_THE_PATH, read_lines
 
 ENDINGS = ("", ".gz", ".xz", ".zst")
 CHUNK_PAIRS = 20_000
@@ -72,7 +72,7 @@ def _existing(path: Path) -> Path:
             "no such file",
             where=str(path),
             expected="a file that exists",
-            advice="Check the path; relative paths in a recipe start at the recipe's folder.",
+            advice=CHECK_THE_PATH,
         )
     return path
 
@@ -157,7 +157,8 @@ def first_out_of_step(source_lengths: Iterable[int], target_lengths: Iterable[in
     """The likely first line, from 0, at which one side has lines that the other lacks.
 
     All missing lines are taken to be missing in one place; of all places the one is chosen that makes the
-    lengths of the paired lines agree best (Gale and Church 1993 align by length in the same spirit).
+    lengths of the paired lines agree best (Gale and Church 1993 align by length in the same spirit); of
+    equally good ones the last, for most often a side was cut short.
     """
     import numpy as np  # not at the top: a fingerprint needs this module and no arithmetic
 
@@ -174,7 +175,7 @@ def first_out_of_step(source_lengths: Iterable[int], target_lengths: Iterable[in
     shifted = np.abs(more[missing:] - less - typical)
     # cost of parting before line k: lines before k in step, lines from k on shifted
     gain = np.concatenate([[0.0], np.cumsum(in_step.astype(np.float64) - shifted)])
-    return int(np.argmin(gain))
+    return len(gain) - 1 - int(np.argmin(np.round(gain, 3)[::-1]))
 
 
 def read_tsv(path: Path, columns: tuple[int, int] = (0, 1)) -> Iterator[Pair]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
-from mtkit.config.settings import Field, Settings
+from mtkit.config.settings import Field, Settings, misfits
 from mtkit.errors import ModelError
 from mtkit.files import read_json, sha256, write_json
 
@@ -85,8 +85,9 @@ def read_card(folder: Path) -> ModelCard:
     try:
         return ModelCard.model_validate(value)
     except ValueError as error:  # pydantic's error is one
+        wrong = ", ".join(misfits(error))
         raise ModelError(
-            f"not a model card: {error}",
+            f"not a model card; missing or wrong: {wrong}" if wrong else "not a model card",
             where=str(path),
             expected="the card as mtkit wrote it",
             advice="Restore the model folder from where it was copied.",

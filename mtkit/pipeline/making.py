@@ -1,6 +1,5 @@
 """Making one stage: its partial folder, its log and events, its errors told with its name."""
 
-import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from mtkit.config.recipe import Recipe
 from mtkit.errors import MtkitError, RunError
-from mtkit.files import no_space
+from mtkit.files import told_by_system
 from mtkit.log import EventWriter, RunContext, copy_talk, duration, say
 from mtkit.pipeline.fingerprint import load
 from mtkit.pipeline.plan import Planned
@@ -79,17 +78,8 @@ def _named_errors(name: str, partial: Partial) -> Iterator[None]:
 
 def _told(name: str, partial: Partial, error: OSError) -> RunError:
     """An operating system's error that no room has put into words."""
-    place = Path(error.filename) if isinstance(error.filename, str) else partial.path
-    told = no_space(place)
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        told = RunError(
-            f"the operating system says: {error.strerror or error}",
-            where=str(place),
-            expected="a store that can be read and written",
-            advice="Mend the cause and run the same command again.",
-        )
-    told.where = f"stage {name}: {told.where}"
-    return told
+    place = error.filename if isinstance(error.filename, str) else partial.path
+    return told_by_system(error, f"stage {name}: {place}")
 
 
 def _log(partial: Partial, text: str) -> None:

@@ -89,7 +89,7 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield f"stages.{stage.name}.{path} {short(old)} → {short(new)}"
     for path in sorted(before["data"].keys() | now.data.keys()):
         if before["data"].get(path) != now.data.get(path):
-            yield f"the data of stages.{stage.name}.{path}{_named(stage.settings, path)} changed"
+            yield f"the data of stages.{stage.name}.{path}{named(stage.settings, path)} changed"
     for role, fingerprint in now.inputs.items():
         if before["inputs"].get(role) != fingerprint:
             yield f"{stage.reads[role]} changed"
@@ -101,10 +101,13 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield f"mtkit makes it otherwise now (version {before['version']} → {now.version})"
 
 
-def _named(settings: Any, path: str) -> str:
+def named(settings: Any, path: str) -> str:
     """What a recipe says at a path, in brackets; nothing where it says nothing there."""
     for key in path.split("."):
-        settings = settings[int(key)] if isinstance(settings, list) else getattr(settings, key, None)
+        if isinstance(settings, list):
+            settings = settings[int(key)] if int(key) < len(settings) else None
+        else:
+            settings = getattr(settings, key, None)
     value = tree(settings) if isinstance(settings, Settings) else settings
     return f" ({short(value)})" if value else ""
 

@@ -68,7 +68,30 @@ def open_run(root: Path, name: str) -> RunFolder:
         )
     path = root / name
     manifest = read_json(path / MANIFEST, error=RunError) if (path / MANIFEST).exists() else {}
+    if not _is_manifest(manifest):
+        raise RunError(
+            "not a manifest as mtkit writes it",
+            where=str(path / MANIFEST),
+            expected="a mapping with stages",
+            advice="Delete this file and run the recipe again; what is stored is found again.",
+        )
     return RunFolder(path, manifest)
+
+
+def _is_manifest(value: Any) -> bool:
+    """True for what `note_plan` and the others below write, and for nothing noted yet."""
+    if not isinstance(value, dict):
+        return False
+    planned = value.get("planned", {})
+    noted = [value.get(key, {}) for key in ("stages", "outdated")]
+    return isinstance(planned, dict) and all(
+        isinstance(stages, dict)
+        and all(
+            isinstance(stage, dict) and {"kind", "folder", "finished"} <= set(stage)
+            for stage in stages.values()
+        )
+        for stages in noted
+    )
 
 
 def all_runs(root: Path) -> list[RunFolder]:
@@ -97,6 +120,8 @@ def note_plan(run: RunFolder, planned: list[Planned], about: dict[str, Any]) -> 
     Args:
         about: facts of the recipe that the report shows.
     """
+    for item in planned:
+        _check_link(run.path / item.stage.name, _linked(item))
     folders = {item.stage.name: item.folder.name for item in planned}
     outdated = run.manifest.get("outdated", {})
     manifest = {**about, "stages": run.stages, "outdated": outdated, "planned": folders, "finished": None}
@@ -124,7 +149,7 @@ def note_stage(
     }
     manifest = {**run.manifest, "stages": {**run.stages, item.stage.name: noted}}
     write_json(run.path / MANIFEST, manifest)
-    link(run.path / item.stage.name, Path("..") / STORE / item.folder.name)
+    link(run.path / item.stage.name, _linked(item))
     return RunFolder(run.path, manifest)
 
 
@@ -176,6 +201,20 @@ def link(place: Path, target: Path) -> None:
     Raises:
         RunError: something else than a link stands there.
     """
+    _check_link(place, target)
+    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    with user_errors(place):
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target, target_is_directory=True)
+        fresh.replace(place)
+
+
+def _linked(item: Planned) -> Path:
+    """What the link of a stage points to, from the run's folder."""
+    return Path("..") / STORE / item.folder.name
+
+
+def _check_link(place: Path, target: Path) -> None:
     if place.exists() and not place.is_symlink():
         raise RunError(
             "this is not a link into the store",
@@ -183,8 +222,3 @@ def link(place: Path, target: Path) -> None:
             expected=f"nothing, or a link to {target}",
             advice="Move it away; mtkit keeps this place for a link.",
         )
-    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
-    with user_errors(place):
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(target, target_is_directory=True)
-        fresh.replace(place)

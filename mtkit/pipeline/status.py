@@ -35,16 +35,15 @@ def run_lines(root: Path, name: str | None, *, verify: bool, now: float) -> Iter
         yield f"no runs in {root}"
     entries = {entry.name: entry for entry in Store(root / STORE).all()}
     for run in found:
-        yield f"{run.name}: " + (
-            f"finished {run.manifest['finished']}" if run.manifest["finished"] else "not finished"
-        )
+        finished = run.manifest.get("finished")
+        yield f"{run.name}: " + (f"finished {finished}" if finished else "not finished")
         for stage, folder in folders(run).items():
             yield f"    {stage:<12}  {_state(folder, entries, verify=verify, now=now)}"
 
 
 def folders(run: RunFolder) -> dict[str, str]:
     """Stage name → name of its folder in the store, made or still planned."""
-    planned: dict[str, str] = run.manifest["planned"]
+    planned: dict[str, str] = run.manifest.get("planned", {})
     return {**{name: noted["folder"] for name, noted in run.stages.items()}, **planned}
 
 

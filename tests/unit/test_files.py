@@ -117,3 +117,34 @@ def test_the_hash_of_nothing_is_known(tmp_path: Path) -> None:
     path = tmp_path / "t"
     path.write_bytes(b"")
     assert sha256(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_called_by_its_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "windows.txt"
+    path.write_bytes("\ufeffGrüße\n".encode(encoding))
+    with pytest.raises(DataError, match="this is UTF-16") as caught:
+        list(read_lines(path))
+    assert "iconv -f utf-16 " in caught.value.advice
+
+
+def test_the_advice_for_wrong_bytes_in_an_archive_is_not_to_convert_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "latin.txt.gz"
+    path.write_bytes(gzip.compress(b"na\xefve\n"))
+    with pytest.raises(DataError) as caught:
+        list(read_lines(path))
+    assert "latin.txt.gz" not in caught.value.advice
+
+
+def test_json_that_is_not_utf8_raises_the_error_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    path.write_bytes(b'{\n"\xff": 1}')
+    with pytest.raises(RunError, match="0xff at offset 3 is not valid UTF-8") as caught:
+        read_json(path, error=RunError)
+    assert caught.value.where == f"{path}:2"
+
+
+def test_a_file_in_a_folders_place_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match="a file stands where a folder is needed"):
+        write_lines(tmp_path / "runs/tiny/text", ["a"])

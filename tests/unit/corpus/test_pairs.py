@@ -111,3 +111,8 @@ def test_more_lines_than_a_chunk_stay_paired(tmp_path: Path) -> None:
 def test_gathering_ends_a_chunk_early_where_sentences_are_long() -> None:
     long = "x" * 5_000_000
     assert [len(source) for source, _ in gathered([Pair(long, "")] * 3)] == [2, 1]
+
+
+def test_without_any_hint_the_side_was_likely_cut_short() -> None:
+    assert first_out_of_step([11] * 200, [11] * 150) == 150
+    assert first_out_of_step([11] * 150, [11] * 200) == 150

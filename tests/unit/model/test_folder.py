@@ -131,3 +131,11 @@ def test_a_folder_without_a_card_says_what_a_model_folder_is(tmp_path: Path) -> 
     assert WEIGHTS in caught.value.expected
     with pytest.raises(ModelError, match="no such folder"):
         read_card(tmp_path / "nowhere")
+
+
+def test_a_card_that_lacks_fields_is_told_in_one_line(folder: Path) -> None:
+    (folder / CARD).write_text(json.dumps({"format": 1, "architecture": {"heads": "two"}}))
+    with pytest.raises(ModelError, match=r"missing or wrong: architecture\.heads, source_language") as caught:
+        read_card(folder)
+    assert "\n" not in caught.value.found
+    assert "pydantic" not in caught.value.found

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from mtkit.config.corpus import CorpusSettings
 from mtkit.config.recipe import Recipe
 from mtkit.errors import RecipeError
 from mtkit.files import write_text
 from mtkit.log import RunContext
 from mtkit.pipeline.graph import needed, of_kind
-from mtkit.pipeline.plan import differences
+from mtkit.pipeline.plan import differences, named
 from mtkit.pipeline.runner import run
 from mtkit.pipeline.store import Store
 
@@ -118,3 +119,9 @@ def test_differences_are_found_at_any_depth(before: Any, now: Any, expected: lis
     assert [
         (path.lstrip("."), repr(old), repr(new)) for path, old, new in differences(before, now)
     ] == expected
+
+
+def test_a_source_of_pairs_that_was_taken_out_of_a_list_is_no_crash() -> None:
+    settings = CorpusSettings.model_validate({"train": ["one", "two"]})
+    assert named(settings, "train.1") == " ({stem: two})"
+    assert named(settings, "train.2") == ""

@@ -73,3 +73,22 @@ def test_times_of_stages_are_noted(read: Read, store: Store, context: RunContext
     manifest = read_json(result.folder / "manifest.json")
     assert 0 <= manifest["stages"]["text"]["seconds"] <= time.time() - before + 0.1
     assert manifest["finished"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    "manifest", ["[]", '{"stages": []}', '{"stages": {"train": 1}}', '{"planned": 3}', "1"]
+)
+def test_a_manifest_of_another_shape_is_an_error_and_no_crash(tmp_path: Path, manifest: str) -> None:
+    write_text(tmp_path / "toy/manifest.json", manifest)
+    with pytest.raises(RunError, match="not a manifest") as caught:
+        all_runs(tmp_path)
+    assert caught.value.where == str(tmp_path / "toy/manifest.json")
+
+
+def test_what_stands_in_a_links_place_is_told_before_anything_runs(
+    read: Read, store: Store, context: RunContext, toys: object
+) -> None:
+    (store.root.parent / "toy/count").mkdir(parents=True)
+    with pytest.raises(RunError, match="not a link into the store"):
+        run(read(), None, store, context)
+    assert toys.calls == []  # type: ignore[attr-defined]
