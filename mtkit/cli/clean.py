@@ -5,18 +5,11 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.run import RUNS
+from mtkit.cli.options import runs_option
 
 
 @click.command()
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=RUNS,
-    show_default=True,
-    metavar="DIR",
-    help="Folder of the store and of the runs.",
-)
+@runs_option
 @click.option("--yes", is_flag=True, help="Remove what is listed.")
 def clean(runs: Path, yes: bool) -> None:
     """Remove stored stages that no run uses; without --yes only list them.

@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from mtkit.cli.options import MODEL_VARIABLE, RUNS
 from mtkit.errors import ModelError
 from mtkit.log import say
-
-ENVIRONMENT = "MTKIT_MODEL"
 
 
 def find_model(named: Path | None, *, quiet: bool) -> Path:
@@ -24,14 +23,13 @@ def find_model(named: Path | None, *, quiet: bool) -> Path:
 
     if named is not None:
         return model_folder(named)
-    from mtkit.cli.run import RUNS
     from mtkit.pipeline.runs import newest_model
 
     newest = newest_model(RUNS)
     if newest is None:
         raise ModelError(
             f"no model was named, and there is no finished run under ./{RUNS}",
-            expected=f"--model DIR, {ENVIRONMENT}, or a run to take it from",
+            expected=f"--model DIR, {MODEL_VARIABLE}, or a run to take it from",
             advice="Train one with `mtkit run RECIPE`, or name a model folder with --model.",
         )
     recipe, folder = newest

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.opening import ENVIRONMENT, find_model
+from mtkit.cli.opening import find_model
+from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
 from mtkit.errors import DataError
 from mtkit.files import read_lines
 from mtkit.log import say
@@ -13,20 +14,11 @@ from mtkit.log import say
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    envvar=ENVIRONMENT,
-    show_envvar=True,
-    help="Model folder, or a run that has one.  [default: the newest finished run under ./runs]",
-)
+@model_option
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line, the total last.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
-)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@device_option
+@threads_option
+@quiet_option
 def perplexity(
     source: Path,
     target: Path,

@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
+from mtkit.cli.options import set_option
 from mtkit.config.kind import Kind
 from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import MtkitError
-
-overrides_option = click.option(
-    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a setting; may be repeated."
-)
 
 
 @click.group()
@@ -39,7 +36,7 @@ def _read(path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 @recipe.command()
 @click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
-@overrides_option
+@set_option
 def check(recipes: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Say whether recipes can run, with every problem of every one.
 
@@ -67,7 +64,7 @@ def check(recipes: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 @recipe.command()
 @click.argument("path", metavar="RECIPE")
-@overrides_option
+@set_option
 def show(path: str, overrides: tuple[str, ...]) -> None:
     """Print a recipe with every value and where it comes from.
 
@@ -87,7 +84,7 @@ def show(path: str, overrides: tuple[str, ...]) -> None:
 @recipe.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@overrides_option
+@set_option
 def diff(first: str, second: str, overrides: tuple[str, ...]) -> None:
     """List the settings in which two recipes differ.
 

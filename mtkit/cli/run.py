@@ -7,33 +7,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mtkit.cli.options import RUNS, device_option, quiet_option, runs_option, set_option, threads_option
 from mtkit.pipeline.kinds import KINDS
 
 if TYPE_CHECKING:
     from mtkit.pipeline.runner import RunResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-RUNS = Path("runs")
 
 _OPTIONS = (
     click.argument("recipe", type=click.Path(path_type=Path)),
     click.option("--dry-run", is_flag=True, help="Only print what would run, and why."),
-    click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a setting; may be repeated."
-    ),
-    click.option(
-        "--runs",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=RUNS,
-        show_default=True,
-        metavar="DIR",
-        help="Folder of the store and of the runs.",
-    ),
-    click.option(
-        "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
-    ),
-    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]"),
-    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+    set_option,
+    runs_option,
+    device_option,
+    threads_option,
+    quiet_option,
 )
 
 
@@ -107,6 +96,7 @@ def run_recipe(
     from mtkit.log import RunContext
     from mtkit.pipeline.graph import of_kind
     from mtkit.pipeline.runner import run as run_stages
+    from mtkit.pipeline.runs import STORE
     from mtkit.pipeline.store import Store
     from mtkit.training.openmp import quiet_openmp
 
@@ -116,7 +106,7 @@ def run_recipe(
     context = RunContext(
         seed=recipe.seed, device=options.device, threads=options.threads, quiet=options.quiet
     )
-    result = run_stages(recipe, goals, Store(options.runs / "store"), context, dry_run=options.dry_run)
+    result = run_stages(recipe, goals, Store(options.runs / STORE), context, dry_run=options.dry_run)
     for line in result.lines if options.dry_run else ():
         click.echo(line)
     if not options.dry_run:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mtkit.cli.opening import given_on_command_line
+from mtkit.config.scoring import METRICS
 from mtkit.errors import RecipeError
 from mtkit.files import read_json
 from mtkit.log import say
@@ -63,7 +64,7 @@ class Measures:
     "--metric",
     "metrics",
     multiple=True,
-    type=click.Choice(["bleu", "chrf", "ter"]),
+    type=click.Choice(METRICS),
     default=["bleu", "chrf"],
     show_default=True,
     help="What to compute; may be repeated.",

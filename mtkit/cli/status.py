@@ -5,20 +5,13 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.run import RUNS
+from mtkit.cli.options import runs_option
 from mtkit.pipeline.kinds import KINDS
 
 
 @click.command()
 @click.argument("recipe", required=False)
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=RUNS,
-    show_default=True,
-    metavar="DIR",
-    help="Folder of the store and of the runs.",
-)
+@runs_option
 @click.option("--verify", is_flag=True, help="Read every stored file again and compare its SHA-256.")
 def status(recipe: str | None, runs: Path, verify: bool) -> None:
     """Say what is stored, running or interrupted: every run with its stages, or those of one RECIPE.

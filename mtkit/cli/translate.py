@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from mtkit.cli.opening import ENVIRONMENT, find_model, given_on_command_line
+from mtkit.cli.opening import find_model, given_on_command_line
+from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
 from mtkit.errors import RecipeError
 from mtkit.files import decode_lines, read_lines
 from mtkit.log import duration, say
@@ -28,14 +29,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    envvar=ENVIRONMENT,
-    show_envvar=True,
-    help="Model folder, or a run that has one.  [default: the newest finished run under ./runs]",
-)
+@model_option
 @click.option(
     "--input",
     "path",
@@ -63,11 +57,9 @@ if TYPE_CHECKING:
 )
 @click.option("--scores", is_flag=True, help="Put each translation's score and a tab in front of it.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
-@click.option(
-    "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
-)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]")
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@device_option
+@threads_option
+@quiet_option
 def translate(recipe: Path | None, **options: Any) -> None:
     """Translate lines of text from stdin to stdout.
 

@@ -4,9 +4,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
-
-from mtkit.config.scoring import ScoreSettings
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[float, float]]], ...] = (
@@ -14,7 +11,6 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[float, floa
     (re.compile(rf"at most {_NUMBER}"), lambda m: (-math.inf, float(m[1]))),
     (re.compile(rf"at least {_NUMBER}"), lambda m: (float(m[1]), math.inf)),
 )
-METRICS: tuple[str, ...] = get_args(get_args(ScoreSettings.model_fields["metrics"].annotation)[0])
 MINUTES = "minutes"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtkit.config.checking import check_settings
-from mtkit.config.expect import METRICS, MINUTES, Expectation
+from mtkit.config.expect import MINUTES, Expectation
 from mtkit.config.fields import leaves, tree
 from mtkit.config.graph import Draft, draft_stages
 from mtkit.config.head import RecipeHead, recipe_name
@@ -18,6 +18,7 @@ from mtkit.config.nodes import MapNode, Node, Place, ScalarNode, dotted
 from mtkit.config.origins import origin
 from mtkit.config.overrides import apply_overrides
 from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean, one_of
+from mtkit.config.scoring import METRICS
 from mtkit.config.settings import Settings
 from mtkit.config.sources import find_recipe, read_layers
 from mtkit.config.words import found_words

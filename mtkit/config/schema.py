@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from mtkit.config.expect import METRICS, MINUTES
+from mtkit.config.expect import MINUTES
 from mtkit.config.fields import accepts_text, fields_of
 from mtkit.config.head import RecipeHead, StageHead
 from mtkit.config.kind import Kind
+from mtkit.config.scoring import METRICS
 from mtkit.config.settings import Settings
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

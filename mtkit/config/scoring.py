@@ -1,8 +1,11 @@
 """Settings of the score stage."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from mtkit.config.settings import Field, Settings
+
+Metric = Literal["bleu", "chrf", "ter"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 
 class Confidence(Settings):
@@ -14,7 +17,7 @@ class Confidence(Settings):
 class ScoreSettings(Settings):
     """Score: numbers with signatures (sacreBLEU; Post 2018)."""
 
-    metrics: list[Literal["bleu", "chrf", "ter"]] = Field(
+    metrics: list[Metric] = Field(
         default=["bleu", "chrf"], min_length=1, description="which metrics, in this order"
     )
     confidence: Confidence | None = Field(None, description="confidence intervals; null: none")

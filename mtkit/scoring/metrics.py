@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mtkit.config.scoring import Confidence
+from mtkit.config.scoring import METRICS, Confidence
 from mtkit.errors import DataError, RecipeError, RunError
 
 BOOTSTRAP_SEED = 12345  # sacreBLEU's own default; the signature repeats it as `seed:12345`
-METRICS = ("bleu", "chrf", "ter")
 
 # the sentences of one reference file, or of several, each as long as the hypotheses
 References = Sequence[str] | Sequence[Sequence[str]]

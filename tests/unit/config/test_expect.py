@@ -1,6 +1,7 @@
 import pytest
 
-from mtkit.config.expect import METRICS, Expectation
+from mtkit.config.expect import Expectation
+from mtkit.config.scoring import METRICS
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import sys
 import pytest
 import sacrebleu
 
-from mtkit.config.scoring import Confidence
+from mtkit.config.scoring import METRICS, Confidence
 from mtkit.errors import DataError, RecipeError, RunError
-from mtkit.scoring.metrics import METRICS, score
+from mtkit.scoring.metrics import score
 
 REFERENCE = ["The light is on.", "Choose a device to add.", "The password is wrong, try again.", "Save"] * 5
 HYPOTHESES = ["The light is on.", "Select a device to add.", "The password was wrong, try again.", "Save"] * 5

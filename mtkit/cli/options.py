@@ -1,0 +1,35 @@
+"""Options that several commands have, each described once."""
+
+from pathlib import Path
+
+import click
+
+RUNS = Path("runs")
+MODEL_VARIABLE = "MTKIT_MODEL"
+
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a setting; may be repeated."
+)
+runs_option = click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=RUNS,
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the store and of the runs.",
+)
+model_option = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    envvar=MODEL_VARIABLE,
+    show_envvar=True,
+    help=f"Model folder, or a run that has one.  [default: the newest finished run under ./{RUNS}]",
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]"
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Say nothing but errors.")
