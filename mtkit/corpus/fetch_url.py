@@ -1,5 +1,6 @@
 """One file from a public address, with progress, resumed where an earlier try broke off."""
 
+import errno
 import http.client
 import json
 import urllib.error
@@ -10,7 +11,7 @@ from typing import Any
 from mtkit import __version__
 from mtkit.corpus.cache import Say, cache_folder
 from mtkit.errors import DataError, RunError
-from mtkit.files import CHUNK_BYTES, canonical_hash, user_errors
+from mtkit.files import CHUNK_BYTES, canonical_hash, no_space, user_errors
 from mtkit.log import Progress
 
 SECONDS = 60.0  # without a byte until a connection counts as dead
@@ -22,7 +23,7 @@ def download_url(url: str, into: Path, say: Say) -> None:
 
     Raises:
         DataError: the address has nothing (HTTP 4xx).
-        RunError: no network, or the server fails.
+        RunError: no network, the server fails, or the disk is full.
     """
     say(f"fetching {url}")
     part = cache_folder() / "partial" / canonical_hash(url)[:32]
@@ -38,10 +39,8 @@ def download_url(url: str, into: Path, say: Say) -> None:
             if (error.code < 500 and error.code != 416) or not left:
                 raise _refused(url, error) from error
         except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) == 28:
-                raise RunError(
-                    "no space left on the device", where=str(part), advice="Free some space and run again."
-                ) from error
+            if getattr(error, "errno", None) == errno.ENOSPC:
+                raise no_space(str(part)) from error
             if not left:
                 raise _no_network(url, error) from error
     with user_errors(into):

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from mtkit.config.corpus import TextSource
 from mtkit.errors import DataError
-from mtkit.files import CHECK_THE_PATH, read_lines
+from mtkit.files import open_bytes, read_lines, user_errors
 
 ENDINGS = ("", ".gz", ".xz", ".zst")
 CHUNK_PAIRS = 20_000
@@ -67,13 +67,8 @@ def _with_language(stem: Path, language: str) -> Path:
 
 
 def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise DataError(
-            "no such file",
-            where=str(path),
-            expected="a file that exists",
-            advice=CHECK_THE_PATH,
-        )
+    with user_errors(path):
+        path.stat()
     return path
 
 
@@ -84,7 +79,6 @@ def read_files(files: Files, source_language: str, target_language: str) -> Iter
     if files.kind == "tsv":
         return gathered(read_tsv(files.paths[0]))
     from mtkit.corpus.tmx import read_tmx
-    from mtkit.files import open_bytes
 
     path = files.paths[0]
     return gathered(read_tmx(lambda: open_bytes(path), str(path), source_language, target_language))

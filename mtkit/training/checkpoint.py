@@ -8,7 +8,6 @@ Nothing is a pickle. What the tensors mean is the loop's business.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtkit.errors import DataError, ModelError, MtkitError
-from mtkit.files import atomic, canonical_hash, read_json, user_errors, write_json
+from mtkit.files import atomic, canonical_hash, read_json, sync, user_errors, write_json
 from mtkit.files import sha256 as file_sha256
 from mtkit.training.state import TrainState
 
@@ -82,7 +81,7 @@ class Checkpoints:
             write_json(fresh / STATE, {**record, "checksum": canonical_hash(record)})
             with user_errors(path):
                 fresh.rename(path)
-                _flush_folder(self.folder)
+                sync(self.folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         self._referenced[path] = set(state.snapshots)
@@ -206,15 +205,6 @@ def _read_tensors(path: Path, digest: str) -> Tensors:
         return load_file(path)
     except SafetensorError as error:
         raise _damaged(path, f"cannot be read ({error})") from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Let the renaming survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _other(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> MtkitError:

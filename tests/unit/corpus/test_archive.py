@@ -124,3 +124,10 @@ def test_patterns_keep_stars_within_folders() -> None:
     assert pattern.match("x/hue/translations/de_DE.json") is None
     assert Pattern("**/{language}.po", "de").match("a/b/de.po") == ("a/b",)
     assert Pattern("a.b/{language}", "de").match("axb/de") is None
+
+
+def test_a_damaged_zst_file_is_told_like_any_other_archive(tmp_path: Path) -> None:
+    path = tmp_path / "text.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + b"not what follows this mark")
+    with pytest.raises(DataError, match="the archive is damaged"), open_member(path, "") as stream:
+        stream.read()
