@@ -25,9 +25,6 @@ from mtkit.errors import DataError, MtkitError, RunError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 CHUNK_BYTES = 1 << 20
-CHECK_THE_PATH = (
-    "Check the path; paths in a recipe start at the recipe's folder, others at the present folder."
-)
 
 
 @contextmanager
@@ -40,7 +37,8 @@ def user_errors(path: Path) -> Iterator[None]:
             "no such file",
             where=str(path),
             expected="a file that exists",
-            advice=CHECK_THE_PATH,
+            advice="Check the path; paths in a recipe start at the recipe's folder, others at the present"
+            " folder.",
         ) from error
     except IsADirectoryError as error:
         raise DataError(

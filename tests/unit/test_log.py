@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from mtkit.log import EventWriter, Progress, RunContext, copy_talk, duration, read_events, say
+
+
+def test_talk_goes_to_stderr_and_into_the_file_that_is_open(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with copy_talk(tmp_path / "log.txt"):
+        say("heard")
+        RunContext(quiet=True).say("only kept")
+    say("after")
+    captured = capsys.readouterr()
+    assert captured.err == "heard\nafter\n"
+    assert captured.out == ""
+    assert (tmp_path / "log.txt").read_text() == "heard\nonly kept\n"
+
+
+def test_events_are_read_back_without_a_line_that_was_cut_short(tmp_path: Path) -> None:
+    events = EventWriter(tmp_path / "new" / "events.jsonl")
+    events.write("update", update=1)
+    events.close()
+    events.write("update", update=2)
+    events.close()
+    with (tmp_path / "new" / "events.jsonl").open("a") as stream:
+        stream.write('{"event": "upd')
+    assert [event["update"] for event in read_events(tmp_path / "new" / "events.jsonl")] == [1, 2]
+    assert read_events(tmp_path / "none") == []
+
+
+def test_a_writer_without_a_file_drops_its_events() -> None:
+    EventWriter(None).write("update", update=1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(7.6, "8 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_progress_tells_rate_and_time_left_of_what_was_done_now(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 100.0
+    progress = Progress("training", 1000, "updates", done=400, clock=lambda: now)
+    now = 105.0
+    progress.advance(100, "loss 2.5")
+    assert capsys.readouterr().err == ""
+    assert progress.line() == "training: 500 of 1,000 updates · 20/s · 25 s left · loss 2.5"
+    now = 111.0
+    progress.advance(100)
+    progress.note("a note")
+    progress.finish()
+    assert [line.split(" · ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "training: 600 of 1,000 updates",
+        "a note",
+        "training: 600 of 1,000 updates",
+    ]
