@@ -120,5 +120,5 @@ def _open_closed_streams() -> None:
 
 
 def _interrupted() -> None:
-    print("interrupted: run the same command again to go on", file=sys.stderr)
+    print("interrupted", file=sys.stderr)
     sys.exit(INTERRUPTED)

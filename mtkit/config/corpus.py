@@ -177,3 +177,20 @@ class CorpusSettings(Settings):
         " equal after folding case and punctuation, exact = a side equal, off = none",
     )
     limit: int | None = Field(None, ge=1, description="keep only the first N training pairs; left out: all")
+
+    def findings(self) -> Iterator[Finding]:
+        datasets = sum(text.dataset is not None for text in self.train)
+        missing = [name for name in ("valid", "test") if getattr(self, name) is None]
+        if missing and datasets != 1:
+            yield Finding(
+                (missing[0],),
+                f"{_quoted(missing)} {'are' if len(missing) > 1 else 'is'} left out, and `train` names"
+                f" {datasets or 'no'} dataset{'s' * (datasets > 1)}",
+                f"one dataset in `train`, whose splits are taken, or {_quoted(missing)}",
+                f"Name the pairs, for example `{missing[0]}: path/{missing[0]}` or"
+                f" `{missing[0]}: {{dataset: NAME}}`.",
+            )
+
+
+def _quoted(names: list[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)

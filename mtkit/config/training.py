@@ -175,6 +175,15 @@ class TrainSettings(Settings):
                 "batch_tokens / accumulate of at least max_tokens",
                 "Raise `batch_tokens`, or lower `max_tokens` or `accumulate`.",
             )
+        positions = self.model.positions
+        if positions.kind == "learned" and positions.max < self.max_tokens:
+            yield Finding(
+                ("model", "positions", "max"),
+                f"{positions.max} positions, but a side of a pair may have {self.max_tokens} tokens"
+                " (`max_tokens`)",
+                "at least max_tokens",
+                "Raise it, or lower `max_tokens`.",
+            )
         if self.schedule.kind in ("cosine", "warmup_stable_decay") and self.until.updates is None:
             yield Finding(
                 ("schedule", "kind"),

@@ -50,12 +50,9 @@ def named_sources(settings: CorpusSettings) -> list[tuple[str, TextSource, str]]
 
 def _of_the_one_dataset(settings: CorpusSettings, name: str) -> TextSource:
     datasets = [text for text in settings.train if text.dataset]
-    if len(datasets) != 1:
+    for finding in settings.findings():  # those of a recipe were told when it was read
         raise RecipeError(
-            f"`{name}` is left out, and `train` names {len(datasets)} datasets",
-            where=f"corpus.{name}",
-            expected=f"one dataset in `train`, whose {name} split is taken, or `{name}` itself",
-            advice=f"Name the pairs, for example `{name}: path/{name}` or `{name}: {{dataset: NAME}}`.",
+            finding.found, where=f"corpus.{name}", expected=finding.expected, advice=finding.advice
         )
     return datasets[0].model_copy(update={"split": None})
 

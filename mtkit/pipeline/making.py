@@ -28,14 +28,14 @@ def make(item: Planned, reads: dict[str, Path], recipe: Recipe, store: Store, co
         False if another process finished it while this one waited.
 
     Raises:
-        MtkitError: the stage failed; what it had done stays in its partial folder.
+        MtkitError: the stage failed; what it had done stays in its partial folder if it can go on.
     """
     kind = item.stage.kind
     with store.partial(kind.name, item.fingerprint, resumes=kind.resumes, say=context.say) as partial:
         if partial is None:
             context.say(f"{item.stage.name}: finished meanwhile by another process")
             return False
-        with _named_errors(item.stage.name, partial):
+        with _named_errors(item.stage.name, partial, resumes=kind.resumes):
             _call(item, reads, partial, recipe, context)
             store.seal(partial, item.ingredients)
         context.say(f"{item.stage.name}: done in {duration(sum(s['seconds'] for s in partial.sessions()))}")
@@ -57,12 +57,17 @@ def _call(
 
 
 @contextmanager
-def _named_errors(name: str, partial: Partial) -> Iterator[None]:
-    """Give every error within the block the stage's name, and the operating system's a way out."""
+def _named_errors(name: str, partial: Partial, *, resumes: bool) -> Iterator[None]:
+    """Give every error within the block the stage's name, and the operating system's a way out.
+
+    Of a stage that cannot go on where it was stopped only the log stays.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        say(f"\n{name}: stopped; what it had done is kept in {partial.path}")
+        kept = f"what it had done is kept in {partial.path}"
+        begins_anew = "it begins anew when the same command runs again"
+        say(f"\n{name}: stopped; {kept if resumes else begins_anew}")
         raise
     except MtkitError as error:
         error.where = f"stage {name}: {error.where}" if error.where else f"stage {name}"
@@ -74,6 +79,9 @@ def _named_errors(name: str, partial: Partial) -> Iterator[None]:
     except Exception:
         _log(partial, traceback.format_exc())
         raise
+    finally:
+        if not resumes:
+            partial.clear(keep=(LOG, EVENTS))
 
 
 def _told(name: str, partial: Partial, error: OSError) -> RunError:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from mtkit import __version__
 from mtkit.errors import MtkitError, RunError
-from mtkit.files import read_json, sha256, user_errors, write_json
+from mtkit.files import read_json, sha256, sync, user_errors, write_json
 from mtkit.pipeline.fingerprint import Ingredients
 
 RECORD = "stage.json"
@@ -111,6 +111,15 @@ class Partial:
         """All sessions; `seconds` of this one are None while it lasts."""
         this = {"started": round(self._started, 1), "seconds": seconds, "host": socket.gethostname()}
         return [*self._sessions, this]
+
+    def clear(self, keep: tuple[str, ...]) -> None:
+        """Delete what a failed stage wrote but for these files; best effort. Nothing once it is sealed."""
+        for path in self.path.iterdir() if self.path.exists() else ():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in (*keep, SESSIONS):
+                with suppress(OSError):
+                    path.unlink()
 
     def pause(self) -> None:
         """Note how long this session lasted; best effort, for it may be the disk that stopped it."""
@@ -209,7 +218,7 @@ class Store:
         with user_errors(folder):
             _sync_tree(partial.path)
             partial.path.rename(folder)
-            _sync(self.root)
+            sync(self.root)
         return folder
 
     def all(self) -> list[Entry]:
@@ -361,17 +370,9 @@ def _newest(folder: Path) -> float:
     return max((path.stat().st_mtime for path in _all_files(folder)), default=folder.stat().st_mtime)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _sync_tree(folder: Path) -> None:
     for path in [*_all_files(folder), *(p for p in folder.rglob("*") if p.is_dir()), folder]:
-        _sync(path)
+        sync(path)
 
 
 def _versions() -> dict[str, str]:

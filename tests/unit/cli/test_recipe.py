@@ -15,7 +15,7 @@ about: tiny
 source: de
 target: en
 stages:
-  corpus: {train: data/train}
+  corpus: {train: {dataset: texts}}
   subword: {pieces: 300}
   train: {until: {updates: 9000}}
 """

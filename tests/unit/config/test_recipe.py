@@ -29,7 +29,7 @@ def problems(path: Path, kinds: Kinds, *overrides: str) -> list[tuple[str, str]]
 
 def edited(old: str, new: str) -> str:
     from_conftest = (
-        "recipe: tiny\nsource: de\ntarget: en\nstages:\n  corpus: {train: data/train}\n"
+        "recipe: tiny\nsource: de\ntarget: en\nstages:\n  corpus: {train: {dataset: texts}}\n"
         "  subword: {pieces: 300}\n  train:\n    until: {updates: 9000}\n    model: {dim: 64, heads: 4}\n"
         "  translate: {beam_size: 4}\n  score: {}\n"
     )
@@ -110,7 +110,7 @@ def test_like_copies_kind_settings_and_from(write: Write, kinds: Kinds) -> None:
 def test_stages_come_after_what_they_read(write: Write, kinds: Kinds) -> None:
     lines = edited("", "").split("\n")
     head, stages = lines[:4], ["  score: {}", "  translate: {}", "  train: {until: {updates: 9000}}"]
-    text = "\n".join([*head, *stages, "  subword: {}", "  corpus: {train: data/train}", ""])
+    text = "\n".join([*head, *stages, "  subword: {}", "  corpus: {train: {dataset: texts}}", ""])
     assert list(read_recipe(write(text), kinds).stages) == [
         "corpus",
         "subword",
@@ -151,13 +151,13 @@ def test_a_mapping_without_kind_is_of_the_defaults_kind(write: Write, kinds: Kin
 
 def test_another_kind_drops_the_settings_of_the_base(write: Write, kinds: Kinds) -> None:
     write("stages: {train: {model: {positions: {kind: rotary, base: 500.0}}}}", "base.yaml")
-    text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 9}")
+    text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 300}")
     path = write(text.replace("recipe: tiny\n", "recipe: tiny\nbase: base.yaml\n"))
-    assert train(read_recipe(path, kinds)).model.positions == LearnedPositions(max=9)
+    assert train(read_recipe(path, kinds)).model.positions == LearnedPositions(max=300)
 
 
 def test_set_reaches_into_lists_and_through_like(write: Write, kinds: Kinds) -> None:
-    text = edited("train: data/train", "train: data/train, filters: [length: {max: 9}]")
+    text = edited("train: {dataset: texts}", "train: {dataset: texts}, filters: [length: {max: 9}]")
     text += "  more: {like: corpus}\n"
     recipe = read_recipe(write(text), kinds, ["stages.corpus.filters.0.length.max=7"])
     for name in ("corpus", "more"):
@@ -208,7 +208,7 @@ def test_a_problem_in_one_stage_hides_none_in_another(write: Write, kinds: Kinds
 
 
 def test_an_index_is_left_out_where_one_value_stands_for_a_list(write: Write, kinds: Kinds) -> None:
-    path = write(edited("data/train", "{dataset: a, tsv: b}"))
+    path = write(edited("dataset: texts", "dataset: a, tsv: b"))
     assert [path for path, _ in problems(path, kinds)] == ["stages.corpus.train.tsv"]
 
 
@@ -217,3 +217,26 @@ def test_reading_a_recipe_changes_no_file(write: Write, kinds: Kinds, tmp_path: 
     before = sorted(tmp_path.rglob("*"))
     read_recipe(path, kinds)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_pairs_to_validate_and_test_on_are_asked_for_when_the_recipe_is_read(
+    write: Write, kinds: Kinds
+) -> None:
+    text = edited("{dataset: texts}", "data/train")
+    assert problems(write(text), kinds) == [
+        ("stages.corpus.valid", "`valid` and `test` are left out, and `train` names no dataset")
+    ]
+    text = edited("{dataset: texts}", "[{dataset: one}, {dataset: two}], valid: data/valid")
+    assert problems(write(text), kinds) == [
+        ("stages.corpus.test", "`test` is left out, and `train` names 2 datasets")
+    ]
+
+
+def test_learned_positions_hold_every_training_pair(write: Write, kinds: Kinds) -> None:
+    text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 99}")
+    assert problems(write(text), kinds) == [
+        (
+            "stages.train.model.positions.max",
+            "99 positions, but a side of a pair may have 256 tokens (`max_tokens`)",
+        )
+    ]

@@ -34,7 +34,7 @@ def test_a_dataset_counts_without_being_fetched(tmp_path: Path, cache: Path) -> 
 
 
 def test_left_out_validation_needs_exactly_one_dataset(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="`valid` is left out, and `train` names 2 datasets"):
+    with pytest.raises(RecipeError, match="`valid` and `test` are left out, and `train` names 2 datasets"):
         identity(tmp_path, train=[{"dataset": "starter"}, {"dataset": "homeassistant"}])
 
 

@@ -170,3 +170,32 @@ def test_two_recipes_share_what_is_equal(
     result = run(read("recipe=other", "stages.count.what=lines"), None, store, context)
     assert toys.calls == ["count"]
     assert result.folder.name == "other"
+
+
+def test_a_stage_that_begins_anew_leaves_only_its_log_when_it_fails(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    def fail(name: str, out: Path) -> None:
+        write_text(out / "deep/half", "half")
+        raise DataError("nothing to write")
+
+    toys.before = fail
+    with pytest.raises(DataError):
+        run(read(), None, store, context)
+    partial = next(store.root.glob("text-*.partial"))
+    left = {path.relative_to(partial).as_posix() for path in partial.rglob("*")}
+    assert left == {"log.txt", "events.jsonl", "sessions.json"}
+
+
+def test_ctrl_c_in_a_stage_that_begins_anew_promises_nothing(
+    read: Read, store: Store, context: RunContext, toys: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(name: str, out: Path) -> None:
+        raise KeyboardInterrupt
+
+    toys.before = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(read(), None, store, context)
+    said = capsys.readouterr().err
+    assert "text: stopped; it begins anew when the same command runs again" in said
+    assert "kept" not in said
