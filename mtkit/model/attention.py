@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtkit.config.model import ModelSettings
+from mtkit.model.dropout import dropout as dropped
 from mtkit.model.positions import turned_positions
 
 
@@ -35,10 +36,28 @@ def attend(
         The heads side by side, [B, T, H * K].
     Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 for G < H.
     """
+    if dropout and query.device.type == "cpu":
+        return _attend_with_dropout(query, key, value, may_attend, causal, dropout)
     grouped = query.size(1) != key.size(1)
     heads = F.scaled_dot_product_attention(
         query, key, value, may_attend, dropout, is_causal=causal, enable_gqa=grouped
     )  # [B, H, T, K]
+    return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
+
+
+def _attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, may_attend: Tensor | None, causal: bool, share: float
+) -> Tensor:
+    """Attention written out, so that dropout draws from the thread's own randomness."""
+    groups = key.size(1)
+    grouped = query.unflatten(1, (groups, -1))  # [B, G, H/G, T, K]
+    scores = grouped @ key.unsqueeze(2).mT * query.size(-1) ** -0.5  # [B, G, H/G, T, S]
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1), -torch.inf)
+    if may_attend is not None:
+        scores = scores.masked_fill(~may_attend.unsqueeze(2), -torch.inf)
+    weights = dropped(scores.softmax(dim=-1), share, training=True)
+    heads = (weights @ value.unsqueeze(2)).flatten(1, 2)  # [B, H, T, K]
     return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
 
 

@@ -113,6 +113,12 @@ class Transformer(nn.Module):
         return self.target_embedding.weight.device
 
     @property
+    def output_weight(self) -> nn.Parameter:
+        """The matrix of the output layer, [V, D]; of the target embedding, if they are tied."""
+        layer = self.target_embedding if self.output_layer is None else self.output_layer
+        return layer.weight
+
+    @property
     def max_tokens(self) -> int | None:
         """Most tokens a side may have, EOS (source) or BOS (target) counted; None: any number."""
         positions = self.settings.positions
@@ -150,8 +156,7 @@ class Transformer(nn.Module):
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] to logits [..., V]; any leading shape, so that padding can be left out."""
-        layer = self.target_embedding if self.output_layer is None else self.output_layer
-        return F.linear(hidden, layer.weight)  # [..., V]
+        return F.linear(hidden, self.output_weight)  # [..., V]
 
     def forward(self, source: Tensor, source_is_token: Tensor, target_in: Tensor) -> Tensor:
         """Logits of every next target id.

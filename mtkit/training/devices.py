@@ -9,6 +9,7 @@ import torch
 
 from mtkit.log import RunContext
 from mtkit.model.device import find_device
+from mtkit.training.workers import Workers
 
 
 def available_cores() -> int:
@@ -48,6 +49,21 @@ def prepared(run: RunContext) -> Iterator[torch.device]:
         torch.set_flush_denormal(False)
         torch.use_deterministic_algorithms(repeating)
         memory.fill_uninitialized_memory = fill
+
+
+@contextmanager
+def side_by_side(micro_batches: int, device: torch.device) -> Iterator[Workers]:
+    """Workers for the micro-batches of an update, sharing out torch's threads; restored afterwards.
+
+    On a CPU as many as there are threads and micro-batches; on another device one.
+    """
+    threads = torch.get_num_threads()
+    count = min(threads, micro_batches) if device.type == "cpu" else 1
+    if count > 1:
+        torch.set_num_threads(1)
+    with Workers(count) as workers:
+        yield workers
+    torch.set_num_threads(threads)
 
 
 def _default_threads() -> int:

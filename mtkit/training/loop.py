@@ -26,6 +26,7 @@ from mtkit.training.schedule import factor
 from mtkit.training.state import Measured, TrainState
 from mtkit.training.update import Updater
 from mtkit.training.validation import Validation, Validator, validation_loss
+from mtkit.training.workers import Workers
 
 CHECKPOINT_SECONDS = 60.0  # at most this much work is lost to kill -9; saving changes no result
 EVENT_UPDATES = 20  # updates between two events; also how often a GPU is waited for
@@ -39,6 +40,7 @@ class Parts:
         settings: of the stage.
         model: on its device.
         stream: the training pairs.
+        workers: compute its micro-batches.
         valid: the validation set, the same batches every time.
         validate: translates and scores, or None.
         checkpoints: where they go.
@@ -50,6 +52,7 @@ class Parts:
     settings: TrainSettings
     model: Transformer
     stream: BatchStream
+    workers: Workers
     valid: Callable[[], Iterable[Batch]]
     validate: Validator | None
     checkpoints: Checkpoints
@@ -69,8 +72,8 @@ class Loop:
         self.parts = parts
         self.settings, self.model = parts.settings, parts.model
         self.state = TrainState()
-        self.optimizer = Optimizer(parts.model, parts.settings.optimizer)
-        self.updater = Updater(parts.model, self.optimizer, parts.settings, parts.run.seed)
+        self.optimizer = Optimizer(parts.model, parts.settings.optimizer, parts.workers)
+        self.updater = Updater(parts.model, self.optimizer, parts.settings, parts.run.seed, parts.workers)
         decay = parts.settings.ema_decay
         self.average = ExponentialAverage(parts.model, decay) if decay else None
         self.guard = Guard(self.state.guard)

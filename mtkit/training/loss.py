@@ -80,8 +80,10 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> LossSums
     return LossSums(objective, nats)
 
 
-def backward(model: Transformer, batch: Batch, update_tokens: int, smoothing: float) -> LossSums:
-    """Add a batch's share of the gradient of an update to the parameters' gradients.
+def gradients(
+    model: Transformer, batch: Batch, update_tokens: int, smoothing: float
+) -> tuple[LossSums, list[Tensor | None]]:
+    """A batch's share of the gradient of an update. Nothing of the model is changed: threads may share it.
 
     Args:
         model: in training mode, on the batch's device.
@@ -91,25 +93,44 @@ def backward(model: Transformer, batch: Batch, update_tokens: int, smoothing: fl
         smoothing: see `cross_entropy`.
 
     Returns:
-        The batch's sums, detached.
+        The batch's sums, detached, and the gradient of each of `model.parameters()`, None where it is zero.
     """
     hidden, targets = _target_positions(model, batch)  # [P, D], [P]
-    # The graph is cut here: the slices' gradients meet in `leaf`, and the layers below see them once.
-    leaf = hidden.detach().requires_grad_()
-    parts = []
-    for logits, ids in _slices(model, leaf, targets):
-        part = cross_entropy(logits, ids, smoothing)
-        (part.objective / update_tokens).backward()  # type: ignore[no-untyped-call]
-        parts.append(LossSums(part.objective.detach(), part.nats.detach()))
-    hidden.backward(leaf.grad)  # type: ignore[no-untyped-call]
-    return add(parts)
+    # The graph is cut here: each slice of the output layer is done with before the next one begins.
+    sums, hidden_gradients = [], []
+    output_gradient = torch.zeros_like(model.output_weight)  # [V, D]
+    for part, ids in _slices(hidden.detach(), targets):
+        part.requires_grad_()
+        loss = cross_entropy(model.output(part), ids, smoothing)
+        of_part, of_output = torch.autograd.grad(loss.objective / update_tokens, (part, model.output_weight))
+        hidden_gradients.append(of_part)
+        output_gradient.add_(of_output)
+        sums.append(LossSums(loss.objective.detach(), loss.nats))
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(hidden, parameters, torch.cat(hidden_gradients), allow_unused=True)
+    return add(sums), [
+        _sum(gradient, output_gradient) if parameter is model.output_weight else gradient
+        for parameter, gradient in zip(parameters, found, strict=True)
+    ]
+
+
+def accumulate(model: Transformer, found: Iterable[Tensor | None]) -> None:
+    """Add what `gradients` returned to the parameters' gradients."""
+    for parameter, gradient in zip(model.parameters(), found, strict=True):
+        if gradient is not None:
+            parameter.grad = _sum(parameter.grad, gradient)
+
+
+def _sum(total: Tensor | None, more: Tensor) -> Tensor:
+    """The sum, in the place of its first term if there is one."""
+    return more if total is None else total.add_(more)
 
 
 @torch.no_grad()
 def measure(model: Transformer, batch: Batch, smoothing: float = 0.0) -> LossSums:
     """A batch's sums without gradients; dropout is as the model's mode says."""
     hidden, targets = _target_positions(model, batch)
-    return add(cross_entropy(logits, ids, smoothing) for logits, ids in _slices(model, hidden, targets))
+    return add(cross_entropy(model.output(part), ids, smoothing) for part, ids in _slices(hidden, targets))
 
 
 def add(parts: Iterable[LossSums]) -> LossSums:
@@ -150,8 +171,6 @@ def _target_positions(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]
     return flat.index_select(0, positions), batch.target_out.flatten().index_select(0, positions)
 
 
-def _slices(model: Transformer, hidden: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The logits of a few positions at a time, with their targets."""
-    pairs = zip(torch.split(hidden, POSITIONS_AT_ONCE), torch.split(targets, POSITIONS_AT_ONCE), strict=True)
-    for part, ids in pairs:
-        yield model.output(part), ids  # [P, V], [P]
+def _slices(hidden: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few positions at a time, [P, D], with their targets, [P]."""
+    return zip(torch.split(hidden, POSITIONS_AT_ONCE), torch.split(targets, POSITIONS_AT_ONCE), strict=True)

@@ -6,10 +6,13 @@ torch's runs in bfloat16, which on a CPU without matrix units for it is slower t
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mtkit.training.workers import Workers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest start that still converges
 ITERATIONS = 5
@@ -27,6 +30,7 @@ class Muon(torch.optim.Optimizer):
         learning_rate: of a square matrix; others get it times sqrt(max(1, rows / columns)) of the block.
         momentum: decay of the averaged gradient, which is looked at one step ahead (Nesterov).
         weight_decay: decoupled; an update shrinks weights by learning_rate · weight_decay.
+        workers: share the matrices among them, on a CPU.
 
     Source: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/; separate blocks as advised there.
     """
@@ -37,7 +41,9 @@ class Muon(torch.optim.Optimizer):
         learning_rate: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        workers: Workers | None = None,
     ) -> None:
+        self._workers = workers or Workers()
         defaults = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "rows": None}
         super().__init__(parameters, defaults)
 
@@ -48,7 +54,7 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             directions = [self._direction(weight, group["momentum"]) for weight in weights]
-            steps = _orthogonal_blocks(directions, group["rows"])
+            steps = _orthogonal_blocks(directions, group["rows"], self._workers)
             for weight, blocks in zip(weights, steps, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 parts = torch.split(weight, [len(block) for block in blocks])
@@ -65,7 +71,9 @@ class Muon(torch.optim.Optimizer):
         return weight.grad.lerp(average, momentum)
 
 
-def _orthogonal_blocks(matrices: list[Tensor], rows: list[int] | None) -> list[list[Tensor]]:
+def _orthogonal_blocks(
+    matrices: list[Tensor], rows: list[int] | None, workers: Workers
+) -> list[list[Tensor]]:
     """The orthogonalised blocks of each matrix.
 
     A GPU gets all blocks of one shape at once, since each alone is too small for it; on a CPU a batched
@@ -76,7 +84,8 @@ def _orthogonal_blocks(matrices: list[Tensor], rows: list[int] | None) -> list[l
     done = list(parts)
     for indices in _alike(parts):
         if parts[indices[0]].device.type == "cpu":
-            made: Sequence[Tensor] = [orthogonalised(parts[index]) for index in indices]
+            tasks = (partial(orthogonalised, parts[index]) for index in indices)
+            made: Sequence[Tensor] = list(workers.map(tasks))
         else:
             made = orthogonalised(torch.stack([parts[index] for index in indices])).unbind()
         for index, block in zip(indices, made, strict=True):

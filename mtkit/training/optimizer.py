@@ -18,6 +18,7 @@ from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.layers import FeedForward
 from mtkit.model.transformer import Transformer
 from mtkit.training.muon import Muon
+from mtkit.training.workers import Workers
 
 EPSILON = 1e-9  # of AdamW, as in Vaswani et al. 2017, section 5.3; the usual 1e-8 damps rare pieces
 
@@ -30,9 +31,12 @@ class Optimizer:
     Args:
         model: on the device where it is trained.
         settings: AdamW for everything, or Muon for the layers' matrices and AdamW for the rest.
+        workers: share Muon's matrices among them.
     """
 
-    def __init__(self, model: Transformer, settings: OptimizerSettings) -> None:
+    def __init__(
+        self, model: Transformer, settings: OptimizerSettings, workers: Workers | None = None
+    ) -> None:
         self._named: Names = dict(model.named_parameters())
         self._parts: list[torch.optim.Optimizer] = []
         adamw, rest = settings, self._named
@@ -40,7 +44,7 @@ class Optimizer:
             rows = layer_matrices(model)
             rest = {name: value for name, value in self._named.items() if name not in rows}
             adamw = settings.adamw
-            self._parts.append(_muon(self._named, rows, settings))
+            self._parts.append(_muon(self._named, rows, settings, workers or Workers()))
         assert isinstance(adamw, AdamWSettings)
         self._parts.append(_adamw(rest, adamw))
         self._peaks = [[float(group["lr"]) for group in part.param_groups] for part in self._parts]
@@ -130,12 +134,12 @@ def layer_matrices(model: Transformer) -> dict[str, list[int]]:
     return rows
 
 
-def _muon(named: Names, rows: dict[str, list[int]], settings: MuonSettings) -> Muon:
+def _muon(named: Names, rows: dict[str, list[int]], settings: MuonSettings, workers: Workers) -> Muon:
     by_rows: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
     for name, heights in rows.items():
         by_rows[tuple(heights)].append(named[name])
     groups = [{"params": group, "rows": list(heights)} for heights, group in by_rows.items()]
-    return Muon(groups, settings.learning_rate, settings.momentum, settings.weight_decay)
+    return Muon(groups, settings.learning_rate, settings.momentum, settings.weight_decay, workers)
 
 
 def _adamw(named: Names, settings: AdamWSettings) -> torch.optim.AdamW:

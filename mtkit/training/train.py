@@ -19,11 +19,12 @@ from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
 from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
-from mtkit.training.devices import prepared
+from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.state import Measured
 from mtkit.training.validation import Validation, Validator
+from mtkit.training.workers import Workers
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
 
@@ -109,8 +110,11 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
     """
     with prepared(run) as device, _events(run, out / EVENTS) as events:
         data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
-        with open_stream(settings, data, device, run.seed) as stream:
-            loop = _loop(settings, inputs, data, stream, device, events, out, run)
+        with (
+            open_stream(settings, data, device, run.seed) as stream,
+            side_by_side(settings.accumulate, device) as workers,
+        ):
+            loop = _loop(settings, inputs, data, stream, workers, device, events, out, run)
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
@@ -142,6 +146,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     inputs: TrainInputs,
     data: Data,
     stream: BatchStream,
+    workers: Workers,
     device: torch.device,
     events: EventWriter,
     out: Path,
@@ -153,6 +158,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         settings=settings,
         model=build_model(settings, data.subword, device, run.seed),
         stream=stream,
+        workers=workers,
         valid=lambda: data.valid_batches(settings.batch_tokens),
         validate=inputs.validate if asked else None,
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
@@ -171,7 +177,8 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
         "target_tokens_per_epoch": data.train.summary.target_tokens,
         "updates_per_epoch": loop.parts.stream.batches_per_epoch(0),
         "device": str(device),
-        "threads": torch.get_num_threads(),
+        "threads": max(torch.get_num_threads(), loop.parts.workers.count),
+        "workers": loop.parts.workers.count,
         "torch": torch.__version__,
     }
     loop.parts.events.write("begin", **facts)
@@ -179,6 +186,7 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
         f"{facts['parameters']:,} weights · {facts['pairs']:,} pairs · an epoch has"
         f" {facts['target_tokens_per_epoch']:,} target tokens in {facts['updates_per_epoch']:,} updates"
         f" · {device}, {facts['threads']} threads"
+        + (f" for {loop.settings.accumulate} micro-batches an update" if loop.parts.workers.count > 1 else "")
     )
 
 

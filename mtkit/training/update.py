@@ -6,16 +6,19 @@ a resumed training drops out the same values as one that was never interrupted.
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from mtkit.batches.batch import Batch
 from mtkit.config.training import TrainSettings
+from mtkit.model.dropout import seeded
 from mtkit.model.transformer import Transformer
 from mtkit.training.guard import Observed
-from mtkit.training.loss import LossSums, add, backward, penalty
+from mtkit.training.loss import LossSums, accumulate, add, gradients, penalty
 from mtkit.training.optimizer import Optimizer, matrices
+from mtkit.training.workers import Workers
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
@@ -32,17 +35,23 @@ class Updater:
         optimizer: of the same model.
         settings: loss, clipping and precision.
         seed: the recipe's.
+        workers: compute the micro-batches of an update.
     """
 
-    def __init__(self, model: Transformer, optimizer: Optimizer, settings: TrainSettings, seed: int) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        optimizer: Optimizer,
+        settings: TrainSettings,
+        seed: int,
+        workers: Workers | None = None,
+    ) -> None:
         self.model, self.optimizer, self.settings, self.seed = model, optimizer, settings, seed
+        self._workers = workers or Workers()
         self._parameters = list(model.parameters())
         self._matrices = matrices(model)
         device = next(iter(self._parameters)).device
         self._device = device
-        self._autocast = torch.autocast(
-            device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
-        )
 
     def gradients(self, batches: Sequence[Batch], update: int) -> LossSums:
         """Compute the gradients of an update; no weight changes.
@@ -56,13 +65,23 @@ class Updater:
         """
         self.optimizer.zero_grad()
         tokens = sum(batch.target_tokens for batch in batches)
+        tasks = (
+            partial(self._part, batch, tokens, derived_seed(self.seed, "update", update, number))
+            for number, batch in enumerate(batches)
+        )
         sums = []
-        for number, batch in enumerate(batches):
-            torch.manual_seed(derived_seed(self.seed, "update", update, number))
-            with self._autocast:
-                moved = batch.to(self._device)
-                sums.append(backward(self.model, moved, tokens, self.settings.loss.label_smoothing))
+        for part, found in self._workers.map(tasks):  # in order, so that the sum's rounding repeats itself
+            accumulate(self.model, found)
+            sums.append(part)
         return add(sums)
+
+    def _part(self, batch: Batch, tokens: int, seed: int) -> tuple[LossSums, list[Tensor | None]]:
+        """A micro-batch's share of the gradients; runs in a worker's thread."""
+        is_bfloat16 = self.settings.precision == "bfloat16"
+        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_bfloat16)
+        with autocast, seeded(seed, self._device):
+            moved = batch.to(self._device)
+            return gradients(self.model, moved, tokens, self.settings.loss.label_smoothing)
 
     def step(
         self, batches: Sequence[Batch], sums: LossSums, update: int, rate_factor: float

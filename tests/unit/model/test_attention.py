@@ -103,3 +103,22 @@ def test_a_batch_without_padding_needs_no_mask() -> None:
     assert mask is not None
     assert mask.shape == (B, 1, 1, S)
     assert mask[:, 0, 0].equal(is_token)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_attention_with_dropout_is_attention_where_nothing_is_dropped(causal: bool, groups: int) -> None:
+    torch.manual_seed(3)
+    query, key, value = (torch.randn(3, heads, 5, 6) for heads in (4, groups, groups))
+    may_attend = None if causal else torch.tensor([[True, True, False, True, False]] * 3)[:, None, None]
+    least = 1e-9  # rounds to no draw at all
+    found = attend(query, key, value, may_attend=may_attend, causal=causal, dropout=least)
+    torch.testing.assert_close(found, attend(query, key, value, may_attend=may_attend, causal=causal))
+
+
+def test_attention_weights_are_dropped_at_the_share_asked_for() -> None:
+    torch.manual_seed(3)
+    query, key = torch.zeros(40, 2, 8, 4), torch.zeros(40, 2, 16, 4)
+    found = attend(query, key, torch.ones(40, 2, 16, 4), dropout=0.25)
+    assert found.mean().item() == pytest.approx(1.0, abs=0.02)  # 4 standard errors
+    assert found.std().item() == pytest.approx((0.25 / 0.75 / 16) ** 0.5, rel=0.1)

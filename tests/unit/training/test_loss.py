@@ -6,11 +6,17 @@ from torch.nn import functional as F
 from mtkit.batches.batch import Batch
 from mtkit.model.transformer import Transformer
 from mtkit.training import loss
-from mtkit.training.loss import add, backward, cross_entropy, measure, penalty
+from mtkit.training.loss import add, cross_entropy, measure, penalty
 from mtkit.training.optimizer import matrices
 
 
-def gradients(model: Transformer) -> dict[str, Tensor]:
+def backward(model: Transformer, batch: Batch, tokens: int, smoothing: float) -> loss.LossSums:
+    sums, found = loss.gradients(model, batch, tokens, smoothing)
+    loss.accumulate(model, found)
+    return sums
+
+
+def taken(model: Transformer) -> dict[str, Tensor]:
     found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     model.zero_grad(set_to_none=True)
     return found
@@ -22,20 +28,20 @@ def test_micro_batches_add_up_to_the_gradient_of_one_big_batch(
     tokens = sum(batch.target_tokens for batch in batches)
     assert tokens == whole.target_tokens
     parts = add([backward(model, batch, tokens, 0.1) for batch in batches])
-    accumulated = gradients(model)
+    accumulated = taken(model)
     one = backward(model, whole, tokens, 0.1)
     assert parts.objective.item() == pytest.approx(one.objective.item(), rel=1e-5)
-    for name, gradient in gradients(model).items():
+    for name, gradient in taken(model).items():
         torch.testing.assert_close(accumulated[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_the_gradient_is_that_of_the_plain_formula(model: Transformer, whole: Batch) -> None:
     backward(model, whole, whole.target_tokens, 0.1)
-    found = gradients(model)
+    found = taken(model)
     logits = model(whole.source, whole.source_is_token, whole.target_in)
     real = whole.target_is_token
     F.cross_entropy(logits[real], whole.target_out[real], label_smoothing=0.1).backward()  # type: ignore[no-untyped-call]
-    expected = gradients(model)
+    expected = taken(model)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
@@ -45,11 +51,11 @@ def test_slices_of_the_output_layer_change_nothing(
     model: Transformer, whole: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = backward(model, whole, 7, 0.1)
-    expected = gradients(model)
+    expected = taken(model)
     monkeypatch.setattr(loss, "POSITIONS_AT_ONCE", 4)
     sliced = backward(model, whole, 7, 0.1)
     assert sliced.nats.item() == pytest.approx(at_once.nats.item(), rel=1e-6)
-    for name, gradient in gradients(model).items():
+    for name, gradient in taken(model).items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 

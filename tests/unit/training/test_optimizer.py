@@ -7,10 +7,16 @@ from mtkit.config.training import AdamW, Muon
 from mtkit.config.training import Optimizer as OptimizerSettings
 from mtkit.errors import ModelError
 from mtkit.model.transformer import Transformer
-from mtkit.training.loss import backward
+from mtkit.training import loss
 from mtkit.training.optimizer import Optimizer, layer_matrices, matrices
 
 BOTH = [AdamW(), Muon()]
+
+
+def backward(model: Transformer, batch: Batch, tokens: int, smoothing: float) -> loss.LossSums:
+    sums, found = loss.gradients(model, batch, tokens, smoothing)
+    loss.accumulate(model, found)
+    return sums
 
 
 def learn(model: Transformer, optimizer: Optimizer, batch: Batch, updates: int) -> None:

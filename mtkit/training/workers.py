@@ -1,0 +1,63 @@
+"""Threads that compute side by side, each with one thread of torch. What they compute is not known here.
+
+Why not leave it to torch, which splits every product among its threads: at the widths a CPU trains, a product
+is over in microseconds, and its threads spend their time meeting. Two micro-batches in two threads meet once
+an update: measured twice as fast as one thread, where torch's two threads reached 1.4 times on a quiet
+machine and lost on a busy one (docs/log.md, 2026-11-23).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class Workers:
+    """Runs independent tasks side by side and hands their results out in the order of the tasks.
+
+    Results do not depend on the number of workers: each task is computed by one thread of torch.
+
+    Args:
+        count: how many tasks run at once; 1: in the calling thread, one after the other.
+    """
+
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "mtkit-worker", _begin_worker) if count > 1 else None
+
+    def map(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+        """The results, in order; at most `count` are computed or waiting to be taken at any time.
+
+        Raises:
+            Exception: what a task raised, when its turn comes.
+        """
+        if self._pool is None:
+            yield from (task() for task in tasks)
+            return
+        waiting: list[Future[Result]] = []
+        for task in tasks:
+            waiting.append(self._pool.submit(task))
+            if len(waiting) == self.count:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+    def close(self) -> None:
+        """Let the threads go when they have finished what they are at."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _begin_worker() -> None:
+    """What torch keeps for each thread of its own."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)

@@ -1,0 +1,43 @@
+import threading
+import time
+from functools import partial
+
+import pytest
+import torch
+
+from mtkit.training.workers import Workers
+
+
+def slow(number: int) -> int:
+    time.sleep(0.02 if number % 2 else 0.0)
+    return number
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_results_come_in_the_order_of_the_tasks(count: int) -> None:
+    with Workers(count) as workers:
+        assert list(workers.map(partial(slow, number) for number in range(7))) == list(range(7))
+
+
+def test_tasks_run_side_by_side() -> None:
+    meeting = threading.Barrier(2, timeout=10)
+    with Workers(2) as workers:
+        assert sorted(workers.map([meeting.wait, meeting.wait])) == [0, 1]
+
+
+def test_one_worker_is_the_calling_thread() -> None:
+    with Workers(1) as workers:
+        assert list(workers.map([threading.get_ident])) == [threading.get_ident()]
+
+
+def test_each_worker_computes_with_one_thread_of_torch() -> None:
+    with Workers(2) as workers:
+        assert list(workers.map([torch.get_num_threads] * 4)) == [1] * 4
+
+
+def test_what_a_task_raises_comes_out() -> None:
+    def fail() -> int:
+        raise ValueError("no")
+
+    with Workers(2) as workers, pytest.raises(ValueError, match="no"):
+        list(workers.map([partial(slow, 0), fail, partial(slow, 1)]))
