@@ -263,6 +263,27 @@ def read_json(path: Path, *, error: type[MtkitError] = DataError) -> Any:
         ) from problem
 
 
+def read_versioned_json(path: Path, newest: int, *, error: type[MtkitError]) -> Any:
+    """Read a JSON file that says by `format` which version of its layout it has.
+
+    Args:
+        newest: the newest version that is understood.
+
+    Raises:
+        error: as `read_json`, or the file is of a newer version.
+    """
+    value = read_json(path, error=error)
+    version = value.get("format") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > newest:
+        raise error(
+            f"format {version} was written by a newer mtkit",
+            where=str(path),
+            expected=f"format {newest} or older",
+            advice="Install a newer mtkit: `pip install --upgrade mtkit`.",
+        )
+    return value
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

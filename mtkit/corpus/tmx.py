@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+from mtkit.config.languages import primary_subtag
 from mtkit.corpus.pairs import Pair, empty
 from mtkit.errors import DataError
 
@@ -96,9 +97,5 @@ def _text(segment: Element) -> str:
 def _of(variants: list[tuple[str, str]], language: str) -> str | None:
     """The text in a language: the very code if it is there, else the first with its primary subtag."""
     exact = [text for code, text in variants if code.lower().replace("_", "-") == language.lower()]
-    near = [text for code, text in variants if _primary(code) == _primary(language)]
+    near = [text for code, text in variants if primary_subtag(code) == primary_subtag(language)]
     return next(iter(exact + near), None)
-
-
-def _primary(code: str) -> str:
-    return code.lower().replace("_", "-").partition("-")[0]

@@ -10,7 +10,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings, misfits
 from mtkit.errors import ModelError
-from mtkit.files import read_json, sha256, write_json
+from mtkit.files import read_versioned_json, sha256, write_json
 
 FORMAT = 1  # raised when a reader of the old format could not read the new one
 CARD = "model.json"
@@ -73,15 +73,7 @@ def read_card(folder: Path) -> ModelCard:
             expected=f"a model folder: {CARD}, {WEIGHTS}, {SUBWORD}/",
             advice="Name the `model` folder of a finished training stage.",
         )
-    value = read_json(path, error=ModelError)
-    version = value.get("format") if isinstance(value, dict) else None
-    if isinstance(version, int) and version > FORMAT:
-        raise ModelError(
-            f"format {version}",
-            where=str(path),
-            expected=f"format {FORMAT} or older",
-            advice="Install a newer mtkit: this model was written by one.",
-        )
+    value = read_versioned_json(path, FORMAT, error=ModelError)
     try:
         return ModelCard.model_validate(value)
     except ValueError as error:  # pydantic's error is one

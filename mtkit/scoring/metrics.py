@@ -5,12 +5,12 @@ systems lives in `significance.py`.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mtkit.config.languages import primary_subtag
 from mtkit.config.scoring import METRICS, Confidence
 from mtkit.errors import DataError, RecipeError, RunError
 
@@ -96,7 +96,7 @@ def open_metric(metric: str, language: str = "") -> Any:
     if metric == "bleu":
         try:
             # `force` silences a warning only; `tokenised.py` gives a better one
-            return BLEU(force=True, trg_lang=_without_country(language))
+            return BLEU(force=True, trg_lang=primary_subtag(language))
         except RuntimeError as error:
             raise _no_tokenizer(language) from error
     if metric == "chrf":
@@ -108,16 +108,11 @@ def open_metric(metric: str, language: str = "") -> Any:
     )
 
 
-def _without_country(language: str) -> str:
-    """`zh` of `zh_TW` or `zh-Hant`."""
-    return re.split("[-_@]", language)[0].lower()
-
-
 def _no_tokenizer(language: str) -> RunError:
     return RunError(
         f"BLEU of text in {language!r} needs a tokenizer that is not installed",
         expected="sacreBLEU with its extra libraries for this language",
-        advice=f"Run `pip install 'sacrebleu[{_without_country(language)}]'`.",
+        advice=f"Run `pip install 'sacrebleu[{primary_subtag(language)}]'`.",
     )
 
 

@@ -16,7 +16,7 @@ import sentencepiece
 
 from mtkit.config.training import SubwordSampling
 from mtkit.errors import ModelError, RecipeError
-from mtkit.files import atomic, read_json, user_errors, write_json
+from mtkit.files import atomic, read_versioned_json, user_errors, write_json
 from mtkit.subword.vocabulary import SIDES, Ids, Side
 
 FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
@@ -221,15 +221,7 @@ def _read_card(path: Path) -> SubwordCard:
             expected="subword.json, as `mtkit subword` writes it",
             advice="Check the folder's name, or run the recipe again.",
         )
-    values = read_json(path, error=ModelError)
-    version = values.get("format") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > FORMAT:
-        raise ModelError(
-            f"format {version} was written by a newer mtkit",
-            where=str(path),
-            expected=f"format {FORMAT} or older",
-            advice="Update mtkit: `pip install --upgrade mtkit`.",
-        )
+    values = read_versioned_json(path, FORMAT, error=ModelError)
     try:
         card = SubwordCard(**values)
         needed = {model_file(card.share, side) for side in SIDES}
