@@ -50,7 +50,7 @@ def _attend_with_dropout(
 ) -> Tensor:
     """Attention written out, so that dropout draws from the thread's own randomness."""
     groups = key.size(1)
-    grouped = query.unflatten(1, (groups, -1))  # [B, G, H/G, T, K]
+    grouped = query.reshape(query.size(0), groups, -1, *query.shape[2:])  # [B, G, H/G, T, K]
     scores = grouped @ key.unsqueeze(2).mT * query.size(-1) ** -0.5  # [B, G, H/G, T, S]
     if causal:
         scores = scores.masked_fill(torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1), -torch.inf)

@@ -113,7 +113,7 @@ class Transformer(nn.Module):
         return self.target_embedding.weight.device
 
     @property
-    def output_weight(self) -> nn.Parameter:
+    def output_weight(self) -> Tensor:
         """The matrix of the output layer, [V, D]; of the target embedding, if they are tied."""
         layer = self.target_embedding if self.output_layer is None else self.output_layer
         return layer.weight

@@ -47,19 +47,25 @@ class Muon(torch.optim.Optimizer):
         defaults = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "rows": None}
         super().__init__(parameters, defaults)
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step for every matrix that has a gradient."""
         assert closure is None, "this optimiser evaluates nothing again"
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            directions = [self._direction(weight, group["momentum"]) for weight in weights]
-            steps = _orthogonal_blocks(directions, group["rows"], self._workers)
-            for weight, blocks in zip(weights, steps, strict=True):
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                parts = torch.split(weight, [len(block) for block in blocks])
-                for part, block in zip(parts, blocks, strict=True):
-                    part.add_(block, alpha=-group["lr"] * math.sqrt(max(1.0, len(block) / block.shape[1])))
+            if weights and weights[0].device.type == "cpu":
+                list(self._workers.map(partial(self._move, [weight], group) for weight in weights))
+            else:
+                self._move(weights, group)
+
+    @torch.no_grad()
+    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """One step for some matrices of a group; runs in a worker's thread."""
+        directions = [self._direction(weight, group["momentum"]) for weight in weights]
+        for weight, blocks in zip(weights, _orthogonal_blocks(directions, group["rows"]), strict=True):
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            parts = torch.split(weight, [len(block) for block in blocks])
+            for part, block in zip(parts, blocks, strict=True):
+                part.add_(block, alpha=-group["lr"] * math.sqrt(max(1.0, len(block) / block.shape[1])))
 
     def _direction(self, weight: Tensor, momentum: float) -> Tensor:
         """The averaged gradient, looked at one step ahead."""
@@ -71,9 +77,7 @@ class Muon(torch.optim.Optimizer):
         return weight.grad.lerp(average, momentum)
 
 
-def _orthogonal_blocks(
-    matrices: list[Tensor], rows: list[int] | None, workers: Workers
-) -> list[list[Tensor]]:
+def _orthogonal_blocks(matrices: list[Tensor], rows: list[int] | None) -> list[list[Tensor]]:
     """The orthogonalised blocks of each matrix.
 
     A GPU gets all blocks of one shape at once, since each alone is too small for it; on a CPU a batched
@@ -84,8 +88,7 @@ def _orthogonal_blocks(
     done = list(parts)
     for indices in _alike(parts):
         if parts[indices[0]].device.type == "cpu":
-            tasks = (partial(orthogonalised, parts[index]) for index in indices)
-            made: Sequence[Tensor] = list(workers.map(tasks))
+            made: Sequence[Tensor] = [orthogonalised(parts[index]) for index in indices]
         else:
             made = orthogonalised(torch.stack([parts[index] for index in indices])).unbind()
         for index, block in zip(indices, made, strict=True):
