@@ -44,7 +44,11 @@ def find_card_with_folder(name: str, folder: Path = Path()) -> FoundCard:
 
 
 def find_template(stem: str) -> DatasetCard:
-    """The shipped card of this name as it is written, parameters not filled in."""
+    """The shipped card of this name as it is written, parameters not filled in.
+
+    Raises:
+        DataError: there is none.
+    """
     path = shipped("data") / f"{stem}.yaml"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", stem) or not path.is_file():
         raise _no_such_card(stem)

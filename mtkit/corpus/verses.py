@@ -11,7 +11,11 @@ from mtkit.errors import DataError
 
 
 def read_verses(archive: Path, reader: VersesReader, source: str, target: str) -> Iterator[Pair]:
-    """Stream the verses that both languages' versions have, in the order of their numbers."""
+    """Stream the verses that both languages' versions have, in the order of their numbers.
+
+    Raises:
+        DataError: the card names no version for a language, or the database cannot be read.
+    """
     versions = [_version(reader, language) for language in (source, target)]
     with open_member(archive, reader.path) as stream, as_file(stream, ".db") as path:
         # immutable: the file is read, never written, and no journal beside it is looked for
@@ -32,7 +36,12 @@ def read_verses(archive: Path, reader: VersesReader, source: str, target: str) -
 
 def _version(reader: VersesReader, language: str) -> str:
     if language not in reader.versions:
-        raise DataError(f"no text version for the language {language!r}", expected=", ".join(reader.versions))
+        raise DataError(
+            f"no text version for the language {language!r}",
+            where=reader.path,
+            expected=f"one of {', '.join(reader.versions)}",
+            advice="Take other languages, or name the version in the dataset card.",
+        )
     return reader.versions[language]
 
 

@@ -106,7 +106,11 @@ def compare(
     Source: Koehn 2004; the p-value is two-sided, as sacreBLEU computes it.
     """
     if len(systems) < 2:
-        raise DataError("one system cannot be compared", expected="two systems or more")
+        raise DataError(
+            "one system cannot be compared",
+            expected="two systems or more",
+            advice="Score it alone, or name the translations of another system too.",
+        )
     streams = reference_streams(references)
     check_counts(dict(systems), streams)
     resamples = (confidence or Confidence()).resamples

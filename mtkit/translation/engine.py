@@ -48,6 +48,7 @@ def open_engine(
 
     Raises:
         ModelError: the folder holds no model that this version can load.
+        RunError: there is no such device here.
     """
     from mtkit.translation.torch_engine import TorchEngine
 

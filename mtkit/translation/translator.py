@@ -111,6 +111,7 @@ class Translator:
 
         Raises:
             ModelError: there is no model, or it is damaged or of a newer version.
+            RunError: there is no such device here.
         """
         card = read_card(folder)
         from mtkit.subword.codec import Subword
