@@ -61,9 +61,11 @@ def side_by_side(micro_batches: int, device: torch.device) -> Iterator[Workers]:
     count = min(threads, micro_batches) if device.type == "cpu" else 1
     if count > 1:
         torch.set_num_threads(1)
-    with Workers(count) as workers:
-        yield workers
-    torch.set_num_threads(threads)
+    try:
+        with Workers(count) as workers:
+            yield workers
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _default_threads() -> int:

@@ -15,7 +15,7 @@ from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.subword.vocabulary import UNK, Ids, Side
+from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
 from mtkit.translation.engine import Engine, open_engine
 from mtkit.translation.flags import find_flags
@@ -34,7 +34,7 @@ class Codec(Protocol):
         """Ids of each normalised line, without BOS and EOS."""
         ...
 
-    def decode(self, ids: Ids, side: Side) -> str:
+    def decode(self, ids: Sequence[int], side: Side) -> str:
         """The text of one sentence's ids."""
         ...
 
