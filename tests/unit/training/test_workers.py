@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -39,5 +40,6 @@ def test_what_a_task_raises_comes_out() -> None:
     def fail() -> int:
         raise ValueError("no")
 
+    tasks: list[Callable[[], int]] = [partial(slow, 0), fail, partial(slow, 1)]
     with Workers(2) as workers, pytest.raises(ValueError, match="no"):
-        list(workers.map([partial(slow, 0), fail, partial(slow, 1)]))
+        list(workers.map(tasks))
