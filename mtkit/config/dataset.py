@@ -16,6 +16,7 @@ from mtkit.config.reader import read_yaml
 from mtkit.config.settings import Field, Finding, Settings
 from mtkit.config.values import AsList
 from mtkit.errors import DataError
+from mtkit.files import user_errors
 
 Split = Literal["train", "valid", "test"]
 
@@ -241,9 +242,11 @@ def read_card(path: Path) -> DatasetCard:
     """The card in a YAML file.
 
     Raises:
-        DataError: the file is no dataset card; every problem is named with its line.
-        RecipeError: the file is missing or no YAML.
+        DataError: the file is missing or no dataset card; every problem is named with its line.
+        RecipeError: the file is no YAML.
     """
+    with user_errors(path):
+        path.stat()  # reading it would blame a recipe
     root = read_yaml(path)
     try:
         card = card_from(plain(root))

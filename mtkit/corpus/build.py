@@ -138,7 +138,7 @@ class _Build:
         if pairs:
             return
         most = max(self._tallies, key=lambda tally: tally.removed)
-        example = f", for example {most.examples[0]}" if most.examples else ""
+        example = f", for example {' beside '.join(map(repr, most.examples[0]))}" if most.examples else ""
         raise DataError(
             f"no training pair is left of {self._cleaner.read:,}; removed by {self._removed_by()}",
             where="corpus.train",

@@ -34,6 +34,7 @@ def download_url(url: str, into: Path, say: Say) -> None:
             _go_on(url, part)
             break
         except urllib.error.HTTPError as error:
+            error.close()  # it is the server's answer, too, and holds the connection
             if error.code == 416:  # what lies there does not fit what is offered now
                 part.unlink(missing_ok=True)
             if (error.code < 500 and error.code != 416) or not left:

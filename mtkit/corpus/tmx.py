@@ -45,7 +45,7 @@ def read_tmx(
         ) from error
     except DefusedXmlException as error:
         raise DataError(
-            f"the file uses XML entities: {error}",
+            "the file defines XML entities or fetches a document type, which no translation memory needs",
             where=name,
             expected="a TMX file without a document type of its own",
             advice="Remove the DOCTYPE with its entities.",

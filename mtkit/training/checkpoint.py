@@ -105,7 +105,7 @@ class Checkpoints:
                 if found is None:
                     found = self._open(path, record)
             except _DamagedError as damage:
-                self._say(f"{path}: {damage.found}; the checkpoint before it is used")
+                self._say(f"{path}: {damage.found}; it is passed over")
         return found
 
     def prune(self, keep: int) -> None:

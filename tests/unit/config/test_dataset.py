@@ -46,3 +46,8 @@ def test_a_bad_card_says_what_is_wrong_and_where(tmp_path: Path, change: tuple[s
     with pytest.raises(DataError) as caught:
         read_card(card(tmp_path, text))
     assert said in str(caught.value)
+
+
+def test_a_card_that_is_not_there_is_a_mistake_about_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_card(tmp_path / "card.yaml")

@@ -1,0 +1,343 @@
+"""Every message beyond those about recipes, as a user reads it: bad data, bad models, a machine in the way.
+
+A scenario is a command and what was done to a sound folder before it. `errors/NAME.txt` is the command, its
+exit code and the message; what differs from run to run stands there in capitals.
+"""
+
+import errno
+import gzip
+import lzma
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import torch
+
+from mtkit.cli.main import main
+from mtkit.config.model import ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.model.folder import ModelCard
+from mtkit.model.transformer import Transformer
+from mtkit.model.weights import save_model
+from mtkit.subword.codec import Subword
+
+GOLDEN = Path(__file__).parent / "errors"
+RECIPE = """\
+recipe: bad
+source: aa
+target: bb
+stages:
+  corpus: {train: text/train, valid: text/valid, test: text/test}
+  subword: {pieces: 5000}
+  train: {until: {updates: 5}, schedule: {warmup_updates: 1}, validate: {every: 5 updates}}
+  translate: {}
+"""
+CARD = """\
+name: card
+about: a card
+languages: [aa, bb]
+licence: CC0-1.0
+attribution: nobody
+network: true
+parts:
+  - source: SOURCE
+    reader: {kind: tsv, columns: {aa: 1, bb: 2}}
+"""
+WORDS = [
+    "one",
+    "two and three",
+    "four",
+    "five or six",
+    "seven",
+    "eight",
+    "nine or so",
+    "ten",
+    "eleven",
+    "twelve",
+]
+TMX = '<tmx version="1.4"><body><tu><tuv xml:lang="aa"><seg>one</seg></tuv>'
+
+Change = Callable[[Path], object]
+
+
+def write(name: str, content: str | bytes) -> Change:
+    """Writes a file."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return change
+
+
+def remove(name: str) -> Change:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut(name: str, length: int) -> Change:
+    return lambda folder: os.truncate(folder / name, length)
+
+
+def flip(name: str) -> Change:
+    """Flips a bit in the middle of a file."""
+
+    def change(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+
+    return change
+
+
+def replace(name: str, old: str, new: str) -> Change:
+    """Edits a text."""
+
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return change
+
+
+def pack(name: str, packed: bytes, ending: str) -> Change:
+    """Puts an archive in a text's place."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / f"{name}{ending}").write_bytes(packed)
+
+    return change
+
+
+def card(source: str) -> Change:
+    return write("card.yaml", CARD.replace("SOURCE", source))
+
+
+def nothing(folder: Path) -> None:
+    """Nothing has to be done: the command itself is the mistake."""
+
+
+LINES = "".join(f"{word}\n" for word in WORDS).encode()
+SET = "--set stages.corpus"
+GET = "data get card.yaml --source aa --target bb --out got"
+WITH_MODEL = "translate --model model --input text/test.aa"
+
+SCENARIOS: dict[str, tuple[str, Change]] = {
+    # the corpus
+    "side_missing": ("corpus r.yaml", remove("text/train.bb")),
+    "file_missing": (f"corpus r.yaml {SET}.train='{{tsv: text/no.tsv}}'", nothing),
+    "file_is_a_folder": (f"corpus r.yaml {SET}.train='{{tsv: text}}'", nothing),
+    "corpus_empty": (
+        "corpus r.yaml",
+        lambda f: [(f / f"text/train.{s}").write_text("") for s in ("aa", "bb")],
+    ),
+    "validation_empty": (
+        "corpus r.yaml",
+        lambda f: [(f / f"text/valid.{s}").write_text("") for s in ("aa", "bb")],
+    ),
+    "corpus_emptied_by_filters": (f"corpus r.yaml {SET}.filters='[{{length: {{min: 9}}}}]'", nothing),
+    "sides_out_of_step": ("corpus r.yaml", replace("text/train.bb", "FOUR\n", "")),
+    "side_cut_short": ("corpus r.yaml", cut("text/train.bb", 28)),
+    "one_file_for_both_sides": (
+        f"corpus r.yaml {SET}.train='{{source: text/test.aa, target: text/test.aa}}'",
+        nothing,
+    ),
+    "invalid_utf8": ("corpus r.yaml", write("text/train.aa", LINES.replace(b"four", b"f\xf6ur"))),
+    "invalid_utf8_in_an_archive": (
+        "corpus r.yaml",
+        pack("text/train.aa", gzip.compress(LINES.replace(b"four", b"f\xf6ur")), ".gz"),
+    ),
+    "utf_16": ("corpus r.yaml", write("text/train.aa", LINES.decode().encode("utf-16"))),
+    "gz_cut_short": ("corpus r.yaml", pack("text/train.aa", gzip.compress(LINES)[:40], ".gz")),
+    "gz_that_is_none": ("corpus r.yaml", pack("text/train.aa", LINES, ".gz")),
+    "xz_cut_short": ("corpus r.yaml", pack("text/train.aa", lzma.compress(LINES)[:40], ".xz")),
+    "zst_that_is_none": ("corpus r.yaml", pack("text/train.aa", LINES, ".zst")),
+    "tsv_without_a_tab": (
+        f"corpus r.yaml {SET}.train='{{tsv: t.tsv}}'",
+        write("t.tsv", "one\tONE\ntwo TWO\n"),
+    ),
+    "tmx_cut_short": (f"corpus r.yaml {SET}.train='{{tmx: t.tmx}}'", write("t.tmx", TMX)),
+    "tmx_without_pairs": (
+        f"corpus r.yaml {SET}.train='{{tmx: t.tmx}}'",
+        write("t.tmx", TMX + "</tu></body></tmx>"),
+    ),
+    "tmx_with_entities": (
+        f"corpus r.yaml {SET}.train='{{tmx: t.tmx}}'",
+        write("t.tmx", '<!DOCTYPE t [<!ENTITY e "e">]>' + TMX + "</tu></body></tmx>"),
+    ),
+    # datasets
+    "dataset_unknown": (f"corpus r.yaml {SET}.train='{{dataset: startre}}'", nothing),
+    "dataset_without_the_languages": (f"corpus r.yaml {SET}.train='{{dataset: starter}}'", nothing),
+    "dataset_without_its_parameters": ("data get opus --source aa --target bb --out got", nothing),
+    "card_missing": (GET, nothing),
+    "card_with_problems": (GET, card("{kind: ftp}")),
+    "card_names_no_file": (GET, card("{kind: path, path: no.tsv}")),
+    "no_network": (GET, card('{kind: url, url: "http://127.0.0.1:9/t.tsv", sha256: null}')),
+    "address_has_nothing": (GET, card('{kind: url, url: "http://127.0.0.1:PORT/gone.tsv", sha256: null}')),
+    "hash_differs": (GET, card(f'{{kind: url, url: "http://127.0.0.1:PORT/t.tsv", sha256: "{"0" * 64}"}}')),
+    # the store and the machine
+    "stage_unknown": ("run r.yaml --goal trian", nothing),
+    "recipe_named_as_the_store": ("corpus r.yaml", replace("r.yaml", "recipe: bad", "recipe: store")),
+    "store_is_a_file": ("corpus r.yaml", write("runs/store", "a file")),
+    "run_folder_is_a_file": ("corpus r.yaml", write("runs/bad", "a file")),
+    "link_place_taken": ("corpus r.yaml", write("runs/bad/corpus/mine", "")),
+    "manifest_is_no_json": ("corpus r.yaml", write("runs/bad/manifest.json", "{")),
+    "manifest_is_no_manifest": ("status", write("runs/bad/manifest.json", "[]")),
+    "run_unknown": ("status nowhere", nothing),
+    "disk_full": ("corpus r.yaml", nothing),
+    "disk_only_for_reading": ("corpus r.yaml", nothing),
+    "disk_forbidden": ("corpus r.yaml", nothing),
+    # vocabulary and training
+    "vocabulary_larger_than_the_text_supports": ("subword r.yaml", nothing),
+    "device_unknown": ("train r.yaml --set stages.subword.pieces=320 --device tpu", nothing),
+    "pairs_all_too_long": (
+        "train r.yaml --set stages.subword.pieces=320 --set stages.train.max_tokens=2",
+        nothing,
+    ),
+    # models
+    "model_folder_missing": ("translate --model nowhere", nothing),
+    "model_missing": ("translate --model text", nothing),
+    "model_never_trained": ("translate", nothing),
+    "model_of_a_newer_version": (WITH_MODEL, replace("model/model.json", '"format": 1', '"format": 9')),
+    "model_card_is_no_json": (WITH_MODEL, cut("model/model.json", 40)),
+    "model_card_lacks_fields": (WITH_MODEL, write("model/model.json", '{"format": 1}')),
+    "model_card_is_not_utf8": (WITH_MODEL, write("model/model.json", b"\xff")),
+    "weights_flipped": (WITH_MODEL, flip("model/model.safetensors")),
+    "weights_cut_short": (WITH_MODEL, cut("model/model.safetensors", 100)),
+    "weights_missing": (WITH_MODEL, remove("model/model.safetensors")),
+    "subword_model_flipped": (WITH_MODEL, flip("model/subword/shared.model")),
+    # texts to translate and to score
+    "input_missing": ("translate --model model --input no.txt", nothing),
+    "input_is_a_folder": ("translate --model model --input text", nothing),
+    "input_is_not_utf8": ("translate --model model --input t", write("t", b"f\xf6ur\n")),
+    "more_translations_than_hypotheses": (f"{WITH_MODEL} --beam-size 2 --n-best 3", nothing),
+    "options_beside_a_recipe": ("translate r.yaml --n-best 3", nothing),
+    "translations_of_another_text": (
+        "score --system text/test.aa --reference r",
+        write("r", "one\n"),
+    ),
+    "nothing_to_score": ("score --system e --reference e", write("e", "")),
+    "system_named_twice": ("score --system t --system t --reference text/test.bb", write("t", LINES)),
+    "given_translations_of_another_text": ("perplexity --model model text/test.aa t", write("t", "one\n")),
+}
+FULL_DISKS = {
+    "disk_full": errno.ENOSPC,
+    "disk_only_for_reading": errno.EROFS,
+    "disk_forbidden": errno.EACCES,
+}
+
+
+@pytest.fixture(scope="session")
+def model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose model has learnt nothing."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    size = Subword.load(toy / "subword").size("source")
+    shape = ModelSettings(dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1)
+    torch.manual_seed(1)
+    model_card = ModelCard(
+        architecture=shape,
+        source_language="aa",
+        target_language="bb",
+        normalize="nfc",
+        source_size=size,
+        target_size=size,
+        max_tokens=32,
+        decoding=SearchSettings(beam_size=2),
+    )
+    save_model(folder, Transformer(shape, size, size), model_card, toy / "subword")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def port() -> Iterator[int]:
+    """The port of a server on this machine that knows one file."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/t.tsv"
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(b"one\tONE\n" if found else b"")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which nothing is wrong: a recipe, its texts, a model."""
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "text").mkdir()
+    for split in ("train", "valid", "test"):
+        lines = [f"{word}\n" if split == "train" else f"{split} {word}\n" for word in WORDS]
+        (tmp_path / f"text/{split}.aa").write_text("".join(lines))
+        (tmp_path / f"text/{split}.bb").write_text("".join(lines).upper())
+    shutil.copytree(model, tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MTKIT_MODEL", raising=False)
+    return tmp_path
+
+
+def without_chance(text: str, folder: Path, port: int) -> str:
+    """The message with capitals for what differs from run to run."""
+    text = text.replace(str(folder), "FOLDER").replace(f":{port}/", ":PORT/")
+    return re.sub(r"-[0-9a-f]{16}\b", "-FINGERPRINT", text)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_mistake_is_answered_as_stored(
+    name: str,
+    folder: Path,
+    port: int,
+    golden: Callable[[Path, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command, change = SCENARIOS[name]
+    change(folder)
+    for path in folder.glob("card.yaml"):
+        path.write_text(path.read_text().replace("PORT", str(port)))
+    if name in FULL_DISKS:
+        monkeypatch.setattr(os, "fsync", failing(FULL_DISKS[name]))
+    monkeypatch.setattr("sys.argv", ["mtkit", *shlex.split(command)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    talk = capsys.readouterr()
+    begins = talk.err.index("error: ")
+    assert talk.out == ""
+    golden(
+        GOLDEN / f"{name}.txt",
+        f"mtkit {command}\nexit code {left.value.code}\n{without_chance(talk.err[begins:], folder, port)}",
+    )
+
+
+def failing(number: int) -> Callable[[int], None]:
+    """What stands in for flushing a file to a disk that refuses."""
+
+    def fail(_handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_every_message_has_its_scenario_and_says_what_to_do() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == set(SCENARIOS)
+    for path in GOLDEN.glob("*.txt"):
+        text = path.read_text()
+        assert re.search(r"^exit code [1234]$", text, re.MULTILINE), path
+        assert "    Expected: " in text, path
+        assert "    Next: " in text, path
