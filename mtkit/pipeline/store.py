@@ -100,11 +100,11 @@ class Partial:
             return []
         try:
             sessions: list[dict[str, Any]] = read_json(self.path / SESSIONS)
-        except MtkitError:
+            for session in sessions:
+                if session["seconds"] is None:
+                    session["seconds"] = round(max(0.0, _newest(self.path) - session["started"]), 1)
+        except (MtkitError, TypeError, KeyError):  # a damaged note is no reason to lose the work
             return []
-        for session in sessions:
-            if session["seconds"] is None:
-                session["seconds"] = round(max(0.0, _newest(self.path) - session["started"]), 1)
         return sessions
 
     def _with_this(self, seconds: float | None) -> list[dict[str, Any]]:

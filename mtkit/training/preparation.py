@@ -12,7 +12,7 @@ from mtkit.batches.plan import plan_epoch
 from mtkit.batches.store import IdStore, write_ids
 from mtkit.batches.stream import BatchStream
 from mtkit.config.training import TrainSettings
-from mtkit.errors import DataError
+from mtkit.errors import DataError, RecipeError
 from mtkit.log import RunContext
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
@@ -56,8 +56,10 @@ def prepare_data(
 
     Raises:
         DataError: a split has no pairs, or the sides differ in length.
+        RecipeError: vectors are to be shared by vocabularies that are not.
     """
     subword = Subword.load(subword_folder)
+    _check_sharing(settings, subword)
     stores = {}
     for split in ("train", "valid"):
         try:
@@ -73,6 +75,17 @@ def prepare_data(
             )
         stores[split] = store
     return Data(subword, stores["train"], stores["valid"])
+
+
+def _check_sharing(settings: TrainSettings, subword: Subword) -> None:
+    """Id N of one vocabulary is not id N of another, even where both have as many."""
+    if settings.model.tied_embeddings == "all" and not subword.shared:
+        raise RecipeError(
+            "`tied_embeddings: all`, but source and target have vocabularies of their own",
+            where="model.tied_embeddings",
+            expected="target or none, or one vocabulary for both sides",
+            advice="Set `model.tied_embeddings: target`, or `share: source-and-target` in the subword stage.",
+        )
 
 
 def open_stream(settings: TrainSettings, data: Data, device: torch.device, seed: int) -> BatchStream:

@@ -218,3 +218,14 @@ def test_a_full_disk_is_told_and_leaves_no_stage(store: Store, monkeypatch: pyte
     assert not store.is_stored("toy", PRINT)
     make(store)
     assert store.is_stored("toy", PRINT)
+
+
+@pytest.mark.parametrize("sessions", ["[1]", "3", "[{}]", "{"])
+def test_a_damaged_note_of_sessions_loses_no_work(store: Store, sessions: str) -> None:
+    folder = store.partial_folder("toy", PRINT)
+    write_text(folder / "half", "half")
+    write_text(folder / "sessions.json", sessions)
+    with store.partial("toy", PRINT, resumes=True, say=quiet) as partial:
+        assert partial is not None
+        assert (partial.path / "half").exists()
+        assert len(partial.sessions()) == 1
