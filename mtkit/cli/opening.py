@@ -1,5 +1,7 @@
-"""Which model a command uses: the one that is named, or that of the newest finished run."""
+"""What a command is given: the model that is named, or that of the newest finished run; a text or stdin."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -7,6 +9,7 @@ from click.core import ParameterSource
 
 from mtkit.cli.options import MODEL_VARIABLE, RUNS
 from mtkit.errors import ModelError
+from mtkit.files import decode_lines, read_lines
 from mtkit.log import say
 
 
@@ -35,6 +38,11 @@ def find_model(named: Path | None, *, quiet: bool) -> Path:
     recipe, folder = newest
     say(f"model: {folder} (newest finished run: {recipe})", quiet=quiet)
     return folder
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a text, or of stdin if the path is `-`; raises as `read_lines`."""
+    return decode_lines(sys.stdin.buffer, "stdin") if str(path) == "-" else read_lines(path)
 
 
 def given_on_command_line(name: str) -> bool:

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.opening import find_model
+from mtkit.cli.opening import find_model, lines_of
 from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
 from mtkit.errors import DataError
-from mtkit.files import read_lines
 from mtkit.log import say
 
 
@@ -69,7 +68,7 @@ def perplexity(
 
 
 def _pairs(source: Path, target: Path) -> list[tuple[str, str]]:
-    sources, targets = list(read_lines(source)), list(read_lines(target))
+    sources, targets = list(lines_of(source)), list(lines_of(target))
     if len(sources) != len(targets):
         raise DataError(
             f"{len(sources):,} and {len(targets):,} lines",

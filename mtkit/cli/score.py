@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtkit.cli.opening import given_on_command_line
+from mtkit.cli.opening import given_on_command_line, lines_of
 from mtkit.config.scoring import METRICS
 from mtkit.errors import RecipeError
 from mtkit.files import read_json
@@ -151,11 +151,10 @@ def _show(stage: str, records: Sequence[Mapping[str, Any]]) -> None:
 def _score_files(
     references: Sequence[Path], systems: Sequence[Path], measures: Measures, as_json: bool
 ) -> None:
-    from mtkit.files import read_lines
     from mtkit.scoring.tokenised import looks_tokenised
 
-    streams = [list(read_lines(path)) for path in references]
-    texts = {name: list(read_lines(path)) for name, path in _names(systems).items()}
+    streams = [list(lines_of(path)) for path in references]
+    texts = {name: list(lines_of(path)) for name, path in _names(systems).items()}
     named_references = {str(path): stream for path, stream in zip(references, streams, strict=True)}
     for name, lines in (texts | named_references).items():
         if looks_tokenised(lines):

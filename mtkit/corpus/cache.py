@@ -11,6 +11,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from mtkit.errors import RunError
 from mtkit.files import user_errors
 
 Say = Callable[[str], None]
@@ -31,8 +32,16 @@ def archive_place(digest: str, filename: str) -> Path:
 def locked(name: str, say: Say) -> Iterator[None]:
     """Hold the cache's lock of this name; a second process waits, and says so."""
     folder = cache_folder() / "locks"
-    with user_errors(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"the cache folder cannot be made: {error.strerror or error}",
+            where=str(folder),
+            expected="a folder that this user may write",
+            advice="Name another with MTKIT_CACHE.",
+        ) from error
+    with user_errors(folder):
         lock = FileLock(folder / f"{name}.lock")
         try:
             lock.acquire(timeout=0)

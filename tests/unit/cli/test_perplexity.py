@@ -50,3 +50,10 @@ def test_unequal_files_are_refused_before_the_model_is_loaded(tiny_model: Path, 
     result = invoke("--model", tiny_model, *files)
     assert isinstance(result.exception, DataError)
     assert "3 and 1 lines" in str(result.exception)
+
+
+def test_a_dash_is_stdin(tiny_model: Path, files: list[str]) -> None:
+    source, target = files
+    arguments = ["perplexity", "--model", str(tiny_model), source, "-"]
+    result = click.testing.CliRunner().invoke(mtkit, arguments, input=Path(target).read_bytes())
+    assert result.stdout == invoke("--model", tiny_model, *files).stdout

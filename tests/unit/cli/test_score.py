@@ -108,3 +108,10 @@ def test_the_target_language_reaches_one_system_and_several(files: dict[str, str
     assert "tok:zh" in invoke(*asked).stdout
     assert "tok:zh" in invoke(*asked, "--system", files["bad"], "--confidence", "10").stdout
     assert isinstance(invoke("recipe.yaml", "--target-language", "zh").exception, RecipeError)
+
+
+def test_a_dash_is_stdin(files: dict[str, str]) -> None:
+    arguments = ["score", "--reference", files["reference"], "--system", "-"]
+    text = Path(files["good"]).read_bytes()
+    result = click.testing.CliRunner().invoke(mtkit, arguments, input=text)
+    assert result.stdout == invoke("--reference", files["reference"], "--system", files["good"]).stdout

@@ -9,7 +9,7 @@ from mtkit.config.dataset import DatasetCard, Part, card_from
 from mtkit.corpus import fetch
 from mtkit.corpus.cache import archive_place, locked
 from mtkit.corpus.fetch import Fetcher, filled
-from mtkit.errors import DataError
+from mtkit.errors import DataError, RunError
 
 
 def part(source: dict[str, Any], **more: Any) -> Part:
@@ -145,3 +145,12 @@ def test_words_in_an_address_are_filled_or_refused() -> None:
     assert filled(text, wanted, ("en", "de"), "de") == "de-eng eng>de de de"
     with pytest.raises(DataError, match="stands for nothing"):
         filled("{other}", wanted, ("fr", "de"), "de")
+
+
+def test_a_cache_folder_that_cannot_be_made_names_the_variable_that_chooses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RunError, match="MTKIT_CACHE"), locked("x", Heard()):
+        pass
