@@ -1,6 +1,6 @@
 """The sections of a run's report, each from the files of one kind of stage."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,27 @@ def corpus_section(name: str, folder: Path) -> list[str]:
         f"{facts['source_language']} → {facts['target_language']}, normalised {facts['normalize']}."
         f" Pairs: {pairs}. Removed because validation or test holds them: {facts['held_out_removed']:,}."
     ]
-    rows = [[text(item["filter"]), f"{item['removed']:,}", _examples(item)] for item in facts["filters"]]
-    filters = table(["filter", "removed", "for example"], rows, "lr") if rows else []
+    rows = [
+        [where, text(item["filter"]), f"{item['removed']:,}", _examples(item)]
+        for where, item in _filtered(facts)
+    ]
+    filters = table(["where", "filter", "removed", "for example"], rows, "llr") if rows else []
     licences = [
         f"- {text(item['dataset'])}: {text(item['licence'])}. {text(item['attribution'] or '')}".rstrip()
         for item in facts["licences"]
     ]
     return section(f"Corpus ({name})", lines, filters, licences)
+
+
+def _filtered(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What was removed, in the order it was: while each dataset was read, then by the recipe's own filters."""
+    for dataset in facts["datasets"]:
+        for item in dataset["filters"]:
+            yield f"{text(dataset['dataset'])}, {dataset['read']:,} pairs read", item
+        for split, items in dataset["repeated_or_held_out"].items():
+            yield from ((f"{text(dataset['dataset'])}, {split}", item) for item in items)
+    for item in facts["filters"]:
+        yield "recipe", item
 
 
 def _examples(item: Mapping[str, Any]) -> str:

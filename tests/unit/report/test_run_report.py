@@ -59,6 +59,14 @@ FILES: dict[str, Any] = {
             },
             {"filter": "duplicates", "removed": 0, "examples": []},
         ],
+        "datasets": [
+            {
+                "dataset": "starter",
+                "read": 2400,
+                "filters": [{"filter": "copies", "removed": 11, "examples": [["OK", "OK"]]}],
+                "repeated_or_held_out": {"train": [{"filter": "held_out", "removed": 2, "examples": []}]},
+            }
+        ],
         "held_out_removed": 4,
         "licences": [{"dataset": "starter", "licence": "CC0-1.0", "attribution": None}],
     },
