@@ -69,7 +69,7 @@ def corpus_section(name: str, folder: Path) -> list[str]:
 
 
 def _filtered(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What was removed, in the order it was: while each dataset was read, then by the recipe's own filters."""
+    """What was removed: while each dataset was read, then by the recipe's own filters."""
     for dataset in facts["datasets"]:
         for item in dataset["filters"]:
             yield f"{text(dataset['dataset'])}, {dataset['read']:,} pairs read", item

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,9 @@ def run_folder(tmp_path: Path) -> Path:
     return tmp_path / "tiny"
 
 
-def test_a_tiny_report_is_as_stored(run_folder: Path) -> None:
+def test_a_tiny_report_is_as_stored(run_folder: Path, golden: Callable[[Path, str], None]) -> None:
     write_report(run_folder)
-    assert read_text(run_folder / "report.md") == read_text(GOLDEN)
+    golden(GOLDEN, read_text(run_folder / "report.md"))
 
 
 def test_expectations_are_compared_with_what_was_measured(run_folder: Path) -> None:
