@@ -23,9 +23,9 @@ class Measured:
     loss_nats_per_token: float
     scores: dict[str, float]
 
-    def value(self, by: str) -> float:
-        """What decides: the score, or the loss with its sign turned, so that more is always better."""
-        return -self.loss_nats_per_token if by == "loss" else self.scores[by]
+    def rank(self, by: str) -> tuple[float, float]:
+        """What decides, more is better: the score and, of equal scores (0 at first), the lower loss."""
+        return (0.0 if by == "loss" else self.scores[by]), -self.loss_nats_per_token
 
     def flat(self) -> dict[str, float]:
         """The numbers side by side, for people and events."""
@@ -101,12 +101,12 @@ class TrainState:
 
     def best(self, by: str) -> Measured | None:
         """The best validation; of equal ones the first."""
-        return max(self.validations, key=lambda measured: measured.value(by), default=None)
+        return max(self.validations, key=lambda measured: measured.rank(by), default=None)
 
     def record(self, measured: Measured, by: str) -> bool:
         """Add a validation; True if it is the best so far."""
         best = self.best(by)
-        better = best is None or measured.value(by) > best.value(by)
+        better = best is None or measured.rank(by) > best.rank(by)
         self.without_better = 0 if better else self.without_better + 1
         self.validations.append(measured)
         return better
@@ -148,4 +148,4 @@ class TrainState:
 
 def _best(measured: list[Measured], by: str, count: int) -> list[Measured]:
     """The best few; of equal ones the first."""
-    return sorted(measured, key=lambda item: (-item.value(by), item.update))[:count]
+    return sorted(measured, key=lambda item: item.rank(by), reverse=True)[:count]

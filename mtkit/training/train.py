@@ -196,7 +196,7 @@ def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
     kept = [item for item in state.validations if item.update in state.snapshots and _is_intact(loop, item)]
     chosen = kept[-keep.average :]
     if keep.average == 1:
-        chosen = [max(kept, key=lambda item: item.value(by))] if kept else []
+        chosen = [max(kept, key=lambda item: item.rank(by))] if kept else []
     model = loop.measured_model
     if not chosen:
         return model, f"update {state.update}", state.validations[-1]

@@ -30,6 +30,13 @@ def test_a_lower_loss_and_a_higher_score_are_better_and_an_equal_one_is_not() ->
     assert by_bleu.best("bleu") == found[2]
 
 
+def test_of_equal_scores_the_lower_loss_is_better() -> None:
+    state = TrainState()
+    found = [measured(1, 5.0, 0.0), measured(2, 4.0, 0.0), measured(3, 4.5, 0.0)]
+    assert [state.record(item, "bleu") for item in found] == [True, True, False]
+    assert state.best("bleu") == found[1]
+
+
 def test_best_and_last_weights_are_wanted() -> None:
     state = TrainState(snapshots=dict.fromkeys(range(1, 6), "digest"))
     for update, loss in enumerate([5.0, 1.0, 2.0, 3.0, 4.0], start=1):
