@@ -68,10 +68,15 @@ def check_settings(
     data = _completed(node, shape, None, (), at)
     settings = _validated(data, settings_class, node, at)
     for inner, finding in _sound_findings(data, shape, (), at):
-        told = _existing(node, inner + finding.path)
-        place = find(node, key, told).span
+        told, place = place_of(node, key, inner + finding.path)
         at.report(told, place, finding.found, finding.expected, finding.advice)
     return None if at.bad else settings
+
+
+def place_of(node: MapNode, key: Place, path: Path) -> tuple[Path, Place]:
+    """As much of a path as is written in a mapping, and where that stands; `key` if nothing is."""
+    told = _existing(node, path)
+    return told, find(node, key, told).span
 
 
 def _sound_findings(data: Any, shape: Shape, path: Path, at: _At) -> list[tuple[Path, Finding]]:

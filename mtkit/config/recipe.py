@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtkit.config.checking import check_settings
+from mtkit.config.checking import check_settings, place_of
 from mtkit.config.expect import MINUTES, Expectation
 from mtkit.config.fields import leaves, tree
 from mtkit.config.graph import Draft, draft_stages
@@ -19,7 +19,7 @@ from mtkit.config.origins import origin
 from mtkit.config.overrides import apply_overrides
 from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean, one_of
 from mtkit.config.scoring import METRICS
-from mtkit.config.settings import Settings
+from mtkit.config.settings import Finding, Settings
 from mtkit.config.sources import find_recipe, read_layers
 from mtkit.config.words import found_words
 
@@ -100,6 +100,7 @@ def _checked(root: MapNode, path: Path, kinds: Mapping[str, Kind], problems: lis
         hint=hints,
     )
     stages = {name: stage for name, draft in drafts.items() if (stage := _stage(draft, hints, problems))}
+    _check_beside(stages, drafts, problems)
     expect = _expectations(root, drafts, problems)
     if problems or not isinstance(head, RecipeHead):
         return None
@@ -144,6 +145,23 @@ def _stage(draft: Draft, hints: Hints, problems: list[Problem]) -> Stage | None:
     if read:
         origins["from"] = next((o for o in draft.read_origins.values() if o != "default"), "default")
     return Stage(draft.name, draft.kind, settings, read, origins)
+
+
+def _check_beside(stages: Mapping[str, Stage], drafts: Mapping[str, Draft], problems: list[Problem]) -> None:
+    """Add the problems between each stage's settings and those of the stages it reads."""
+    for name, stage in stages.items():
+        for finding in findings_beside(stage, stages):
+            path, place = place_of(drafts[name].node, drafts[name].key, finding.path)
+            where = dotted(("stages", name, *path))
+            problems.append(Problem(place, where, finding.found, finding.expected, finding.advice))
+
+
+def findings_beside(
+    stage: Stage, stages: Mapping[str, Stage], settings: Settings | None = None
+) -> list[Finding]:
+    """The problems between a stage's settings, or others in their place, and those of the stages it reads."""
+    reads = {role: stages[other].settings for role, other in stage.reads.items() if other in stages}
+    return list((settings or stage.settings).findings_beside(reads))
 
 
 def _expectations(

@@ -4,7 +4,7 @@ A default is written once, here in the class. A field's description is its docum
 explain` and the JSON Schema are made from it, so it says what the value does, its unit, and its source.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,6 +46,10 @@ class Settings(BaseModel):
 
         A setting that was given (`self.model_fields_set`) and can have no effect is such a problem.
         """
+        return iter(())
+
+    def findings_beside(self, _reads: Mapping[str, "Settings"]) -> Iterator[Finding]:
+        """The problems between a stage's settings and those of the stages it reads, by role."""
         return iter(())
 
 

@@ -8,7 +8,7 @@ from mtkit.config.checking import findings
 from mtkit.config.fields import tree
 from mtkit.config.nodes import Path, dotted
 from mtkit.config.origins import DEFAULT
-from mtkit.config.recipe import Recipe, Stage
+from mtkit.config.recipe import Recipe, Stage, findings_beside
 from mtkit.config.scalars import flow_text, scalar_text
 
 _WIDEST = 64  # a longer line does not push the comments of all others to the right
@@ -46,7 +46,7 @@ def show(recipe: Recipe) -> str:
     rows.append(_Row("stages:"))
     for stage in recipe.stages.values():
         rows.append(_Row(f"  {stage.name}:"))
-        rows += _mapping(stage_values(stage), (), 4, _Section(stage.origins, _idle(stage)))
+        rows += _mapping(stage_values(stage), (), 4, _Section(stage.origins, _idle(stage, recipe)))
     return _aligned(rows)
 
 
@@ -68,10 +68,12 @@ def stage_values(stage: Stage) -> dict[str, Any]:
     return {"kind": stage.kind.name, **reads, **tree(stage.settings)}
 
 
-def _idle(stage: Stage) -> frozenset[str]:
+def _idle(stage: Stage, recipe: Recipe) -> frozenset[str]:
     """The paths of defaults that would be refused as ineffective if they were given."""
     written = type(stage.settings).model_validate(tree(stage.settings))
-    return frozenset(dotted(inner + finding.path) for inner, finding in findings(written))
+    paths = [inner + finding.path for inner, finding in findings(written)]
+    paths += [finding.path for finding in findings_beside(stage, recipe.stages, written)]
+    return frozenset(map(dotted, paths))
 
 
 def _mapping(values: Mapping[str, Any], path: Path, indent: int, section: _Section) -> list[_Row]:

@@ -1,10 +1,11 @@
 """Settings of the train stage: updates, loss, schedule, optimiser, validation, what is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.subword import SubwordSettings
 from mtkit.config.values import Interval, Patience, Probability, Share, amount, unit
 
 
@@ -209,4 +210,24 @@ class TrainSettings(Settings):
                 ("validate", "every"),
                 f"training ends at update {self.until.updates}, before the first validation",
                 f"at most {self.until.updates} updates",
+            )
+
+    def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:
+        subword = reads.get("subword")
+        if not isinstance(subword, SubwordSettings):
+            return
+        if subword.share == "none" and self.model.tied_embeddings == "all":
+            yield Finding(
+                ("model", "tied_embeddings"),
+                "`tied_embeddings: all`, but each side has a vocabulary of its own (`share: none`)",
+                "target or none, or one vocabulary for both sides",
+                "Set `model.tied_embeddings: target`, or `share: source-and-target` in the subword stage.",
+            )
+        unused = "temperature" if subword.algorithm == "bpe" else "probability"
+        if self.subword_sampling is not None and unused in self.subword_sampling.model_fields_set:
+            yield Finding(
+                ("subword_sampling", unused),
+                f"`{unused}` has no effect on a vocabulary learnt by {subword.algorithm}",
+                "`probability` for bpe, `temperature` for unigram",
+                f"Remove `{unused}`, or choose the other algorithm in the subword stage.",
             )

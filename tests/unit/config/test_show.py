@@ -28,6 +28,7 @@ def test_what_is_shown_is_the_same_recipe(write: Write, kinds: Kinds) -> None:
     # each of these makes a default ineffective, which may not be written out
     overrides = ["stages.translate.beam_size=1", "stages.train.validate={by: loss, samples: 0}"]
     overrides += ["stages.corpus.filters=[{length: {max: 9}}, {placeholders: {}}, {copies: {fold: false}}]"]
+    overrides += ["stages.train.subword_sampling={probability: 0.2}"]
     overrides += [
         "about='a: \"b\" # c'",
         "target=no",
@@ -38,6 +39,7 @@ def test_what_is_shown_is_the_same_recipe(write: Write, kinds: Kinds) -> None:
     text = show(first)
     second = read_recipe(write(text, "shown.yaml"), kinds)
     assert "# length_penalty: 0.6" in text
+    assert "# temperature: 0.2" in text
     assert (second.about, second.target, second.expect) == (first.about, first.target, first.expect)
     assert list(second.stages) == list(first.stages)
     for name, stage in first.stages.items():
