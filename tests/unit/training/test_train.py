@@ -94,7 +94,7 @@ def test_events_go_to_the_runs_writer_once_if_it_writes_there(toy: Path, tmp_pat
 
 
 def test_the_best_validation_becomes_the_model_and_patience_ends_training(toy: Path, tmp_path: Path) -> None:
-    scores = iter([1.0, 5.0, 3.0, 5.0, 9.0])
+    scores = iter([1.0, 5.0, 3.0, 4.0, 9.0])
 
     def validate(model: Transformer) -> Validation:
         assert not model.training
