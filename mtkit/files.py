@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import sys
 import tempfile
 import zlib
@@ -206,6 +207,20 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Move `fresh` to `folder`; what stands there steps aside first, so that one of the two stays whole."""
+    if not os.path.lexists(folder):
+        fresh.rename(folder)
+        return
+    old = fresh.with_suffix(".old")
+    folder.rename(old)
+    fresh.rename(folder)
+    if old.is_symlink():
+        old.unlink()
+    else:
+        shutil.rmtree(old)
 
 
 def sync(path: Path) -> None:

@@ -218,11 +218,12 @@ def search_settings(card: "SearchSettings", options: Options) -> "SearchSettings
 
     names = ("beam_size", "length_penalty", "n_best")
     chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    kept = {name: value for name, value in card.model_dump().items() if name not in chosen}
-    if chosen.get("beam_size") == 1:
-        kept.pop("length_penalty", None)  # has no effect on greedy search
-    settings = SearchSettings(**(kept | chosen))
+    settings = SearchSettings(**(card.model_dump() | chosen))
+    if "n_best" not in chosen:  # a smaller beam has fewer to give
+        settings = settings.model_copy(update={"n_best": min(settings.n_best, settings.beam_size)})
     for finding in settings.findings():
+        if finding.path == ("length_penalty",) and "length_penalty" not in chosen:
+            continue  # nobody asked for it
         raise RecipeError(
             _in_options(finding.found),
             where=", ".join("--" + str(name).replace("_", "-") for name in finding.path),

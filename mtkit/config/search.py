@@ -47,3 +47,8 @@ class TranslateSettings(SearchSettings):
     batch_tokens: int = Field(
         2000, ge=1, description="source tokens translated at once; changes speed and memory, not text"
     )
+
+    @property
+    def search(self) -> SearchSettings:
+        """What search needs of these settings."""
+        return SearchSettings(**{name: getattr(self, name) for name in SearchSettings.model_fields})

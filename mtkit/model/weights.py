@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mtkit.errors import ModelError
-from mtkit.files import atomic, user_errors
+from mtkit.files import atomic, replace_folder, user_errors
 from mtkit.model.folder import CARD, WEIGHTS, ModelCard, check_folder, subword_folder, write_card
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
@@ -39,7 +39,7 @@ def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path)
         write_card(fresh, card)
         with user_errors(folder):
             fresh.chmod(0o755)
-            _replace(fresh, folder)
+            replace_folder(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -108,14 +108,3 @@ def _check_same(card: ModelCard, model: Transformer) -> None:
             expected=f"sizes {model.source_size} and {model.target_size}, and the model's own architecture",
             advice="Make the card from the model's own settings.",
         )
-
-
-def _replace(fresh: Path, folder: Path) -> None:
-    """Move `fresh` to `folder`; an old folder steps aside first, so that one of the two stays whole."""
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    old = fresh.with_suffix(".old")
-    folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old)

@@ -19,6 +19,7 @@ from mtkit.pipeline import runs
 from mtkit.pipeline.graph import needed
 from mtkit.pipeline.making import make
 from mtkit.pipeline.plan import Planned, lines, plan, short
+from mtkit.pipeline.run_model import check_place, write_model
 from mtkit.pipeline.store import Store
 from mtkit.report.expectations import Outcome, table
 from mtkit.report.run_report import expectations_of, write_report
@@ -87,13 +88,15 @@ def run(
         )
     for line in lines(planned):
         context.say(line)
+    if runs.MODEL not in recipe.stages:
+        check_place(run_folder.path / runs.MODEL)
     run_folder = runs.note_plan(run_folder, planned, _about(recipe))
     runs.write_recipe(run_folder, read_text(recipe.path), show(recipe))
     results = []
     for item in planned:
         result, run_folder = _reach(item, planned, recipe, store, context, run_folder)
         results.append(result)
-    runs.link_model(_note_end(run_folder, recipe))
+    write_model(_note_end(run_folder, recipe), recipe)
     write_report(run_folder.path)
     expectations = expectations_of(run_folder.path)
     for line in table(expectations):
@@ -115,6 +118,8 @@ def _reach(
     ran = not item.is_stored and make(item, reads, recipe, store, context)
     record = store.record(item.ingredients.kind, item.fingerprint)
     run_folder = runs.note_stage(run_folder, item, record, _given(item.stage, recipe))
+    if item.stage.kind.name == "train":
+        write_model(run_folder, recipe)  # no later stage has to succeed before it can be used
     result = _result(item, "ran" if ran else "stored", record["seconds"])
     return result, run_folder
 

@@ -1,4 +1,5 @@
 """Run folders: `runs/<recipe>/` with its manifest, the recipe as given and resolved, links into the store.
+Its model folder is written by `run_model.py`.
 
 The manifest is the memory of a recipe: what its stages were made of the last time, and what it still needs.
 """
@@ -15,7 +16,7 @@ from mtkit.pipeline.plan import Planned
 
 MANIFEST = "manifest.json"
 STORE = "store"
-MODEL_LINK = "model"
+MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -104,14 +105,20 @@ def all_runs(root: Path) -> list[RunFolder]:
 
 
 def newest_model(root: Path) -> tuple[str, Path] | None:
-    """The recipe and model folder of the run whose training finished last, or None."""
-    found: list[tuple[str, str, Path]] = []
+    """The recipe and model folder of the run whose training finished last, or None.
+
+    Of runs that share a training, the one that was run last. A run's own model folder, which knows how the
+    recipe translates, goes before the store's.
+    """
+    found: list[tuple[str, str, str, Path]] = []
     for run in all_runs(root):
+        own = run.path / MODEL
         for noted in run.stages.values():
-            model = root / STORE / noted["folder"] / "model"
-            if noted["kind"] == "train" and model.is_dir():
-                found.append((noted["finished"], run.name, model))
-    return max(found)[1:] if found else None
+            stored = root / STORE / noted["folder"] / "model"
+            if noted["kind"] == "train" and stored.is_dir():
+                model = own if (own / "model.json").is_file() else stored
+                found.append((noted["finished"], run.manifest.get("finished") or "", run.name, model))
+    return max(found)[2:] if found else None
 
 
 def note_plan(run: RunFolder, planned: list[Planned], about: dict[str, Any]) -> RunFolder:
@@ -160,39 +167,32 @@ def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
         order: names of the recipe's stages.
         finished: when, as ISO 8601.
     """
-    fitting = _fitting(run.stages, order)
-    outdated = {name: noted for name, noted in run.earlier.items() if name not in fitting}
+    kept = fitting(run.stages, order)
+    outdated = {name: noted for name, noted in run.earlier.items() if name not in kept}
     for name in outdated:
         (run.path / name).unlink(missing_ok=True)
-    manifest = {**run.manifest, "stages": fitting, "outdated": outdated, "finished": finished}
+    manifest = {**run.manifest, "stages": kept, "outdated": outdated, "finished": finished}
     write_json(run.path / MANIFEST, manifest)
     return RunFolder(run.path, manifest)
 
 
-def _fitting(stages: dict[str, dict[str, Any]], order: Iterable[str]) -> dict[str, dict[str, Any]]:
+def fitting(stages: dict[str, dict[str, Any]], order: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The stages that read what the others are now; a score of yesterday's model is not this run's."""
-    fitting: dict[str, dict[str, Any]] = {}
+    kept: dict[str, dict[str, Any]] = {}
     for name in order:
         noted = stages.get(name)
         if noted and all(
-            reads in fitting and fitting[reads]["fingerprint"] == noted["inputs"][role]
+            reads in kept and kept[reads]["fingerprint"] == noted["inputs"][role]
             for role, reads in noted["reads"].items()
         ):
-            fitting[name] = noted
-    return fitting
+            kept[name] = noted
+    return kept
 
 
 def write_recipe(run: RunFolder, given: str, resolved: str) -> None:
     """Keep the recipe as given and with every value filled in."""
     write_text(run.path / "recipe.yaml", given)
     write_text(run.path / "recipe.resolved.yaml", resolved)
-
-
-def link_model(run: RunFolder) -> None:
-    """Link `model` to the model of the last training, unless a stage bears that name."""
-    trained = [name for name, noted in run.stages.items() if noted["kind"] == "train"]
-    if trained and MODEL_LINK not in run.stages:
-        link(run.path / MODEL_LINK, Path(trained[-1]) / "model")
 
 
 def link(place: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.config.search import TranslateSettings
 from mtkit.errors import DataError
 from mtkit.files import read_lines, write_json, write_lines
 from mtkit.log import Progress, RunContext
@@ -44,7 +44,7 @@ def translate_corpus(
     _check(source, reference, inputs.corpus / settings.split)
     translator = Translator.open(
         inputs.train / "model",
-        search_settings(settings),
+        settings.search,
         run.device,
         threads=run.threads,
         batch_tokens=settings.batch_tokens,
@@ -71,11 +71,6 @@ def translate_corpus(
     run.events.write("translate", **summary)
     if flagged := ", ".join(f"{count:,} {name}" for name, count in flags.items() if count):
         run.say(f"{settings.split}: {flagged}")
-
-
-def search_settings(settings: TranslateSettings) -> SearchSettings:
-    """What search needs of the stage's settings."""
-    return SearchSettings(**{name: getattr(settings, name) for name in SearchSettings.model_fields})
 
 
 def _check(source: list[str], reference: list[str], stem: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from mtkit.cli.main import mtkit
 from mtkit.files import read_json, read_lines, sha256
 from mtkit.log import read_events
+from mtkit.model.folder import check_folder
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Here = Callable[..., str]
@@ -23,6 +25,13 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 def train_folder(folder: Path) -> Path:
     (found,) = (folder / "runs/store").glob("train-*")
     return found
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """When each file of the store and of the run's model was written."""
+    runs = folder / "runs"
+    paths = [*(runs / "store").rglob("*"), runs / "tiny/model", *(runs / "tiny/model").rglob("*")]
+    return {path: path.stat().st_mtime_ns for path in paths if ".locks" not in path.parts}
 
 
 def wait_for(folder: Path, event: str, process: "subprocess.Popen[str]", times: int = 1) -> None:
@@ -49,17 +58,14 @@ def test_a_recipe_goes_from_nothing_to_scores(finished: Path) -> None:
 
 
 def test_running_again_finds_everything_stored_in_under_3_seconds(finished: Path, start: Start) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (finished / "runs/store").rglob("*")}
+    before = written(finished)
     started = time.monotonic()
     _, _, said = finish(start("run", "tiny.yaml", folder=finished))
     assert time.monotonic() - started < 3
     assert [line.split() for line in said.splitlines()[:5]] == [
         [name, "stored"] for name in ("corpus", "subword", "train", "translate", "score")
     ]
-    after = {path: path.stat().st_mtime_ns for path in (finished / "runs/store").rglob("*")}
-    assert {p: t for p, t in before.items() if ".locks" not in p.parts} == {
-        p: t for p, t in after.items() if ".locks" not in p.parts
-    }
+    assert written(finished) == before
 
 
 def test_an_edited_key_reruns_exactly_its_dependants(
@@ -87,24 +93,38 @@ def test_translating_the_test_text_again_gives_the_same_text(
     monkeypatch.chdir(finished)
     with (finished / "text/test.digits").open("rb") as stream:
         text = stream.read()
-    out = CliRunner().invoke(
-        mtkit, ["translate", "--model", "runs/tiny", "--beam-size", "2", "--quiet"], input=text
-    )
+    out = CliRunner().invoke(mtkit, ["translate", "--quiet"], input=text)
     assert out.exit_code == 0, out.output
     assert out.stdout == (finished / "runs/tiny/translate/hypotheses").read_text()
 
 
-def test_the_validation_score_is_the_score_of_the_same_translations(
-    finished: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+def test_the_runs_model_folder_stands_alone_and_knows_how_it_translates_and_scored(
+    finished: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(finished)
+    run = finished / "runs/tiny"
+    assert not (run / "model").is_symlink()
+    shutil.move(shutil.copytree(run / "model", tmp_path / "copy"), tmp_path / "moved")
+    card, stored = check_folder(tmp_path / "moved"), check_folder(run / "train/model")
+    assert (card.decoding.beam_size, stored.decoding.beam_size) == (2, 5)
+    scores = [{"stage": "score", **score} for score in read_json(run / "score/scores.json")]
+    assert card.provenance == {**stored.provenance, "scores": scores}
+    assert all(score["signature"] for score in scores)
+    assert card.files == stored.files
+    weights = "model/model.safetensors"
+    assert (run / weights).samefile(run / "train" / weights)  # no second copy of the weights
+
+
+def test_the_validation_score_is_the_score_of_the_same_translations(
+    finished: Path, here: Here, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path, symlinks=True, dirs_exist_ok=True)
     settings = ("stages.translate.split=valid", "stages.translate.beam_size=1", "recipe=valid")
     overrides = [part for setting in settings for part in ("--set", setting)]
     here("run", "tiny.yaml", *overrides, "--set", "stages.score.metrics=[chrf, bleu]")
     scores = {
-        score["metric"]: score["value"] for score in read_json(finished / "runs/valid/score/scores.json")
+        score["metric"]: score["value"] for score in read_json(tmp_path / "runs/valid/score/scores.json")
     }
-    final = read_json(finished / "runs/valid/train/train.json")["final"]
+    final = read_json(tmp_path / "runs/valid/train/train.json")["final"]
     assert final["chrf"] > 5  # measured: 10
     assert (final["bleu"], final["chrf"]) == (round(scores["bleu"], 3), round(scores["chrf"], 3))
 

@@ -125,6 +125,13 @@ def test_options_change_the_models_own_search() -> None:
     assert greedy.beam_size == 1
 
 
+def test_a_models_own_search_needs_no_option_to_be_right() -> None:
+    greedy = SearchSettings(beam_size=1)
+    assert search_settings(greedy, Options(**OPTIONS)) == greedy
+    several = SearchSettings(beam_size=6, n_best=4)
+    assert search_settings(several, Options(**{**OPTIONS, "beam_size": 2})).n_best == 2
+
+
 def test_options_that_do_not_fit_are_told_by_their_names() -> None:
     with pytest.raises(RecipeError, match="--n-best: 9 best of a beam of 5"):
         search_settings(SearchSettings(), Options(**{**OPTIONS, "n_best": 9}))

@@ -7,7 +7,7 @@ from mtkit.config.search import TranslateSettings
 from mtkit.errors import DataError
 from mtkit.files import read_json, read_lines, write_lines
 from mtkit.log import RunContext
-from mtkit.translation.stage import TranslateInputs, search_settings, translate_corpus
+from mtkit.translation.stage import TranslateInputs, translate_corpus
 from mtkit.translation.translator import Translator
 
 SOURCE = ["one light", "a very very long line of words that does not fit. And more.", "two lights"]
@@ -44,9 +44,3 @@ def test_sources_references_and_hypotheses_stay_in_step(tmp_path: Path, inputs: 
 def test_an_empty_split_is_refused(tmp_path: Path, inputs: TranslateInputs) -> None:
     with pytest.raises(DataError, match="0 source and 0 target"):
         translate_corpus(TranslateSettings(split="valid"), inputs, tmp_path / "out", RunContext(quiet=True))
-
-
-def test_search_gets_the_stages_settings() -> None:
-    settings = search_settings(TranslateSettings(beam_size=3, length_penalty=1.0, batch_tokens=7))
-    assert (settings.beam_size, settings.length_penalty) == (3, 1.0)
-    assert "batch_tokens" not in settings.model_dump()

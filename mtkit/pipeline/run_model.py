@@ -1,0 +1,165 @@
+"""A run's own model folder, `runs/<recipe>/model/`: a stored model with what only the whole recipe knows.
+
+A stored train stage depends on no other stage's settings and is never edited; how the recipe translates and
+how that scored stand in the card of this copy. Its other files are hard links into the store.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from mtkit.config.recipe import Recipe, Stage
+from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.errors import ModelError, RunError
+from mtkit.files import read_json, replace_folder, user_errors, write_json
+from mtkit.model.folder import CARD, ModelCard, read_card
+from mtkit.pipeline.runs import MODEL, STORE, RunFolder, fitting
+
+Noted = Mapping[str, Mapping[str, Any]]
+
+
+def write_model(run: RunFolder, recipe: Recipe) -> None:
+    """Bring a run's model folder up to date, whole or not at all; without a trained model there is none.
+
+    Nothing is written where nothing changed, or where a stage bears the folder's name.
+
+    Raises:
+        RunError: something else stands in its place, or the disk is full.
+        ModelError: the stored model's card is damaged.
+    """
+    folder = run.path / MODEL
+    if MODEL in recipe.stages:
+        return
+    check_place(folder)
+    lock = run.path.parent / STORE / ".locks" / f"run.{run.name}.lock"
+    with user_errors(folder):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    with user_errors(folder), FileLock(lock):
+        for left in run.path.glob(f".{MODEL}.*"):  # of a process that was killed
+            _remove(left)
+        noted = fitting(run.stages, recipe.stages)
+        trained = _chosen(recipe, noted)
+        if trained is None:
+            _remove(folder)
+            return
+        stored = run.path.parent / STORE / noted[trained]["folder"] / "model"
+        if (stored / CARD).is_file():
+            _renew(folder, stored, _card(stored, trained, run, recipe, noted))
+
+
+def check_place(folder: Path) -> None:
+    """Make sure that a model folder may be written here.
+
+    Raises:
+        RunError: something stands here that mtkit did not put here.
+    """
+    if os.path.lexists(folder) and not folder.is_symlink() and not (folder / CARD).is_file():
+        raise RunError(
+            "this is not a model folder",
+            where=str(folder),
+            expected="nothing, or the model folder of an earlier run",
+            advice="Move it away; mtkit keeps this place for the run's model.",
+        )
+
+
+def _chosen(recipe: Recipe, noted: Noted) -> str | None:
+    """The trained stage whose model is the recipe's: the one translated with last, else the last one."""
+    trained = [name for name, stage in recipe.stages.items() if stage.kind.name == "train" and name in noted]
+    translated = [stage.reads["train"] for stage in _translations(recipe) if stage.reads["train"] in trained]
+    return [*trained, *translated][-1] if trained else None
+
+
+def _translations(recipe: Recipe) -> list[Stage]:
+    return [stage for stage in recipe.stages.values() if stage.kind.name == "translate"]
+
+
+def _card(stored: Path, trained: str, run: RunFolder, recipe: Recipe, noted: Noted) -> ModelCard:
+    """The stored model's card with the recipe's search settings, and how these scored."""
+    card = read_card(stored)
+    searches = {
+        stage.name: stage.settings.search
+        for stage in sorted(_translations(recipe), key=lambda stage: _preference(stage, recipe))
+        if stage.reads["train"] == trained and isinstance(stage.settings, TranslateSettings)
+    }
+    decoding = next(iter(searches.values()), card.decoding)
+    provenance = {**card.provenance, "recipe": recipe.name, "about": recipe.about}
+    done = {name for name in searches if _searched_with(decoding, noted.get(name))}
+    scores = [
+        {"stage": stage.name, **score}
+        for stage in recipe.stages.values()
+        if stage.kind.name == "score" and stage.name in noted and stage.reads["translate"] in done
+        for score in _scores(run.path.parent / STORE / noted[stage.name]["folder"])
+    ]
+    if scores:
+        provenance["scores"] = scores
+    return card.model_copy(update={"decoding": decoding, "provenance": provenance})
+
+
+def _searched_with(decoding: SearchSettings, noted: Mapping[str, Any] | None) -> bool:
+    """True if a translate stage was made with these settings, whatever the recipe says by now."""
+    return noted is not None and decoding.model_dump(mode="json").items() <= noted["settings"].items()
+
+
+def _preference(stage: Stage, recipe: Recipe) -> tuple[bool, bool]:
+    """Sorts first what translates the test split, then what is scored, then by the recipe's order."""
+    scored = {other.reads["translate"] for other in recipe.stages.values() if other.kind.name == "score"}
+    split = stage.settings.split if isinstance(stage.settings, TranslateSettings) else ""
+    return split != "test", stage.name not in scored
+
+
+def _scores(folder: Path) -> Iterator[dict[str, Any]]:
+    yield from read_json(folder / "scores.json", error=RunError)
+
+
+def _renew(folder: Path, stored: Path, card: ModelCard) -> None:
+    """Put the folder there, unless it is there already."""
+    files = sorted(path for path in stored.rglob("*") if path.is_file() and path != stored / CARD)
+    places = {path: path.relative_to(stored) for path in files}
+    if _has(folder, card) and all(_is_same(path, folder / place) for path, place in places.items()):
+        return
+    fresh = Path(tempfile.mkdtemp(prefix=f".{MODEL}.", suffix=".new", dir=folder.parent))
+    try:
+        for path, place in places.items():
+            (fresh / place).parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(path, fresh / place)
+        write_json(fresh / CARD, card.model_dump(mode="json"))
+        fresh.chmod(0o755)
+        replace_folder(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _has(folder: Path, card: ModelCard) -> bool:
+    """True if a folder, not a link, holds this very card."""
+    try:
+        return not folder.is_symlink() and read_card(folder) == card
+    except ModelError:
+        return False
+
+
+def _is_same(path: Path, copy: Path) -> bool:
+    """True for a hard link, and for a copy made here: those have the same size and time."""
+    if not copy.is_file():
+        return False
+    one, other = path.stat(), copy.stat()
+    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _link_or_copy(path: Path, place: Path) -> None:
+    """A hard link where the file system has them, otherwise a copy with the same time."""
+    try:
+        os.link(path, place)
+    except OSError:
+        shutil.copy2(path, place)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
