@@ -142,7 +142,7 @@ class Progress:
         rate = (self.done - self._first) / seconds
         parts = [f"{self.title}: {self.done:,}"]
         if self.total is not None:
-            parts[0] += f" of {self.total:,}"
+            parts[0] += f" of {max(self.total, self.done):,}"  # a total may have been an estimate
         parts[0] += f" {self.unit}"
         if rate > 0:
             parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")

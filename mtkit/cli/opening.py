@@ -2,15 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from mtkit.cli.options import MODEL_VARIABLE, RUNS
-from mtkit.errors import ModelError
+from mtkit.errors import ModelError, MtkitError, RecipeError
 from mtkit.files import decode_lines, read_lines
 from mtkit.log import say
+
+RECIPE_SUFFIXES = (".yaml", ".yml")
+RECIPE_KEYS = ("recipe:", "base:", "stages:")  # a recipe has at least one of them
+MOST_HEAD_LINES = 200  # in which to look for them
 
 
 def find_model(named: Path | None, *, quiet: bool) -> Path:
@@ -38,6 +43,33 @@ def find_model(named: Path | None, *, quiet: bool) -> Path:
     recipe, folder = newest
     say(f"model: {folder} (newest finished run: {recipe})", quiet=quiet)
     return folder
+
+
+def refuse_text(given: Path, advice: str) -> None:
+    """Tell whoever gives a text where a recipe belongs.
+
+    Args:
+        given: what stands in the recipe's place.
+        advice: how the command takes texts.
+
+    Raises:
+        RecipeError: it is a file that neither is named like a recipe nor reads like one.
+    """
+    if given.suffix in RECIPE_SUFFIXES or not given.is_file() or _reads_like_a_recipe(given):
+        return
+    raise RecipeError(
+        "this is no recipe",
+        where=str(given),
+        expected="the path of a recipe (.yaml), or the name of a shipped one",
+        advice=advice,
+    )
+
+
+def _reads_like_a_recipe(path: Path) -> bool:
+    try:
+        return any(line.startswith(RECIPE_KEYS) for line in islice(read_lines(path), MOST_HEAD_LINES))
+    except MtkitError:  # no UTF-8 text, so no recipe
+        return False
 
 
 def lines_of(path: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtkit.cli.opening import given_on_command_line, lines_of
+from mtkit.cli.opening import given_on_command_line, lines_of, refuse_text
 from mtkit.config.scoring import METRICS
 from mtkit.errors import RecipeError
 from mtkit.files import read_json
@@ -96,7 +96,8 @@ def score(
     Numbers are sacreBLEU's and carry its full signature. Several systems are compared with the first by
     paired bootstrap resampling with a fixed seed. All files must have the same number of lines.
 
-    With a RECIPE, runs it up to its scores instead.
+    With a RECIPE, runs it up to its scores instead; `mtkit run RECIPE --goal score` does so with --set and
+    --dry-run.
 
     \b
     Examples:
@@ -118,6 +119,7 @@ def score(
 def _score_recipe(recipe: Path, as_json: bool) -> None:
     from mtkit.cli.run import run_recipe_to_kind
 
+    refuse_text(recipe, f"To score a text: `mtkit score --reference FILE --system {recipe}`.")
     if any(given_on_command_line(name) for name in FILE_OPTIONS):
         raise RecipeError(
             "options for files together with a recipe",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from mtkit.cli.opening import find_model, given_on_command_line
+from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
 from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
 from mtkit.errors import RecipeError
 from mtkit.files import decode_lines, read_lines
@@ -67,7 +67,8 @@ def translate(recipe: Path | None, **options: Any) -> None:
     is written as soon as it can be. A line too long for the model is translated in parts. Lines that were
     split, cut off or that repeat themselves are counted on stderr.
 
-    With a RECIPE, runs it up to its translations instead.
+    With a RECIPE, runs it up to its translations instead; `mtkit run RECIPE --goal translate` does so with
+    --set and --dry-run.
 
     \b
     Formats:
@@ -112,6 +113,10 @@ class Options:
 def _translate_recipe(recipe: Path, options: Options) -> None:
     from mtkit.cli.run import run_recipe_to_kind
 
+    refuse_text(
+        recipe,
+        f"To translate a text: `mtkit translate --input {recipe}` or `mtkit translate < {recipe}`.",
+    )
     flags = {
         "--model": options.model and given_on_command_line("model"),
         "--input": options.path,

@@ -11,7 +11,7 @@ class Display:
     Args:
         run: says whether to be quiet.
         state: where training begins or goes on.
-        total: the number of the last update, or None.
+        total: the number of the last update, as far as it is known, or None.
     """
 
     def __init__(self, run: RunContext, state: TrainState, total: int | None) -> None:

@@ -103,8 +103,10 @@ class Loop:
             KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
             RunError: the numbers went wrong (guard), or the disk is full.
         """
-        total = self.settings.until.updates
-        with Display(self.parts.run, self.state, total) as display, Interruption() as interruption:
+        with (
+            Display(self.parts.run, self.state, self._last_update()) as display,
+            Interruption() as interruption,
+        ):
             self.model.train()
             try:
                 while self.state.stopped_by is None:
@@ -114,6 +116,15 @@ class Loop:
                 display.note(f"interrupted; the same command goes on from {self.saved}")
                 raise
             display.finish()
+
+    def _last_update(self) -> int:
+        """The update at which training ends unless patience does; an estimate if epochs end it."""
+        until, ends = self.settings.until, []
+        if until.updates is not None:
+            ends.append(until.updates)
+        if until.epochs is not None:
+            ends.append(until.epochs * self.parts.stream.batches_per_epoch(0))
+        return min(ends)
 
     def _go_on(self, display: Display, interruption: Interruption) -> None:
         """The next thing to do: validate, or make an update. A training ends with a validation."""

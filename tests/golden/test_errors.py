@@ -220,6 +220,8 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "input_is_not_utf8": ("translate --model model --input t", write("t", b"f\xf6ur\n")),
     "more_translations_than_hypotheses": (f"{WITH_MODEL} --beam-size 2 --n-best 3", nothing),
     "options_beside_a_recipe": ("translate r.yaml --n-best 3", nothing),
+    "text_to_translate_as_a_recipe": ("translate text/test.aa --n-best 3", nothing),
+    "text_to_score_as_a_recipe": ("score text/test.bb --reference text/test.bb", nothing),
     "translations_of_another_text": (
         "score --system text/test.aa --reference r",
         write("r", "one\n"),

@@ -41,6 +41,12 @@ def test_durations_are_said_in_two_units_at_most(seconds: float, text: str) -> N
     assert duration(seconds) == text
 
 
+def test_a_total_that_was_too_low_an_estimate_grows() -> None:
+    progress = Progress("training", 3, "updates", done=3, clock=lambda: 1.0)
+    progress.advance(1)
+    assert progress.line().startswith("training: 4 of 4 updates")
+
+
 def test_progress_tells_rate_and_time_left_of_what_was_done_now(capsys: pytest.CaptureFixture[str]) -> None:
     now = 100.0
     progress = Progress("training", 1000, "updates", done=400, clock=lambda: now)

@@ -11,6 +11,7 @@ import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
+from mtkit.cli.opening import refuse_text
 from mtkit.cli.translate import Options, search_settings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import DataError, ModelError, RecipeError
@@ -203,3 +204,13 @@ def test_a_reader_that_leaves_is_no_error(started: Any) -> None:
     started.stdin.flush()
     assert started.wait(20) == 0
     assert "Traceback" not in started.stderr.read().decode()
+
+
+def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> None:
+    recipe, text = tmp_path / "recipe", tmp_path / "text.txt"
+    recipe.write_text("# a recipe\nrecipe: r\nstages: {}\n")
+    text.write_bytes(b"f\xf6ur\n")
+    refuse_text(recipe, "")
+    refuse_text(tmp_path / "missing.txt", "")
+    with pytest.raises(RecipeError, match="no recipe"):
+        refuse_text(text, "")

@@ -16,6 +16,8 @@ from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.training import loop
+from mtkit.training.display import Display
+from mtkit.training.state import TrainState
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
 
 MODEL = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.1)
@@ -149,6 +151,32 @@ def test_epochs_end_training_and_space_validations(toy: Path, tmp_path: Path) ->
     begin = read_events(tmp_path / "events.jsonl")[0]
     assert summary["target_tokens"] == 2 * begin["target_tokens_per_epoch"]
     assert len(list((tmp_path / "validations").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("until", "epochs"), [(Until(epochs=2), 2), (Until(epochs=9, updates=3), None)])
+def test_one_sees_how_far_the_end_is_even_if_it_is_told_in_epochs(
+    toy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    until: Until,
+    epochs: int | None,
+) -> None:
+    totals = []
+
+    class Watched(Display):
+        def __init__(self, run: RunContext, state: TrainState, total: int | None) -> None:
+            totals.append(total)
+            super().__init__(run, state, total)
+
+    monkeypatch.setattr(loop, "Display", Watched)
+    changed = settings(
+        until=until,
+        validate_=Validate.model_validate({"every": "1 epochs"}),
+        batch_tokens=512,
+    )
+    train(changed, inputs(toy), tmp_path, QUIET)
+    begin = read_events(tmp_path / "events.jsonl")[0]
+    assert totals == [epochs * begin["updates_per_epoch"] if epochs else 3]
 
 
 def test_training_ends_with_a_validation_even_between_two(toy: Path, tmp_path: Path) -> None:
