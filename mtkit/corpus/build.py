@@ -17,7 +17,8 @@ from mtkit.corpus.cleaning import Cleaner, Tally, normalized
 from mtkit.corpus.datasets import prepare
 from mtkit.corpus.held_out import FOLDINGS, HeldOut
 from mtkit.corpus.identity import CorpusInputs, data_identity, named_sources
-from mtkit.corpus.pairs import Files, empty, locate, read_files
+from mtkit.corpus.pair import empty
+from mtkit.corpus.pairs import Files, locate, read_files
 from mtkit.corpus.writing import PairWriter
 from mtkit.errors import DataError
 from mtkit.files import read_json, user_errors, write_json

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import polib
 
 from mtkit.corpus.archive import Member, Pattern, as_file, members
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.errors import DataError
 
 Key: TypeAlias = tuple[str, ...]

@@ -17,7 +17,8 @@ from mtkit.corpus.cleaning import Cleaner, Tally, normalized
 from mtkit.corpus.dataset_identity import dataset_place
 from mtkit.corpus.fetch import Fetcher
 from mtkit.corpus.held_out import HeldOut
-from mtkit.corpus.pairs import Pair, gathered, read_sides
+from mtkit.corpus.pair import Pair
+from mtkit.corpus.pairs import gathered, read_sides
 from mtkit.corpus.parts import read_part
 from mtkit.corpus.splits import SPLITS, split_masks
 from mtkit.corpus.strip import stripper

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from mtkit.config.corpus import TextSource
+from mtkit.corpus.pair import Pair, empty
 from mtkit.errors import DataError
 from mtkit.files import open_bytes, read_lines, user_errors
 
@@ -19,13 +20,6 @@ CHUNK_CHARACTERS = 8_000_000  # a chunk of long lines ends earlier
 STRIDE = 1_000  # lines read before the two sides and the size of a chunk are looked at
 
 Texts: TypeAlias = tuple[list[str], list[str]]
-
-
-class Pair(NamedTuple):
-    """A sentence and its translation, one line each."""
-
-    source: str
-    target: str
 
 
 class Files(NamedTuple):
@@ -196,16 +190,6 @@ def tsv_pairs(lines: Iterable[str], name: str, columns: tuple[int, int] = (0, 1)
         yield Pair(cells[columns[0]], cells[columns[1]])
     if count == 0:
         raise empty(name)
-
-
-def empty(name: object) -> DataError:
-    """The error for a corpus without a line."""
-    return DataError(
-        "the corpus is empty",
-        where=str(name),
-        expected="at least one sentence pair",
-        advice="Check that the right file is named and that it was written to its end.",
-    )
 
 
 def gathered(pairs: Iterable[Pair]) -> Iterator[Texts]:

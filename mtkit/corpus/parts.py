@@ -20,7 +20,8 @@ from mtkit.config.dataset import (
 from mtkit.corpus.archive import open_member
 from mtkit.corpus.catalogues import read_gettext, read_json_catalogues
 from mtkit.corpus.fetch import filled
-from mtkit.corpus.pairs import Pair, tsv_pairs
+from mtkit.corpus.pair import Pair
+from mtkit.corpus.pairs import tsv_pairs
 from mtkit.corpus.reverse import reverse_pairs
 from mtkit.corpus.tmx import read_tmx
 from mtkit.corpus.verses import read_verses

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from mtkit.config.dataset import GeneratorReader, Split
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 
 
 def reverse_pairs(reader: GeneratorReader, split: Split) -> Iterator[Pair]:

@@ -9,7 +9,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from mtkit.config.languages import primary_subtag
-from mtkit.corpus.pairs import Pair, empty
+from mtkit.corpus.pair import Pair, empty
 from mtkit.errors import DataError
 
 LANGUAGE_KEYS = ("{http://www.w3.org/XML/1998/namespace}lang", "lang")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mtkit.config.dataset import VersesReader
 from mtkit.corpus.archive import as_file, open_member
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.errors import DataError
 
 

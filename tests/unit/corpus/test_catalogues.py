@@ -6,7 +6,7 @@ import polib
 import pytest
 
 from mtkit.corpus.catalogues import read_gettext, read_json_catalogues
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.errors import DataError
 
 PO = """\

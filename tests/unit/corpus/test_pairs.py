@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtkit.config.corpus import TextSource
-from mtkit.corpus.pairs import Pair, first_out_of_step, gathered, locate, read_files, read_sides, read_tsv
+from mtkit.corpus.pair import Pair
+from mtkit.corpus.pairs import first_out_of_step, gathered, locate, read_files, read_sides, read_tsv
 from mtkit.errors import DataError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mtkit.config.dataset import Part
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.corpus.parts import read_part
 from mtkit.errors import DataError
 

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import pytest
 
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.corpus.tmx import read_tmx
 from mtkit.errors import DataError
 

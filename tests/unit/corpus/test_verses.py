@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtkit.config.dataset import VersesReader
-from mtkit.corpus.pairs import Pair
+from mtkit.corpus.pair import Pair
 from mtkit.corpus.verses import read_verses
 from mtkit.errors import DataError
 
