@@ -153,3 +153,16 @@ def test_most_functions_are_short() -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
     assert sum(length <= 30 for length in lengths) / len(lengths) >= 0.9
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in MODULES
+    }
+    below = {
+        name: {other for other, _ in imports(parse(path)) if other in names} for name, path in names.items()
+    }
+    while leaves := [name for name, others in below.items() if not others]:
+        below = {name: others.difference(leaves) for name, others in below.items() if name not in leaves}
+    assert not below, sorted(below)
