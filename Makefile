@@ -20,12 +20,12 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 12 minutes)
+demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 9 minutes)
 	$(RUN)/mtkit run recipes/demo.yaml
 	@printf '\n%s\n' '$(SENTENCE)'
 	@printf '%s\n' '$(SENTENCE)' | $(RUN)/mtkit translate --quiet
 
-test: $(VENV)/installed-dev ## from nothing: run the tests (about 4 minutes)
+test: $(VENV)/installed-dev ## from nothing: run the tests (about 3 minutes)
 	$(RUN)/python -m pytest
 
 test-slow: $(VENV)/installed-dev ## the slow tests too
