@@ -1,5 +1,7 @@
 """Which device a name means. Where and how training computes there is `training/devices.py`'s business."""
 
+import os
+
 import torch
 
 from mtkit.errors import RunError
@@ -30,3 +32,16 @@ def _no_device(name: str, found: str) -> RunError:
         expected="auto, cpu, cuda or cuda:N",
         advice="Use `--device cpu`, or install a torch that knows the GPU.",
     )
+
+
+def default_threads() -> int:
+    """All available cores, or fewer if the environment says so."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wish) if wish.isdigit() and int(wish) else available_cores()
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use, which in a container can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

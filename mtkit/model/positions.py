@@ -34,9 +34,10 @@ class Sinusoidal(nn.Module):
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
         """Add positions `start`, `start + 1`, … to `embedded` [B, T, D]."""
         end = start + embedded.size(1)
-        if end > self.table.size(0):
-            self.table = sinusoids(2 * end, self.dim, self.table.device)
-        return embedded + self.table[start:end]  # [B, T, D]
+        table = self.table  # another thread may lengthen it meanwhile
+        if end > table.size(0):
+            table = self.table = sinusoids(2 * end, self.dim, table.device)
+        return embedded + table[start:end]  # [B, T, D]
 
 
 class Learned(nn.Module):
@@ -84,9 +85,10 @@ class Rotary(nn.Module):
     def forward(self, heads: Tensor, start: int = 0) -> Tensor:
         """Turn `heads` [B, T, H, K], whose first position is `start`."""
         end = start + heads.size(1)
-        if end > self.turns.size(0):
-            self.turns = rotations(2 * end, self.head_dim, self.base, self.turns.device)
-        turns = torch.view_as_complex(self.turns[start:end]).unsqueeze(1)  # [T, 1, K/2]
+        table = self.turns  # another thread may lengthen it meanwhile
+        if end > table.size(0):
+            table = self.turns = rotations(2 * end, self.head_dim, self.base, table.device)
+        turns = torch.view_as_complex(table[start:end]).unsqueeze(1)  # [T, 1, K/2]
         pairs = torch.view_as_complex(heads.float().reshape(*heads.shape[:-1], -1, 2))  # [B, T, H, K/2]
         return torch.view_as_real(pairs * turns).flatten(-2).to(heads.dtype)  # [B, T, H, K]
 

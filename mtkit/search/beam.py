@@ -1,12 +1,14 @@
 """Beam search: the parts put together. Greedy search is a beam of one."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.search.batching import Ids, padded, token_batches
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.length import length_limit
@@ -22,6 +24,7 @@ def search(
     sources: Sequence[Ids],
     settings: SearchSettings,
     batch_tokens: int = BATCH_TOKENS,
+    workers: Workers | None = None,
 ) -> list[list[Hypothesis]]:
     """The n best translations of each source, best first.
 
@@ -33,6 +36,7 @@ def search(
         sources: ids of each sentence, without EOS.
         settings: beam size, n-best, length penalty and limits.
         batch_tokens: source tokens searched at once; changes speed and memory.
+        workers: search batches side by side.
 
     Returns:
         For each source at most `n_best` hypotheses; at least one.
@@ -41,14 +45,18 @@ def search(
         ModelError: a source is longer than the model's positions, or the model's scores are not numbers.
     """
     found: list[list[Hypothesis]] = [[] for _ in sources]
-    with evaluating(model), torch.inference_mode():
-        for numbers in token_batches([len(ids) + 1 for ids in sources], batch_tokens):
-            batch = search_batch(model, [sources[number] for number in numbers], settings)
+    batches = token_batches([len(ids) + 1 for ids in sources], batch_tokens)
+    tasks = (
+        partial(search_batch, model, [sources[number] for number in numbers], settings) for numbers in batches
+    )
+    with evaluating(model):
+        for numbers, batch in zip(batches, (workers or Workers()).map(tasks), strict=True):
             for number, hypotheses in zip(numbers, batch, strict=True):
                 found[number] = hypotheses
     return found
 
 
+@torch.inference_mode()
 def search_batch(
     model: Transformer, sources: Sequence[Ids], settings: SearchSettings
 ) -> list[list[Hypothesis]]:

@@ -1,19 +1,25 @@
 """Forced decoding: the log probability of given translations."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.search.batching import Ids, padded, token_batches
 from mtkit.search.beam import BATCH_TOKENS
 from mtkit.subword.vocabulary import BOS, EOS
 
 
 def log_probabilities(
-    model: Transformer, sources: Sequence[Ids], targets: Sequence[Ids], batch_tokens: int = BATCH_TOKENS
+    model: Transformer,
+    sources: Sequence[Ids],
+    targets: Sequence[Ids],
+    batch_tokens: int = BATCH_TOKENS,
+    workers: Workers | None = None,
 ) -> list[float]:
     """log P(target | source) of each pair in nats, EOS included: the sum over its tokens.
 
@@ -24,20 +30,26 @@ def log_probabilities(
         sources: ids of each source, without EOS.
         targets: ids of each target, without BOS and EOS.
         batch_tokens: tokens of the longer side read at once; changes speed and memory.
+        workers: read batches side by side.
 
     Raises:
         ModelError: a side is longer than the model's positions.
     """
     lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
     values = [0.0] * len(lengths)
-    with evaluating(model), torch.inference_mode():
-        for numbers in token_batches(lengths, batch_tokens):
-            pairs = [sources[n] for n in numbers], [targets[n] for n in numbers]
-            for number, value in zip(numbers, _batch(model, *pairs).tolist(), strict=True):
+    batches = token_batches(lengths, batch_tokens)
+    tasks = (
+        partial(_batch, model, [sources[n] for n in numbers], [targets[n] for n in numbers])
+        for numbers in batches
+    )
+    with evaluating(model):
+        for numbers, found in zip(batches, (workers or Workers()).map(tasks), strict=True):
+            for number, value in zip(numbers, found.tolist(), strict=True):
                 values[number] = value
     return values
 
 
+@torch.inference_mode()
 def _batch(model: Transformer, sources: Sequence[Ids], targets: Sequence[Ids]) -> Tensor:
     """Log probabilities of pairs side by side, [B]."""
     source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)

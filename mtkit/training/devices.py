@@ -8,15 +8,8 @@ from typing import Any
 import torch
 
 from mtkit.log import RunContext
-from mtkit.model.device import find_device
-from mtkit.training.workers import Workers
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use, which in a container can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from mtkit.model.device import default_threads, find_device
+from mtkit.model.workers import Workers
 
 
 @contextmanager
@@ -38,7 +31,7 @@ def prepared(run: RunContext) -> Iterator[torch.device]:
     threads, repeating = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
-    torch.set_num_threads(run.threads or _default_threads())
+    torch.set_num_threads(run.threads or default_threads())
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True)
     memory.fill_uninitialized_memory = False  # a guard against bugs that costs time
@@ -66,9 +59,3 @@ def side_by_side(micro_batches: int, device: torch.device) -> Iterator[Workers]:
             yield workers
     finally:
         torch.set_num_threads(threads)
-
-
-def _default_threads() -> int:
-    """All available cores, or fewer if the environment says so."""
-    wish = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wish) if wish.isdigit() and int(wish) else available_cores()

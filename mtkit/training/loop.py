@@ -16,6 +16,7 @@ from mtkit.files import write_json
 from mtkit.log import EventWriter, RunContext
 from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints, Tensors
 from mtkit.training.display import Display
@@ -26,7 +27,6 @@ from mtkit.training.schedule import factor
 from mtkit.training.state import Measured, TrainState
 from mtkit.training.update import Updater
 from mtkit.training.validation import Validation, Validator, validation_loss
-from mtkit.training.workers import Workers
 
 CHECKPOINT_SECONDS = 60.0  # at most this much work is lost to kill -9; saving changes no result
 EVENT_UPDATES = 20  # updates between two events; also how often a GPU is waited for

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtkit.training.workers import Workers
+from mtkit.model.workers import Workers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest start that still converges
 ITERATIONS = 5

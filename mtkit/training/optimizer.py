@@ -17,8 +17,8 @@ from mtkit.errors import ModelError
 from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.layers import FeedForward
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.training.muon import Muon
-from mtkit.training.workers import Workers
 
 EPSILON = 1e-9  # of AdamW, as in Vaswani et al. 2017, section 5.3; the usual 1e-8 damps rare pieces
 

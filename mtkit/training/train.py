@@ -17,6 +17,7 @@ from mtkit.model.count import count_parameters
 from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
+from mtkit.model.workers import Workers
 from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.devices import prepared, side_by_side
@@ -24,7 +25,6 @@ from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.state import Measured
 from mtkit.training.validation import Validation, Validator
-from mtkit.training.workers import Workers
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
 

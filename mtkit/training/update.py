@@ -15,10 +15,10 @@ from mtkit.batches.batch import Batch
 from mtkit.config.training import TrainSettings
 from mtkit.model.dropout import seeded
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.training.guard import Observed
 from mtkit.training.loss import LossSums, accumulate, add, gradients, penalty
 from mtkit.training.optimizer import Optimizer, matrices
-from mtkit.training.workers import Workers
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:

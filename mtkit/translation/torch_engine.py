@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from mtkit.config.search import SearchSettings
-from mtkit.model.device import find_device
+from mtkit.model.device import default_threads, find_device
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
+from mtkit.model.workers import Workers
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
 from mtkit.search.hypothesis import Hypothesis
@@ -20,32 +21,38 @@ class TorchEngine:
     Args:
         model: the model, where it shall run.
         batch_tokens: source tokens of a batch, EOS and padding counted.
+        workers: search batches side by side.
     """
 
-    def __init__(self, model: Transformer, batch_tokens: int) -> None:
+    def __init__(self, model: Transformer, batch_tokens: int, workers: Workers | None = None) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
+        self.workers = workers or Workers()
 
     @classmethod
     def load(
         cls, folder: Path, device: str, *, threads: int | None = None, batch_tokens: int
     ) -> "TorchEngine":
-        """Load a model folder onto a device.
+        """Load a model folder onto a device; on a CPU, a worker for each thread.
 
         Raises:
             ModelError: the folder holds no model that this version can load.
             RunError: there is no such device here.
         """
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return cls(load_model(folder, find_device(device)), batch_tokens)
+        found = find_device(device)
+        model = load_model(folder, found)
+        if found.type != "cpu":
+            return cls(model, batch_tokens)
+        workers = Workers(threads or default_threads())
+        torch.set_num_threads(1)
+        return cls(model, batch_tokens, workers)
 
     def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
         """Beam search, as the protocol says."""
-        return search(self.model, sources, settings, self.batch_tokens)
+        return search(self.model, sources, settings, self.batch_tokens, self.workers)
 
     def log_probabilities(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[float]:
         """Forced decoding, as the protocol says."""
-        return log_probabilities(self.model, sources, targets, self.batch_tokens)
+        return log_probabilities(self.model, sources, targets, self.batch_tokens, self.workers)

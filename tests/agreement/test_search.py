@@ -10,6 +10,7 @@ import torch
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
 from mtkit.search.length import length_limit, length_penalty
@@ -134,3 +135,18 @@ def test_a_wider_beam_never_finds_less_on_average() -> None:
         means.append(sum(ended) / len(ended))
     assert all(wider > narrower - 1e-5 for narrower, wider in itertools.pairwise(means))
     assert means[-1] > means[0] + 0.1  # measured: 0.17
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_what_is_found_does_not_depend_on_the_number_of_workers(variant: str) -> None:
+    model, size = make(variant, 23), 23
+    model.train()
+    texts = sources(24, size)
+    settings = SearchSettings(beam_size=3)
+    alone = search(model, texts, settings, batch_tokens=40)
+    targets = [hypotheses[0].ids for hypotheses in alone]
+    values = log_probabilities(model, texts, targets, batch_tokens=40)
+    with Workers(3) as workers:
+        assert search(model, texts, settings, 40, workers) == alone
+        assert log_probabilities(model, texts, targets, 40, workers) == values
+    assert model.training

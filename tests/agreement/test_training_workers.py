@@ -11,10 +11,10 @@ from mtkit.batches.stream import BatchStream
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import AdamW, Muon, Optimizer, TrainSettings, Until
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.subword.codec import Subword
 from mtkit.training import optimizer
 from mtkit.training.update import Updater
-from mtkit.training.workers import Workers
 
 
 def weights(settings: TrainSettings, store: IdStore, size: int, count: int) -> dict[str, Tensor]:

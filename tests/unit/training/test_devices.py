@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mtkit.log import RunContext
-from mtkit.training.devices import available_cores, prepared
+from mtkit.model.device import available_cores
+from mtkit.training.devices import prepared
 
 
 def test_threads_and_repeatability_are_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:

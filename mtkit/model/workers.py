@@ -1,9 +1,8 @@
 """Threads that compute side by side, each with one thread of torch. What they compute is not known here.
 
 Why not leave it to torch, which splits every product among its threads: at the widths a CPU trains, a product
-is over in microseconds, and its threads spend their time meeting. Two micro-batches in two threads meet once
-an update: measured twice as fast as one thread, where torch's two threads reached 1.4 times on a quiet
-machine and lost on a busy one (docs/log.md, 2026-11-23).
+is over in microseconds, and its threads spend their time meeting. Two micro-batches, or two batches of
+search, in two threads meet once at their end (figures: docs/log.md, 2026-11-23).
 """
 
 from collections.abc import Callable, Iterable, Iterator

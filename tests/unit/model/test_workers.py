@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from mtkit.training.workers import Workers
+from mtkit.model.workers import Workers
 
 
 def slow(number: int) -> int:
