@@ -56,6 +56,9 @@ class Workers:
         self.close()
 
 
+ALONE = Workers()  # the calling thread and no other; it holds nothing, so all may share it
+
+
 def _begin_worker() -> None:
     """What torch keeps for each thread of its own."""
     torch.set_num_threads(1)

@@ -1,14 +1,17 @@
 """From lists of ids to padded tensors: sentences of like length together, within a budget of tokens."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from mtkit.model.workers import Workers
 from mtkit.subword.vocabulary import PAD
 
 Ids = Sequence[int]
+Result = TypeVar("Result")
 
 
 class Padded(NamedTuple):
@@ -53,3 +56,24 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
             widest = lengths[number]
         batches[-1].append(number)
     return batches
+
+
+def in_batches(
+    of_batch: Callable[[list[int]], Sequence[Result]],
+    lengths: Sequence[int],
+    batch_tokens: int,
+    workers: Workers,
+) -> list[Result]:
+    """One result for each sentence, in the sentences' own order, computed batch by batch.
+
+    Args:
+        of_batch: from the positions of some sentences to their results; runs in a worker's thread.
+        lengths: tokens of each sentence.
+        batch_tokens: see `token_batches`.
+        workers: compute batches side by side.
+    """
+    batches = token_batches(lengths, batch_tokens)
+    found: dict[int, Result] = {}
+    for numbers, results in zip(batches, workers.map(partial(of_batch, b) for b in batches), strict=True):
+        found.update(zip(numbers, results, strict=True))
+    return [found[number] for number in range(len(lengths))]

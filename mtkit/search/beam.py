@@ -1,15 +1,14 @@
 """Beam search: the parts put together. Greedy search is a beam of one."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
-from mtkit.model.workers import Workers
-from mtkit.search.batching import Ids, padded, token_batches
+from mtkit.model.workers import ALONE, Workers
+from mtkit.search.batching import Ids, in_batches, padded
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.length import length_limit
 from mtkit.search.state import Beams
@@ -24,7 +23,7 @@ def search(
     sources: Sequence[Ids],
     settings: SearchSettings,
     batch_tokens: int = BATCH_TOKENS,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> list[list[Hypothesis]]:
     """The n best translations of each source, best first.
 
@@ -44,16 +43,12 @@ def search(
     Raises:
         ModelError: a source is longer than the model's positions, or the model's scores are not numbers.
     """
-    found: list[list[Hypothesis]] = [[] for _ in sources]
-    batches = token_batches([len(ids) + 1 for ids in sources], batch_tokens)
-    tasks = (
-        partial(search_batch, model, [sources[number] for number in numbers], settings) for numbers in batches
-    )
+
+    def of_batch(numbers: list[int]) -> list[list[Hypothesis]]:
+        return search_batch(model, [sources[number] for number in numbers], settings)
+
     with evaluating(model):
-        for numbers, batch in zip(batches, (workers or Workers()).map(tasks), strict=True):
-            for number, hypotheses in zip(numbers, batch, strict=True):
-                found[number] = hypotheses
-    return found
+        return in_batches(of_batch, [len(ids) + 1 for ids in sources], batch_tokens, workers)
 
 
 @torch.inference_mode()

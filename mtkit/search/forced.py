@@ -1,15 +1,14 @@
 """Forced decoding: the log probability of given translations."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
-from mtkit.model.workers import Workers
-from mtkit.search.batching import Ids, padded, token_batches
+from mtkit.model.workers import ALONE, Workers
+from mtkit.search.batching import Ids, in_batches, padded
 from mtkit.search.beam import BATCH_TOKENS
 from mtkit.subword.vocabulary import BOS, EOS
 
@@ -19,7 +18,7 @@ def log_probabilities(
     sources: Sequence[Ids],
     targets: Sequence[Ids],
     batch_tokens: int = BATCH_TOKENS,
-    workers: Workers | None = None,
+    workers: Workers = ALONE,
 ) -> list[float]:
     """log P(target | source) of each pair in nats, EOS included: the sum over its tokens.
 
@@ -36,17 +35,12 @@ def log_probabilities(
         ModelError: a side is longer than the model's positions.
     """
     lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
-    values = [0.0] * len(lengths)
-    batches = token_batches(lengths, batch_tokens)
-    tasks = (
-        partial(_batch, model, [sources[n] for n in numbers], [targets[n] for n in numbers])
-        for numbers in batches
-    )
+
+    def of_batch(numbers: list[int]) -> list[float]:
+        return _batch(model, [sources[n] for n in numbers], [targets[n] for n in numbers]).tolist()
+
     with evaluating(model):
-        for numbers, found in zip(batches, (workers or Workers()).map(tasks), strict=True):
-            for number, value in zip(numbers, found.tolist(), strict=True):
-                values[number] = value
-    return values
+        return in_batches(of_batch, lengths, batch_tokens, workers)
 
 
 @torch.inference_mode()

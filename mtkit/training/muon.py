@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtkit.model.workers import Workers
+from mtkit.model.workers import ALONE, Workers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest start that still converges
 ITERATIONS = 5
@@ -41,9 +41,9 @@ class Muon(torch.optim.Optimizer):
         learning_rate: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
-        workers: Workers | None = None,
+        workers: Workers = ALONE,
     ) -> None:
-        self._workers = workers or Workers()
+        self._workers = workers
         defaults = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "rows": None}
         super().__init__(parameters, defaults)
 

@@ -17,7 +17,7 @@ from mtkit.errors import ModelError
 from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.layers import FeedForward
 from mtkit.model.transformer import Transformer
-from mtkit.model.workers import Workers
+from mtkit.model.workers import ALONE, Workers
 from mtkit.training.muon import Muon
 
 EPSILON = 1e-9  # of AdamW, as in Vaswani et al. 2017, section 5.3; the usual 1e-8 damps rare pieces
@@ -34,9 +34,7 @@ class Optimizer:
         workers: share Muon's matrices among them.
     """
 
-    def __init__(
-        self, model: Transformer, settings: OptimizerSettings, workers: Workers | None = None
-    ) -> None:
+    def __init__(self, model: Transformer, settings: OptimizerSettings, workers: Workers = ALONE) -> None:
         self._named: Names = dict(model.named_parameters())
         self._parts: list[torch.optim.Optimizer] = []
         adamw, rest = settings, self._named
@@ -44,7 +42,7 @@ class Optimizer:
             rows = layer_matrices(model)
             rest = {name: value for name, value in self._named.items() if name not in rows}
             adamw = settings.adamw
-            self._parts.append(_muon(self._named, rows, settings, workers or Workers()))
+            self._parts.append(_muon(self._named, rows, settings, workers))
         assert isinstance(adamw, AdamWSettings)
         self._parts.append(_adamw(rest, adamw))
         self._peaks = [[float(group["lr"]) for group in part.param_groups] for part in self._parts]

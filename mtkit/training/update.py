@@ -15,7 +15,7 @@ from mtkit.batches.batch import Batch
 from mtkit.config.training import TrainSettings
 from mtkit.model.dropout import seeded
 from mtkit.model.transformer import Transformer
-from mtkit.model.workers import Workers
+from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
 from mtkit.training.loss import LossSums, accumulate, add, gradients, penalty
 from mtkit.training.optimizer import Optimizer, matrices
@@ -44,10 +44,10 @@ class Updater:
         optimizer: Optimizer,
         settings: TrainSettings,
         seed: int,
-        workers: Workers | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         self.model, self.optimizer, self.settings, self.seed = model, optimizer, settings, seed
-        self._workers = workers or Workers()
+        self._workers = workers
         self._parameters = list(model.parameters())
         self._matrices = matrices(model)
         device = next(iter(self._parameters)).device

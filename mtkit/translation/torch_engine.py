@@ -9,7 +9,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.model.device import default_threads, find_device
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
-from mtkit.model.workers import Workers
+from mtkit.model.workers import ALONE, Workers
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
 from mtkit.search.hypothesis import Hypothesis
@@ -24,10 +24,10 @@ class TorchEngine:
         workers: search batches side by side.
     """
 
-    def __init__(self, model: Transformer, batch_tokens: int, workers: Workers | None = None) -> None:
+    def __init__(self, model: Transformer, batch_tokens: int, workers: Workers = ALONE) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
-        self.workers = workers or Workers()
+        self.workers = workers
 
     @classmethod
     def load(

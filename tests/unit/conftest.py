@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import ClassVar, Literal
 
 import pytest
+import torch
 
 from mtkit.config.kind import Kind
 from mtkit.config.recipe import Recipe
@@ -131,3 +132,13 @@ def toy_recipe(tmp_path: Path, toys: Toys) -> Path:
     write_text(tmp_path / "text.txt", "Ein Satz\n")
     write_text(tmp_path / "toy.yaml", RECIPE)
     return tmp_path / "toy.yaml"
+
+
+@pytest.fixture
+def one_seed() -> Iterator[None]:
+    """The same random numbers in every test, and one thread of torch."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(20260101)
+    yield
+    torch.set_num_threads(threads)
