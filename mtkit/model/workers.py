@@ -5,6 +5,7 @@ is over in microseconds, and its threads spend their time meeting. Two micro-bat
 search, in two threads meet once at their end (figures: docs/log.md, 2026-11-23).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -12,6 +13,8 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
+
+AHEAD = 2  # tasks for each worker that may be begun or done before their results are taken
 
 
 class Workers:
@@ -28,7 +31,10 @@ class Workers:
         self._pool = ThreadPoolExecutor(count, "mtkit-worker", _begin_worker) if count > 1 else None
 
     def map(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-        """The results, in order; at most `count` are computed or waiting to be taken at any time.
+        """The results, in order; few are computed or waiting to be taken at any time.
+
+        Whichever worker is free takes the next task, so that one whose core is taken by another program does
+        fewer, and the others need not wait for it.
 
         Raises:
             Exception: what a task raised, when its turn comes.
@@ -36,11 +42,11 @@ class Workers:
         if self._pool is None:
             yield from (task() for task in tasks)
             return
-        waiting: list[Future[Result]] = []
+        waiting: deque[Future[Result]] = deque()
         for task in tasks:
             waiting.append(self._pool.submit(task))
-            if len(waiting) == self.count:
-                yield waiting.pop(0).result()
+            if len(waiting) == AHEAD * self.count:
+                yield waiting.popleft().result()
         for future in waiting:
             yield future.result()
 

@@ -26,15 +26,15 @@ Reads = dict[str, Path]
 
 def corpus_identity(settings: CorpusSettings, recipe: Recipe) -> dict[str, str]:
     """Path in the recipe → hash of the data that a corpus stage reads there."""
-    from mtkit.corpus.build import CorpusInputs
-    from mtkit.corpus.identity import data_identity
+    from mtkit.corpus.identity import CorpusInputs, data_identity
 
     return data_identity(settings, CorpusInputs(recipe.source, recipe.target, recipe.folder))
 
 
 def corpus(settings: CorpusSettings, _reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """Sentence pairs: read, normalised, filtered, split."""
-    from mtkit.corpus.build import CorpusInputs, build_corpus
+    from mtkit.corpus.build import build_corpus
+    from mtkit.corpus.identity import CorpusInputs
 
     build_corpus(settings, CorpusInputs(recipe.source, recipe.target, recipe.folder), out, run)
 

@@ -9,6 +9,7 @@ from mtkit.files import read_lines
 
 if TYPE_CHECKING:
     from mtkit.model.transformer import Transformer
+    from mtkit.model.workers import Workers
     from mtkit.training.validation import Validation, Validator
 
 METRICS = ("bleu", "chrf")
@@ -49,8 +50,8 @@ def validator(
     limit = source_limit(settings.model, settings.max_tokens)
     search = SearchSettings(beam_size=wanted.beam_size)
 
-    def validate(model: "Transformer") -> "Validation":
-        engine = TorchEngine(model, BATCH_TOKENS)
+    def validate(model: "Transformer", workers: "Workers") -> "Validation":
+        engine = TorchEngine(model, BATCH_TOKENS, workers)
         translator = Translator(engine, codec, form=corpus_facts["normalize"], limit=limit, settings=search)
         hypotheses = [translation.text for translation in translator.translate(sources)]
         scores = {

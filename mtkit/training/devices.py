@@ -28,20 +28,46 @@ def prepared(run: RunContext) -> Iterator[torch.device]:
     if device.type == "cuda":
         # cuBLAS repeats itself only with this, read when the first product is computed.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    threads, repeating = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    threads, repeating = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
     torch.set_num_threads(run.threads or default_threads())
     torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(True)
+    _repeat_itself(device)
     memory.fill_uninitialized_memory = False  # a guard against bugs that costs time
     try:
         yield device
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(repeating)
+        torch.set_deterministic_debug_mode(repeating)
         memory.fill_uninitialized_memory = fill
+
+
+def _repeat_itself(device: torch.device) -> None:
+    """Let torch use deterministic algorithms only.
+
+    `use_deterministic_algorithms` tells the compiler too, and loads it: 1.5 s that a CPU, where nothing is
+    compiled, need not wait.
+    """
+    if device.type == "cpu":
+        torch.set_deterministic_debug_mode("error")
+    else:
+        torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def for_many_batches(workers: Workers, device: torch.device) -> Iterator[Workers]:
+    """Workers for work that has many batches, as a validation has.
+
+    Those of the updates; where an update has but one micro-batch, which takes all of torch's threads, as many
+    as there are threads.
+    """
+    if workers.count > 1:
+        yield workers
+        return
+    with side_by_side(torch.get_num_threads(), device) as more:
+        yield more
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
 from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints, Tensors
+from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
 from mtkit.training.guard import Guard, Observed
 from mtkit.training.interruption import Interruption
@@ -207,11 +208,12 @@ class Loop:
         return self._measure(model)[0]
 
     def _measure(self, model: Transformer) -> tuple[Measured, Validation]:
-        loss = validation_loss(model, self.parts.valid())
         found = Validation()
-        if self.parts.validate is not None:
-            with evaluating(model):
-                found = self.parts.validate(model)
+        with for_many_batches(self.parts.workers, model.device) as workers:
+            loss = validation_loss(model, self.parts.valid(), workers)
+            if self.parts.validate is not None:
+                with evaluating(model):
+                    found = self.parts.validate(model, workers)
         return Measured(self.state.update, self.state.epoch, loss, found.scores), found
 
     def _save(self, why: str) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mtkit.model.workers import ALONE, Workers
+from mtkit.training.uncompiled import Uncompiled
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest start that still converges
 ITERATIONS = 5
@@ -20,7 +21,7 @@ LEAST_NORM = 1e-7
 WIDE = 1.5  # from this ratio of sides on, iterating on the small square is cheaper
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """Momentum orthogonalised by Newton-Schulz (MomentUm Orthogonalized by Newton-Schulz).
 
     Args:

@@ -43,3 +43,26 @@ def test_what_a_task_raises_comes_out() -> None:
     tasks: list[Callable[[], int]] = [partial(slow, 0), fail, partial(slow, 1)]
     with Workers(2) as workers, pytest.raises(ValueError, match="no"):
         list(workers.map(tasks))
+
+
+def test_a_slow_worker_keeps_nobody_from_the_next_task() -> None:
+    last_is_done = threading.Event()
+
+    def first() -> bool:
+        return last_is_done.wait(timeout=10)
+
+    def last() -> bool:
+        last_is_done.set()
+        return True
+
+    tasks: list[Callable[[], bool]] = [first, lambda: True, lambda: True, last]
+    with Workers(2) as workers:
+        assert all(workers.map(tasks)), "the first task is over only when the fourth is"
+
+
+def test_few_results_wait_to_be_taken() -> None:
+    begun: list[int] = []
+    with Workers(2) as workers:
+        results = workers.map(partial(begun.append, number) for number in range(50))
+        next(results)
+    assert len(begun) <= 5

@@ -5,7 +5,7 @@ import torch
 
 from mtkit.log import RunContext
 from mtkit.model.device import available_cores
-from mtkit.training.devices import prepared
+from mtkit.training.devices import for_many_batches, prepared, side_by_side
 
 
 def test_threads_and_repeatability_are_set_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +28,15 @@ def test_the_environment_decides_threads_unless_the_run_does(monkeypatch: pytest
 
 def test_available_cores_are_those_of_this_process() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def test_validation_has_a_worker_for_each_thread_even_where_updates_are_in_one_piece() -> None:
+    with prepared(RunContext(device="cpu", threads=3)) as device:
+        with side_by_side(2, device) as workers, for_many_batches(workers, device) as same:
+            assert same is workers
+        with side_by_side(1, device) as workers:
+            assert workers.count == 1
+            with for_many_batches(workers, device) as more:
+                assert more.count == 3
+                assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 3

@@ -1,6 +1,5 @@
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from mtkit.log import EventWriter, RunContext, read_events
 from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
+from mtkit.model.workers import Workers
 from mtkit.training import loop
 from mtkit.training.display import Display
 from mtkit.training.state import TrainState
-from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
+from mtkit.training.train import TrainInputs, TrainSummary, Validation, Validator, train
 
 MODEL = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.1)
 QUIET = RunContext(device="cpu", threads=1, quiet=True)
@@ -52,7 +52,7 @@ def card(summary: TrainSummary) -> ModelCard:
     )
 
 
-def inputs(toy: Path, validate: Callable[[Transformer], Validation] | None = None) -> TrainInputs:
+def inputs(toy: Path, validate: Validator | None = None) -> TrainInputs:
     return TrainInputs(toy / "corpus", toy / "subword", validate, card)
 
 
@@ -98,7 +98,7 @@ def test_events_go_to_the_runs_writer_once_if_it_writes_there(toy: Path, tmp_pat
 def test_the_best_validation_becomes_the_model_and_patience_ends_training(toy: Path, tmp_path: Path) -> None:
     scores = iter([1.0, 5.0, 3.0, 4.0, 9.0])
 
-    def validate(model: Transformer) -> Validation:
+    def validate(model: Transformer, _workers: Workers) -> Validation:
         assert not model.training
         assert not torch.is_grad_enabled()
         return Validation({"bleu": next(scores)}, [("a", "b", "c")])
@@ -185,7 +185,7 @@ def test_training_ends_with_a_validation_even_between_two(toy: Path, tmp_path: P
 
 
 def test_a_validator_is_not_asked_when_nothing_needs_it(toy: Path, tmp_path: Path) -> None:
-    def validate(model: Transformer) -> Validation:
+    def validate(model: Transformer, _workers: Workers) -> Validation:
         pytest.fail("nobody wanted translations")
 
     changed = settings(validate_=Validate.model_validate({"every": "6 updates", "samples": 0}))

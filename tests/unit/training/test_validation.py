@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from mtkit.batches.batch import Batch
 from mtkit.config.model import ModelSettings
 from mtkit.model.transformer import Transformer
+from mtkit.model.workers import Workers
 from mtkit.training.validation import validation_loss
 
 
@@ -26,3 +27,12 @@ def test_nothing_is_dropped_and_the_mode_is_restored(batches: list[Batch]) -> No
     model.eval()
     validation_loss(model, batches)
     assert not model.training
+
+
+def test_the_loss_has_the_same_bits_on_any_number_of_workers(
+    model: Transformer, batches: list[Batch]
+) -> None:
+    alone = validation_loss(model, batches)
+    for count in (2, 3):
+        with Workers(count) as workers:
+            assert validation_loss(model, batches, workers) == alone
