@@ -118,6 +118,28 @@ class Loss(Settings):
     l2: float = Field(0.0, ge=0, description="times half the sum of squared weights of matrices")
 
 
+class Stop(Settings):
+    """Training ends with a message: the update, its lines, the last good checkpoint."""
+
+    kind: Literal["stop"] = "stop"
+
+
+class RollBack(Settings):
+    """Training goes back to the last good validation and on from there at a lower learning rate.
+
+    The same pairs come again. After `times` it stops all the same.
+    """
+
+    kind: Literal["roll_back"] = "roll_back"
+    rate_factor: float = Field(
+        0.5, gt=0, lt=1, description="each time the learning rate is multiplied by it, to the end of training"
+    )
+    times: int = Field(3, ge=1, description="most times in one training")
+
+
+OnDivergence = Annotated[Stop | RollBack, Field(discriminator="kind")]
+
+
 class SubwordSampling(Settings):
     """Another segmentation of each sentence each time it is seen."""
 
@@ -149,6 +171,10 @@ class TrainSettings(Settings):
     optimizer: Optimizer = Field(default_factory=AdamW, description="how gradients become steps")
     loss: Loss = Field(default_factory=Loss, description="what is minimised")
     clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: no clipping")
+    on_divergence: OnDivergence = Field(
+        default_factory=Stop,
+        description="what follows if numbers are not finite, or the loss went up and stays there",
+    )
     ema_decay: Probability = Field(
         0.0, description="weights averaged exponentially over updates; 0: off (Polyak averaging)"
     )

@@ -1,6 +1,6 @@
 """Checkpoints: all that is needed to resume, written whole or not at all, and checked when read.
 
-    checkpoints/00000250/checkpoint.json     state, identity, SHA-256 of the tensors and of itself
+    checkpoints/00000250/checkpoint.json     state, identity, SHA-256 of all tensors and of itself
     checkpoints/00000250/state.safetensors   weights, optimiser, exponential average
     checkpoints/weights-00000250.safetensors weights of a validation, kept if among the best or last
 
@@ -10,26 +10,20 @@ Nothing is a pickle. What the tensors mean is the loop's business.
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
-
-from mtkit.errors import DataError, ModelError, MtkitError
-from mtkit.files import atomic, canonical_hash, read_json, sync, user_errors, write_json
-from mtkit.files import sha256 as file_sha256
+from mtkit.errors import DataError, ModelError, MtkitError, RunError
+from mtkit.files import canonical_hash, read_json, read_text, sync, user_errors, write_text
 from mtkit.training.state import TrainState
+from mtkit.training.tensor_file import DamagedError, Tensors, damaged, read_tensors, write_tensors
 
-FORMAT = 1
+FORMAT = 2
 STATE, TENSORS = "checkpoint.json", "state.safetensors"
 LEAST_KEPT = 2  # while training: should the newest be damaged, the one before it is there
-
-Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,39 +48,52 @@ class Checkpoints:
         self.folder = folder
         self._identity = json.loads(json.dumps(identity))
         self._say = say
-        self._referenced: dict[Path, set[int]] = {}  # snapshots that a checkpoint would need to resume
+        self._states: dict[Path, TrainState] = {}  # of the checkpoints that are there and can be used
+        self._digests: dict[int, str] = {}  # of the weights of validations
 
-    def save(self, state: TrainState, tensors: Tensors) -> Path:
+    def save(self, state: TrainState, tensors: Tensors, weights: Tensors | None = None) -> Path:
         """Write a checkpoint; pure, so how often it happens changes nothing.
+
+        What it replaces goes only when it is whole on disk: an earlier one of the same update, and those of
+        later updates, from which this training does not come.
+
+        Args:
+            tensors: all that the state is about, on the CPU.
+            weights: of the validation at this update, to be kept beside it.
 
         Raises:
             RunError: the disk is full or may not be written; nothing half-written stays.
         """
-        older = [path for path in self._paths() if _number(path)[0] == state.update]
-        again = f"-{_number(older[-1])[1] + 1}" if older else ""
-        path = self.folder / f"{state.update:08d}{again}"
+        there = self._paths()
+        again = [number for update, number in map(_number, there) if update == state.update]
+        path = self.folder / (f"{state.update:08d}" + (f"-{max(again) + 1}" if again else ""))
         fresh = self.folder / f".{path.name}.new"
-        with user_errors(fresh):
+        with _written(path):
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
-        try:
-            digest = _write_tensors(fresh / TENSORS, tensors)
-            record = {
-                "format": FORMAT,
-                "identity": self._identity,
-                "state": state.to_json(),
-                "files": {TENSORS: digest},
-            }
-            record = json.loads(json.dumps(record))
-            write_json(fresh / STATE, {**record, "checksum": canonical_hash(record)})
-            with user_errors(path):
+            try:
+                if weights is not None:
+                    self._digests[state.update] = write_tensors(self._snapshot(state.update), weights)
+                digest = write_tensors(fresh / TENSORS, tensors)
+                write_text(fresh / STATE, self._text(state, digest))
+                sync(fresh)
                 fresh.rename(path)
                 sync(self.folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        self._referenced[path] = set(state.snapshots)
-        self._delete(older)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        self._states[path] = state
+        self._delete([other for other in there if _number(other)[0] >= state.update])
         return path
+
+    def _text(self, state: TrainState, digest: str) -> str:
+        snapshots = {self._snapshot(update).name: self._digests[update] for update in state.snapshots}
+        record = {
+            "format": FORMAT,
+            "identity": self._identity,
+            "state": state.to_json(),
+            "files": {TENSORS: digest, **snapshots},
+        }
+        return _text({**record, "checksum": canonical_hash(record)})
 
     def newest(self) -> Checkpoint | None:
         """The newest intact checkpoint, or None; damaged ones are told of and passed over.
@@ -101,32 +108,44 @@ class Checkpoints:
         for path in reversed(self._paths()):
             try:
                 record = _read_record(path)
-                self._referenced[path] = {int(update) for update in record["state"]["snapshots"]}
                 if found is None:
                     found = self._open(path, record)
-            except _DamagedError as damage:
+                self._states[path] = TrainState.from_json(record["state"])
+                for name, digest in record["files"].items():
+                    if name != TENSORS:
+                        self._digests.setdefault(_snapshot_update(name), digest)
+            except DamagedError as damage:
                 self._say(f"{path}: {damage.found}; it is passed over")
         return found
 
+    def at(self, update: int) -> Checkpoint:
+        """The checkpoint of an update.
+
+        Raises:
+            ModelError: it is damaged or not there.
+        """
+        paths = [path for path in self._paths() if _number(path)[0] == update]
+        if not paths:
+            raise damaged(self.folder / f"{update:08d}", "is missing")
+        return self._open(paths[-1], _read_record(paths[-1]))
+
     def prune(self, keep: int) -> None:
-        """Delete all but the newest checkpoints, and the snapshots that none of those needs."""
-        self._delete(self._paths()[:-keep])
-        needed = set().union(*self._referenced.values())
+        """Delete all but the newest checkpoints, what those may go back to, and the snapshots they need."""
+        paths = self._paths()
+        anchors = {self._states[path].anchor for path in paths[-keep:] if path in self._states}
+        self._delete([path for path in paths[:-keep] if _number(path)[0] not in anchors])
+        needed = {update for state in self._states.values() for update in state.snapshots}
         for path in self.folder.glob("weights-*.safetensors"):
-            if int(path.stem.removeprefix("weights-")) not in needed:
+            if _snapshot_update(path.name) not in needed:
                 path.unlink()
 
-    def save_snapshot(self, update: int, weights: Tensors) -> str:
-        """Keep the weights of a validation; returns their SHA-256."""
-        return _write_tensors(self._snapshot(update), weights)
-
-    def load_snapshot(self, update: int, digest: str) -> Tensors:
+    def load_snapshot(self, update: int) -> Tensors:
         """The weights of a validation.
 
         Raises:
             ModelError: they are missing or not those that were saved.
         """
-        return _read_tensors(self._snapshot(update), digest)
+        return read_tensors(self._snapshot(update), self._digests[update])
 
     def _snapshot(self, update: int) -> Path:
         return self.folder / f"weights-{update:08d}.safetensors"
@@ -141,12 +160,12 @@ class Checkpoints:
     def _delete(self, paths: list[Path]) -> None:
         for path in paths:
             shutil.rmtree(path, ignore_errors=True)
-            self._referenced.pop(path, None)
+            self._states.pop(path, None)
 
     def _open(self, path: Path, record: dict[str, Any]) -> Checkpoint:
         if record["identity"] != self._identity:
             raise _other(path, record["identity"], self._identity)
-        tensors = _read_tensors(path / TENSORS, record["files"][TENSORS])
+        tensors = read_tensors(path / TENSORS, record["files"][TENSORS])
         return Checkpoint(path, TrainState.from_json(record["state"]), tensors)
 
 
@@ -156,27 +175,39 @@ def _number(path: Path) -> tuple[int, int]:
     return int(update), int(again or 0)
 
 
-class _DamagedError(ModelError):
-    """A file is not the one that was written."""
+def _snapshot_update(name: str) -> int:
+    return int(name.removeprefix("weights-").removesuffix(".safetensors"))
 
 
-def _damaged(path: Path, found: str) -> _DamagedError:
-    return _DamagedError(
-        f"{path.name} {found}",
-        where=str(path),
-        expected="the file as it was written",
-        advice="Delete it and run the same command again.",
-    )
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """That a folder has gone while it is written to is the machine's fault, and no missing input."""
+    try:
+        with user_errors(path):
+            yield
+    except DataError as error:
+        raise RunError(
+            "the folder went away while a checkpoint was written to it",
+            where=str(path),
+            expected="a folder that only this training changes",
+            advice="Find out what removed it, and run the same command again.",
+        ) from error
+
+
+def _text(record: dict[str, Any]) -> str:
+    """`checkpoint.json`; a file that is not this to the byte has been changed."""
+    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
 
 
 def _read_record(path: Path) -> dict[str, Any]:
     """`checkpoint.json`, intact and of a known format."""
     try:
-        record = read_json(path / STATE, error=ModelError)
+        record: dict[str, Any] = read_json(path / STATE, error=ModelError)
+        is_whole = isinstance(record, dict) and read_text(path / STATE) == _text(record)
     except (ModelError, DataError) as error:
-        raise _damaged(path / STATE, f"cannot be read ({error.found})") from error
-    if not isinstance(record, dict) or record.pop("checksum", None) != canonical_hash(record):
-        raise _damaged(path / STATE, "does not match its checksum")
+        raise damaged(path / STATE, f"cannot be read ({error.found})") from error
+    if not is_whole or record.pop("checksum", None) != canonical_hash(record):
+        raise damaged(path / STATE, "does not match its checksum")
     if record["format"] != FORMAT:
         raise ModelError(
             f"a checkpoint of format {record['format']}",
@@ -185,26 +216,6 @@ def _read_record(path: Path) -> dict[str, Any]:
             advice="Go on with the version of mtkit that wrote it, or delete the folder and train again.",
         )
     return record
-
-
-def _write_tensors(path: Path, tensors: Tensors) -> str:
-    """Write tensors in one move; returns the SHA-256 of the file."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(plain)
-    with atomic(path) as stream:
-        stream.write(content)
-    return sha256(content).hexdigest()
-
-
-def _read_tensors(path: Path, digest: str) -> Tensors:
-    if not path.is_file():
-        raise _damaged(path, "is missing")
-    try:
-        if file_sha256(path) != digest:
-            raise _damaged(path, f"({path.stat().st_size:,} bytes) does not match its checksum")
-        return load_file(path)
-    except SafetensorError as error:
-        raise _damaged(path, f"cannot be read ({error})") from error
 
 
 def _other(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> MtkitError:

@@ -49,6 +49,11 @@ class Display:
             ]
         self.note("\n".join(lines))
 
+    def go_back(self, update: int) -> None:
+        """Training is at an earlier update again."""
+        if self._progress is not None:
+            self._progress.done = update
+
     def note(self, text: str) -> None:
         """Lines that stay."""
         if self._progress is None:

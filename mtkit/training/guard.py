@@ -1,4 +1,7 @@
-"""The guard: stops a training whose numbers are no longer finite, or whose loss went up and stays there."""
+"""The guard: finds that numbers are no longer finite, or that the loss went up and stays there.
+
+What follows on it is decided in `roll_back.py`.
+"""
 
 import math
 from pathlib import Path
@@ -34,6 +37,34 @@ class Observed(NamedTuple):
     gradient_norm: Tensor
 
 
+class DivergedError(Exception):
+    """Training went wrong; what follows on it is for others to say.
+
+    Attributes:
+        update: at which it showed.
+        what: the finding in a few words.
+    """
+
+    def __init__(self, update: int, what: str, *, where: str, expected: str) -> None:
+        super().__init__(what)
+        self.update, self.what = update, what
+        self._where, self._expected = where, expected
+
+    def told(self, checkpoint: Path | None, after: str = "") -> RunError:
+        """The error with which training stops.
+
+        Args:
+            checkpoint: the last good one.
+            after: what has been tried, to follow on the finding.
+        """
+        return RunError(
+            f"{self.what}: training cannot go on{after}",
+            where=self._where,
+            expected=self._expected,
+            advice=_advice(checkpoint),
+        )
+
+
 class Guard:
     """Watches every update; looks at a GPU's numbers only when asked, so that it never waits in between.
 
@@ -49,14 +80,11 @@ class Guard:
         """Keep an update for the next `check`."""
         self._unseen.append(observed)
 
-    def check(self, checkpoint: Path | None) -> None:
+    def check(self) -> None:
         """Look at all updates since the last check.
 
-        Args:
-            checkpoint: the last good one, for the message.
-
         Raises:
-            RunError: loss or gradient is not finite, or the loss has been far above its best for long.
+            DivergedError: loss or gradient is not finite, or the loss has been far above its best for long.
         """
         if not self._unseen:
             return
@@ -64,10 +92,10 @@ class Guard:
         numbers = torch.stack([torch.stack((item.nats / item.tokens, item.gradient_norm)) for item in unseen])
         for item, (loss, norm) in zip(unseen, numbers.tolist(), strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise _not_finite(item, loss, norm, checkpoint)
+                raise _not_finite(item, loss, norm)
             self._follow(loss)
             if self.state.updates_above >= PATIENCE_UPDATES:
-                raise _diverged(item, self.state, checkpoint)
+                raise _diverged(item, self.state)
 
     def _follow(self, loss: float) -> None:
         state = self.state
@@ -78,31 +106,27 @@ class Guard:
         state.updates_above = state.updates_above + 1 if above else 0
 
 
-def _not_finite(item: Observed, loss: float, norm: float, checkpoint: Path | None) -> RunError:
+def _not_finite(item: Observed, loss: float, norm: float) -> DivergedError:
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    return RunError(
-        f"{what}: training cannot go on",
-        where=f"update {item.update}, {_lines(item.rows)} of the training pairs",
-        expected="finite numbers",
-        advice=_advice(checkpoint),
-    )
+    where = f"update {item.update}, {_lines(item.rows)} of the training pairs"
+    return DivergedError(item.update, what, where=where, expected="finite numbers")
 
 
-def _diverged(item: Observed, state: GuardState, checkpoint: Path | None) -> RunError:
-    return RunError(
+def _diverged(item: Observed, state: GuardState) -> DivergedError:
+    what = (
         f"training diverged: the loss is about {state.smoothed:.2f} nats per token and was {state.best:.2f};"
-        f" it has stayed there for {state.updates_above} updates",
-        where=f"update {item.update}",
-        expected=f"a loss that stays within {FAR_ABOVE:g} nats of its best",
-        advice=_advice(checkpoint),
+        f" it has stayed there for {state.updates_above} updates"
     )
+    expected = f"a loss that stays within {FAR_ABOVE:g} nats of its best"
+    return DivergedError(item.update, what, where=f"update {item.update}", expected=expected)
 
 
 def _advice(checkpoint: Path | None) -> str:
     last = f"The last good checkpoint is {checkpoint}." if checkpoint else "There is no checkpoint yet."
     return (
         "Halve `optimizer.learning_rate`, or raise `schedule.warmup_updates`, set `clip_norm: 1.0` or"
-        f" `precision: float32`, and train again. {last}"
+        " `precision: float32`, and train again; `on_divergence: {kind: roll_back}` does the first by itself."
+        f" {last}"
     )
 
 

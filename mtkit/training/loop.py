@@ -3,9 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,14 +20,18 @@ from mtkit.model.evaluating import evaluating
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
 from mtkit.training.average import ExponentialAverage
-from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints, Tensors
+from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
-from mtkit.training.guard import Guard, Observed
+from mtkit.training.guard import DivergedError, Guard, Observed
 from mtkit.training.interruption import Interruption
 from mtkit.training.optimizer import Optimizer
+from mtkit.training.order import chained
+from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
+from mtkit.training.saving import Saved, Saver, under
 from mtkit.training.schedule import factor
-from mtkit.training.state import Measured, TrainState
+from mtkit.training.state import Measured, RollBack, TrainState
+from mtkit.training.tensor_file import Tensors
 from mtkit.training.update import Updater
 from mtkit.training.validation import Validation, Validator, validation_loss
 
@@ -78,7 +84,7 @@ class Loop:
         decay = parts.settings.ema_decay
         self.average = ExponentialAverage(parts.model, decay) if decay else None
         self.guard = Guard(self.state.guard)
-        self.saved: Path | None = None
+        self.saver = Saver(parts.checkpoints, self._tell_saved)
         self._saved_at = time.monotonic()
         self._meter = Meter()
 
@@ -98,11 +104,11 @@ class Loop:
         return True
 
     def run(self) -> None:
-        """Train to the end.
+        """Train to the end; every checkpoint is whole on disk when this returns or raises.
 
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
-            RunError: the numbers went wrong (guard), or the disk is full.
+            RunError: the numbers went wrong (guard) and are not to be mended, or the disk is full.
         """
         with (
             Display(self.parts.run, self.state, self._last_update()) as display,
@@ -110,13 +116,25 @@ class Loop:
         ):
             self.model.train()
             try:
+                self._begin()
                 while self.state.stopped_by is None:
                     self._go_on(display, interruption)
+                self.saver.wait()
             except KeyboardInterrupt:
-                self._save("interrupted")
-                display.note(f"interrupted; the same command goes on from {self.saved}")
+                with suppress(DivergedError):  # which the same command will meet again
+                    self._save("interrupted")
+                self.saver.wait()
+                display.note(f"interrupted; the same command goes on from {self.saver.last}")
                 raise
+            finally:
+                self.saver.close()
             display.finish()
+
+    def _begin(self) -> None:
+        """Before the first update: something to go back to, if training may have to."""
+        if self.state.update == 0 and is_anchor(self.settings.on_divergence, self.state, None):
+            self.state.anchor = 0
+            self._save("begin")
 
     def _last_update(self) -> int:
         """The update at which training ends unless patience does; an estimate if epochs end it."""
@@ -128,11 +146,22 @@ class Loop:
         return min(ends)
 
     def _go_on(self, display: Display, interruption: Interruption) -> None:
-        """The next thing to do: validate, or make an update. A training ends with a validation."""
+        """The next thing to do, and what follows if the numbers went wrong."""
+        try:
+            self.saver.look()
+            self._next(display, interruption)
+        except DivergedError as error:
+            self.saver.wait()
+            self._roll_back(
+                next_roll_back(self.settings.on_divergence, self.state, error, self.saver.last), display
+            )
+
+    def _next(self, display: Display, interruption: Interruption) -> None:
+        """Validate, or make an update. A training ends with a validation."""
         if self.state.validation_is_due(self.settings.validate_) or self.state.end(self.settings.until):
             self._validate(display, interruption)
             self.state.stopped_by = self.state.end(self.settings.until)
-            self._save("validation")
+            self._save("validation", weights="average/" if self.average else "model/")
         else:
             self._update(display, interruption)
             if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
@@ -142,6 +171,7 @@ class Loop:
         started = time.monotonic()
         state, number = self.state, self.state.update + 1
         rate = factor(self.settings.schedule, number, self.settings.until.updates)
+        rate *= rate_share(self.settings.on_divergence, state)
         with interruption.allowed():
             batches = self.parts.stream.next_update()
             sums = self.updater.gradients(batches, number)
@@ -152,10 +182,12 @@ class Loop:
         state.epoch, state.batch = self.parts.stream.position
         state.source_tokens += sum(batch.source_tokens for batch in batches)
         state.target_tokens += observed.tokens
-        state.padding_share = self.parts.stream.padding_share
+        state.positions += sum(batch.positions for batch in batches)
+        rows = np.concatenate([batch.rows.numpy() for batch in batches])
+        state.order = chained(state.order, rows, observed.tokens)
         self.guard.add(observed)
         if number % EVENT_UPDATES == 0 or self.model.device.type == "cpu":
-            self.guard.check(self.saved)
+            self.guard.check()
         seconds = time.monotonic() - started
         state.seconds += seconds
         state.update_seconds += seconds
@@ -183,14 +215,14 @@ class Loop:
     def _validate(self, display: Display, interruption: Interruption) -> None:
         started = time.monotonic()
         state, by = self.state, self.settings.validate_.by
-        self.guard.check(self.saved)
+        self.guard.check()
         with interruption.allowed():
             measured, found = self._measure(self.measured_model)
         better = state.record(measured, by)
-        weights: Tensors = dict(self.measured_model.named_parameters())
-        state.snapshots[state.update] = self.parts.checkpoints.save_snapshot(state.update, weights)
-        wanted = set(state.wanted_snapshots(self.settings))
-        state.snapshots = {update: digest for update, digest in state.snapshots.items() if update in wanted}
+        state.snapshots.append(state.update)
+        state.snapshots = state.wanted_snapshots(self.settings)
+        if is_anchor(self.settings.on_divergence, state, measured):
+            state.anchor = state.update
         seconds = time.monotonic() - started
         state.seconds += seconds
         self.parts.events.write(
@@ -216,15 +248,36 @@ class Loop:
                     found = self.parts.validate(model, workers)
         return Measured(self.state.update, self.state.epoch, loss, found.scores), found
 
-    def _save(self, why: str) -> None:
-        """Write a checkpoint of this boundary, and let old ones go."""
-        self.guard.check(self.saved)
-        self.saved = self.parts.checkpoints.save(self.state, self._tensors())
+    def _save(self, why: str, weights: str | None = None) -> None:
+        """Begin to write a checkpoint of this boundary.
+
+        Args:
+            weights: prefix of the tensors that were validated here, if any were.
+        """
+        self.guard.check()
         done = self.state.stopped_by is not None
-        keep = self.settings.keep.last
-        self.parts.checkpoints.prune(keep if done else max(keep, LEAST_KEPT))
-        self.parts.events.write("checkpoint", update=self.state.update, path=str(self.saved), why=why)
+        keep = self.settings.keep.last if done else max(self.settings.keep.last, LEAST_KEPT)
+        if self.state.update not in self.state.snapshots:
+            weights = None  # no later model will be made of them
+        self.saver.save(self.state, self._tensors(), why, keep=keep, weights=weights)
         self._saved_at = time.monotonic()
+
+    def _tell_saved(self, saved: Saved) -> None:
+        self.parts.events.write("checkpoint", update=saved.update, path=str(saved.path), why=saved.why)
+
+    def _roll_back(self, done: RollBack, display: Display) -> None:
+        """Be again where training was well, but for the learning rate and the time that it took."""
+        roll_backs, seconds = [*self.state.roll_backs, done], self.state.seconds
+        self._load(self.parts.checkpoints.at(done.to))
+        self.state.roll_backs, self.state.seconds = roll_backs, seconds
+        for path in self.parts.validations.glob("*.json"):
+            if int(path.stem) > done.to:
+                path.unlink()
+        rate = rate_share(self.settings.on_divergence, self.state)
+        self.parts.events.write("roll_back", update=done.update, to=done.to, found=done.found, rate=rate)
+        display.note(note(self.settings.on_divergence, done, rate))
+        display.go_back(done.to)
+        self._save("roll_back")
 
     def _tensors(self) -> Tensors:
         parts: dict[str, Tensors] = {
@@ -236,12 +289,12 @@ class Loop:
 
     def _load(self, found: Checkpoint) -> None:
         tensors = found.tensors
-        fill(self.model, _under(tensors, "model/"))
+        fill(self.model, under(tensors, "model/"))
         if self.average:
-            fill(self.average.model, _under(tensors, "average/"))
-        self.optimizer.load_state_dict(_under(tensors, "optimizer/"))
-        self.state, self.saved = found.state, found.path
-        self.guard = Guard(self.state.guard)
+            fill(self.average.model, under(tensors, "average/"))
+        self.optimizer.load_state_dict(under(tensors, "optimizer/"))
+        self.state, self.saver.last = found.state, found.path
+        self.guard, self._meter = Guard(self.state.guard), Meter()
         self.parts.stream.seek(Position(self.state.epoch, self.state.batch))
 
 
@@ -279,7 +332,3 @@ def fill(model: Transformer, weights: Tensors) -> None:
     assert parameters.keys() == weights.keys(), "a checkpoint of the same settings has the same weights"
     for name, value in weights.items():
         parameters[name].copy_(value)
-
-
-def _under(tensors: Tensors, prefix: str) -> Tensors:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -51,6 +51,21 @@ class GuardState:
     updates_above: int = 0
 
 
+@dataclass(frozen=True)
+class RollBack:
+    """One time that training went back to an earlier checkpoint.
+
+    Attributes:
+        update: at which it had gone wrong.
+        to: the update it went back to.
+        found: what was wrong.
+    """
+
+    update: int
+    to: int
+    found: str
+
+
 @dataclass
 class TrainState:
     """Where a training is, at the boundary between two updates.
@@ -63,11 +78,14 @@ class TrainState:
         update_seconds: spent on updates alone.
         source_tokens: read so far, padding not counted.
         target_tokens: read so far, padding not counted.
-        padding_share: share of positions of both sides that were padding.
+        positions: of both sides so far, padding counted.
+        order: hash of the pairs of every update so far, see `order.py`.
         validations: every validation, first to last.
         without_better: validations since the best one.
-        snapshots: SHA-256 of the weights kept of a validation, by its update.
+        snapshots: updates of the validations whose weights are kept.
         guard: of the divergence guard.
+        anchor: the update whose checkpoint training goes back to if it diverges; None: it never does.
+        roll_backs: how often it went back; each lowers the learning rate from there on.
         stopped_by: `updates`, `epochs` or `patience` once training is over.
     """
 
@@ -78,11 +96,14 @@ class TrainState:
     update_seconds: float = 0.0
     source_tokens: int = 0
     target_tokens: int = 0
-    padding_share: float = 0.0
+    positions: int = 0
+    order: str = ""
     validations: list[Measured] = field(default_factory=list)
     without_better: int = 0
-    snapshots: dict[int, str] = field(default_factory=dict)
+    snapshots: list[int] = field(default_factory=list)
     guard: GuardState = field(default_factory=GuardState)
+    anchor: int | None = None
+    roll_backs: list[RollBack] = field(default_factory=list)
     stopped_by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -91,13 +112,19 @@ class TrainState:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "TrainState":
-        """From what `to_json` gave, once through JSON, which turns the updates of snapshots into text."""
+        """From what `to_json` gave."""
         return replace(
             cls(**value),
             validations=[Measured(**item) for item in value["validations"]],
-            snapshots={int(update): digest for update, digest in value["snapshots"].items()},
+            snapshots=list(value["snapshots"]),
             guard=GuardState(**value["guard"]),
+            roll_backs=[RollBack(**item) for item in value["roll_backs"]],
         )
+
+    @property
+    def padding_share(self) -> float:
+        """Share of positions of both sides that were padding."""
+        return 1 - (self.source_tokens + self.target_tokens) / self.positions if self.positions else 0.0
 
     def best(self, by: str) -> Measured | None:
         """The best validation; of equal ones the first."""

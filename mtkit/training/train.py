@@ -18,12 +18,13 @@ from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
 from mtkit.model.workers import Workers
+from mtkit.training.alone import alone
 from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
-from mtkit.training.state import Measured
+from mtkit.training.state import Measured, RollBack
 from mtkit.training.validation import Validation, Validator
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
@@ -53,6 +54,7 @@ class TrainSummary:
         final: numbers of the weights in the model folder.
         final_is: where those weights come from.
         stopped_by: `updates`, `epochs` or `patience`.
+        roll_backs: how often it diverged and went back: at which update, to which, why.
     """
 
     parameters: int
@@ -71,6 +73,7 @@ class TrainSummary:
     final: dict[str, float]
     final_is: str
     stopped_by: str
+    roll_backs: tuple[RollBack, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,11 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
     Raises:
         DataError: no pairs to train or to validate on.
         ModelError: `out` holds checkpoints of another training.
-        RunError: the loss went wrong, the disk is full, or there is no such device.
+        RunError: the loss went wrong, the disk is full, there is no such device, or another training is
+            at work in this folder.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
     """
-    with prepared(run) as device, _events(run, out / EVENTS) as events:
+    with alone(out), prepared(run) as device, _events(run, out / EVENTS) as events:
         data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
         with (
             open_stream(settings, data, device, run.seed) as stream,
@@ -202,7 +206,7 @@ def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
         return model, f"update {state.update}", state.validations[-1]
     updates = [item.update for item in chosen]
     snapshots = loop.parts.checkpoints
-    fill(model, mean(snapshots.load_snapshot(update, state.snapshots[update]) for update in updates))
+    fill(model, mean(snapshots.load_snapshot(update) for update in updates))
     if len(chosen) == 1:
         return model, f"the validation at update {updates[0]}", chosen[0]
     return model, f"average of the validations at updates {', '.join(map(str, updates))}", loop.measure(model)
@@ -211,7 +215,7 @@ def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
 def _is_intact(loop: Loop, item: Measured) -> bool:
     """True if the weights of a validation can be read; says so if not."""
     try:
-        loop.parts.checkpoints.load_snapshot(item.update, loop.state.snapshots[item.update])
+        loop.parts.checkpoints.load_snapshot(item.update)
     except ModelError as error:
         loop.parts.run.say(f"{error.where}: {error.found}; the final model is made without it")
         return False
@@ -240,4 +244,5 @@ def _summary(loop: Loop, data: Data, final_is: str, final: Measured) -> TrainSum
         final=final.flat(),
         final_is=final_is,
         stopped_by=state.stopped_by,
+        roll_backs=tuple(state.roll_backs),
     )

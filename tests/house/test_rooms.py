@@ -41,7 +41,7 @@ DOORS = {
     "sacrebleu": {"scoring"},
     "click": {"cli"},
     "rich": {"log"},
-    "filelock": {"pipeline", "corpus"},
+    "filelock": {"pipeline", "corpus", "training"},
 }
 NO_TORCH_AT_IMPORT = {"config", "corpus", "subword", "scoring", "report", "pipeline", "cli"}
 HOMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "tools"}

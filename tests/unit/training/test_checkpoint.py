@@ -25,8 +25,10 @@ def checkpoints(tmp_path: Path, said: list[str]) -> Checkpoints:
 
 
 def saved(checkpoints: Checkpoints, update: int, snapshots: tuple[int, ...] = ()) -> Path:
-    state = TrainState(update=update, snapshots=dict.fromkeys(snapshots, "digest"))
-    return checkpoints.save(state, {"weight": torch.full((3,), float(update))})
+    """Save a checkpoint; with the weights of a validation if its own update is among the snapshots."""
+    state = TrainState(update=update, snapshots=list(snapshots))
+    weights = {"weight": torch.zeros(2)} if update in snapshots else None
+    return checkpoints.save(state, {"weight": torch.full((3,), float(update))}, weights)
 
 
 def flip(path: Path, offset: int) -> None:
@@ -36,7 +38,7 @@ def flip(path: Path, offset: int) -> None:
 
 
 def test_what_was_saved_comes_back(checkpoints: Checkpoints) -> None:
-    state = TrainState(update=7, epoch=2, batch=3, seconds=0.1, without_better=1, snapshots={5: "digest"})
+    state = TrainState(update=7, epoch=2, batch=3, seconds=0.1, without_better=1, order="ab", anchor=5)
     state.validations.append(Measured(5, 1, 2.25, {"bleu": 3.5}))
     tensors = {"weight": torch.randn(4, 5), "count": torch.tensor(3.0)}
     checkpoints.save(state, tensors)
@@ -92,10 +94,10 @@ def test_a_checkpoint_of_another_training_is_refused(
 
 
 def test_a_newer_format_is_refused(checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtkit.training.checkpoint.FORMAT", 2)
+    monkeypatch.setattr("mtkit.training.checkpoint.FORMAT", 3)
     saved(checkpoints, 1)
     monkeypatch.undo()
-    with pytest.raises(ModelError, match="format 2"):
+    with pytest.raises(ModelError, match="format 3"):
         checkpoints.newest()
 
 
@@ -143,7 +145,6 @@ def test_what_a_killed_process_left_is_cleared_away(checkpoints: Checkpoints) ->
 
 def test_pruning_keeps_the_newest_and_the_snapshots_they_need(checkpoints: Checkpoints) -> None:
     for update in (1, 2, 3):
-        checkpoints.save_snapshot(update, {"weight": torch.zeros(2)})
         saved(checkpoints, update, (1, update) if update < 3 else (2, 3))
     checkpoints.prune(2)
     left = sorted(path.name for path in checkpoints.folder.iterdir())
@@ -154,15 +155,15 @@ def test_pruning_keeps_the_newest_and_the_snapshots_they_need(checkpoints: Check
 
 
 def test_snapshots_are_checked_when_read(checkpoints: Checkpoints) -> None:
-    digest = checkpoints.save_snapshot(4, {"weight": torch.arange(3.0)})
-    assert torch.equal(checkpoints.load_snapshot(4, digest)["weight"], torch.arange(3.0))
+    checkpoints.save(TrainState(update=4, snapshots=[4]), {}, {"weight": torch.arange(3.0)})
+    assert torch.equal(checkpoints.load_snapshot(4)["weight"], torch.arange(3.0))
     path = checkpoints.folder / "weights-00000004.safetensors"
     flip(path, path.stat().st_size - 1)
     with pytest.raises(ModelError, match="does not match its checksum"):
-        checkpoints.load_snapshot(4, digest)
+        checkpoints.load_snapshot(4)
     path.unlink()
     with pytest.raises(ModelError, match="is missing"):
-        checkpoints.load_snapshot(4, digest)
+        checkpoints.load_snapshot(4)
 
 
 def test_the_state_can_be_read_by_people(checkpoints: Checkpoints) -> None:

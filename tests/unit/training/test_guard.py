@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mtkit.errors import RunError
-from mtkit.training.guard import PATIENCE_UPDATES, Guard, Observed
+from mtkit.training.guard import PATIENCE_UPDATES, DivergedError, Guard, Observed
 from mtkit.training.state import GuardState
 
 
@@ -22,9 +21,10 @@ def test_numbers_that_are_not_finite_stop_with_update_lines_checkpoint_and_advic
     guard.add(observed(6, 2.0))
     guard.add(observed(7, loss, norm))
     guard.add(observed(8, 2.0))
-    with pytest.raises(RunError) as caught:
-        guard.check(Path("checkpoints/00000005"))
-    told = str(caught.value)
+    with pytest.raises(DivergedError) as caught:
+        guard.check()
+    assert caught.value.update == 7
+    told = str(caught.value.told(Path("checkpoints/00000005")))
     assert "update 7, lines 1, 2, 3, 4, 5, 6, 8, 23 and 2 more" in told
     assert "checkpoints/00000005" in told
     assert "learning_rate" in told
@@ -34,18 +34,18 @@ def test_a_loss_that_stays_far_above_its_best_is_divergence() -> None:
     guard = Guard(GuardState())
     for update in range(300):
         guard.add(observed(update, 2.0))
-    guard.check(None)
-    with pytest.raises(RunError, match="training diverged"):
+    guard.check()
+    with pytest.raises(DivergedError, match="training diverged"):
         for update in range(300, 400 + 2 * PATIENCE_UPDATES):
             guard.add(observed(update, 9.0))
-            guard.check(None)
+            guard.check()
 
 
 def test_a_bump_is_no_divergence() -> None:
     guard = Guard(GuardState())
     for update in range(2000):
         guard.add(observed(update, 9.0 if 500 < update < 700 else 2.0))
-    guard.check(None)
+    guard.check()
     assert guard.state.updates_above == 0
 
 
@@ -53,7 +53,7 @@ def test_looking_at_every_update_or_later_at_all_of_them_remembers_the_same() ->
     often, once = Guard(GuardState()), Guard(GuardState())
     for update in range(50):
         often.add(observed(update, 5 / (1 + update)))
-        often.check(None)
+        often.check()
         once.add(observed(update, 5 / (1 + update)))
-    once.check(None)
+    once.check()
     assert often.state == once.state

@@ -1,7 +1,7 @@
 import json
 
 from mtkit.config.training import Keep, TrainSettings, Until, Validate
-from mtkit.training.state import Measured, TrainState
+from mtkit.training.state import Measured, RollBack, TrainState
 
 
 def measured(update: int, loss: float, bleu: float = 0.0, epochs: int = 0) -> Measured:
@@ -14,7 +14,7 @@ def settings(by: str, best: int, average: int) -> TrainSettings:
 
 
 def test_the_state_survives_json() -> None:
-    state = TrainState(update=3, seconds=0.1 + 0.2, snapshots={3: "digest"})
+    state = TrainState(update=3, seconds=0.1 + 0.2, snapshots=[3], roll_backs=[RollBack(5, 3, "nan")])
     state.record(measured(3, 1 / 3), "loss")
     state.guard.smoothed = 2 / 3
     assert TrainState.from_json(json.loads(json.dumps(state.to_json()))) == state
@@ -38,7 +38,7 @@ def test_of_equal_scores_the_lower_loss_is_better() -> None:
 
 
 def test_best_and_last_weights_are_wanted() -> None:
-    state = TrainState(snapshots=dict.fromkeys(range(1, 6), "digest"))
+    state = TrainState(snapshots=[1, 2, 3, 4, 5])
     for update, loss in enumerate([5.0, 1.0, 2.0, 3.0, 4.0], start=1):
         state.record(measured(update, loss), "loss")
     assert state.wanted_snapshots(settings("loss", 1, 1)) == [2]
