@@ -1,5 +1,8 @@
+import errno
 import json
 import math
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.model.workers import Workers
 from mtkit.training import loop
+from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.display import Display
 from mtkit.training.state import TrainState
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, Validator, train
@@ -209,6 +213,47 @@ def test_other_settings_in_the_same_folder_are_refused(toy: Path, tmp_path: Path
         changed = settings(until=Until(updates=5)).model_dump(by_alias=True)
         changed["loss"]["label_smoothing"] = 0.2
         train(TrainSettings(**changed), inputs(toy), tmp_path, QUIET)
+
+
+def test_a_second_training_in_the_same_folder_is_refused(toy: Path, tmp_path: Path) -> None:
+    def second(model: Transformer, workers: Workers) -> Validation:
+        with pytest.raises(RunError, match="another training is writing to this folder"):
+            train(settings(), inputs(toy), tmp_path, QUIET)
+        return Validation()
+
+    train(settings(), inputs(toy, second), tmp_path, QUIET)
+    assert (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("update", [4, 5])
+def test_a_disk_that_fills_up_stops_training_and_the_same_call_goes_on(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: int
+) -> None:
+    """While a validation's checkpoint is written, or one in between."""
+    save, fsync = Checkpoints.save, os.fsync
+
+    def full(handle: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    def saving(self: Checkpoints, state: TrainState, *tensors: Any) -> Path:
+        patch.setattr(os, "fsync", full if state.update >= update else fsync)
+        return save(self, state, *tensors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(Checkpoints, "save", saving)
+        with pytest.raises(RunError, match="no space left") as caught:
+            train(settings(), inputs(toy), tmp_path, QUIET)
+    assert (
+        f"The last good checkpoint is {tmp_path / 'checkpoints' / f'{update - 1:08d}'}" in caught.value.advice
+    )
+    assert not list(tmp_path.rglob("*.new"))
+    train(settings(), inputs(toy), tmp_path, QUIET)
+    assert [e["update"] for e in read_events(tmp_path / "events.jsonl") if e["event"] == "resume"] == [
+        update - 1
+    ]
 
 
 def test_finishing_again_makes_the_same_model_without_training(
