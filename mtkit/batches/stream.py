@@ -17,7 +17,7 @@ from mtkit.batches.batch import Batch, make_batch
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.sampling import GROUP_BATCHES, Pairs, SampledPairs, lengths
 from mtkit.batches.store import IdStore
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES
 
@@ -58,7 +58,7 @@ class BatchStream:
     def __init__(
         self,
         store: IdStore,
-        settings: TrainSettings,
+        settings: FixedTrainSettings,
         seed: int,
         subword: Subword | None = None,
         *,

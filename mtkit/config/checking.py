@@ -190,14 +190,19 @@ def _validated(data: Any, settings_class: type[Settings], node: MapNode, at: _At
     try:
         return settings_class.model_validate(data)
     except ValidationError as error:
+        told: set[Path] = set()  # a number or a word: what is neither fails twice, and is told of once
         for detail in error.errors(include_url=False):
-            _report(detail, settings_class, node, at)
+            path, shape = _locate(detail["loc"], settings_class, node)
+            if path not in told or not shape.words:
+                _report(detail, path, shape, settings_class, node, at)
+            told.add(path)
         return None
 
 
-def _report(detail: ErrorDetails, settings_class: type[Settings], node: MapNode, at: _At) -> None:
+def _report(
+    detail: ErrorDetails, path: Path, shape: Shape, settings_class: type[Settings], node: MapNode, at: _At
+) -> None:
     """Note one of pydantic's errors."""
-    path, shape = _locate(detail["loc"], settings_class, node)
     found = find(node, at.key, path)
     if detail["type"] == "missing":
         field = _field_description(path, settings_class)
@@ -238,12 +243,15 @@ def _field_description(path: Path, settings_class: type[Settings]) -> str:
 def _locate(loc: tuple[str | int, ...], settings_class: type[Settings], node: Node) -> tuple[Path, Shape]:
     """A location of pydantic's as a path in the tree, and what may stand there.
 
-    Left out are the kinds of unions, and the index of a value that stands for a list of one.
+    Left out are the kinds of unions, the index of a value that stands for a list of one, and which of a
+    number and a word was tried.
     """
     shape = Shape(classes={"": settings_class})
     path: list[str | int] = []
     current: Node | None = node
     for part in loc:
+        if shape.words:
+            break  # what follows names what could have stood here
         if shape.item is not None and isinstance(part, int):
             shape = shape.item
             if not isinstance(current, ListNode):

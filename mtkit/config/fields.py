@@ -31,6 +31,7 @@ class Shape:
         one_for_list: one item may stand for a list of one.
         type: of a plain value.
         choices: the only values allowed, if they can be listed.
+        words: texts that may stand in the value's place, as `auto` for a number.
         metadata: ranges and validators.
     """
 
@@ -40,6 +41,7 @@ class Shape:
     one_for_list: bool = False
     type: "type | None" = None
     choices: tuple[Any, ...] = ()
+    words: tuple[str, ...] = ()
     metadata: tuple[Any, ...] = ()
 
     def bound(self, name: str) -> Any:
@@ -122,6 +124,9 @@ def _union(parts: list[Any], metadata: tuple[Any, ...]) -> Shape:
     optional = len(present) < len(parts)
     if len(present) == 1:
         return replace(_shape(present[0], metadata), optional=optional)
+    value, *words = present
+    if words and get_origin(words[0]) is Literal:
+        return replace(_shape(value, metadata), optional=optional, words=get_args(words[0]))
     return Shape(optional=optional, classes={tag_of(part): part for part in present}, metadata=metadata)
 
 

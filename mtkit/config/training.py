@@ -150,12 +150,29 @@ class SubwordSampling(Settings):
     temperature: float = Field(0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused")
 
 
+# What `batch_tokens: auto` never goes above: the batch of Vaswani et al. 2017, section 5.1. More seldom helps
+# learning, and each update takes longer.
+MOST_BATCH_TOKENS = 25_000
+LEAST_UPDATES_PER_EPOCH = 100  # what `auto` leaves a small corpus: it needs many updates, not large ones
+
+BatchTokens = Annotated[int, Field(ge=8)]
+Accumulate = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "bfloat16"]
+
+
 class TrainSettings(Settings):
     """Train: from ids to a model folder."""
 
-    batch_tokens: int = Field(4096, ge=8, description="target tokens per update")
-    accumulate: int = Field(
-        1, ge=1, description="micro-batches an update is cut into, to save memory; same result to rounding"
+    batch_tokens: BatchTokens | Literal["auto"] = Field(
+        4096,
+        description=f"target tokens per update; auto: as many as fit in memory, at most {MOST_BATCH_TOKENS:,}"
+        f" (Vaswani et al. 2017, section 5.1), with at least {LEAST_UPDATES_PER_EPOCH} updates an epoch",
+    )
+    accumulate: Accumulate | Literal["auto"] = Field(
+        "auto",
+        description="micro-batches an update is cut into, to save memory and to occupy the cores of a CPU;"
+        " same result to rounding. auto: as few as fit in memory and occupy the cores, found when training"
+        " begins and recorded; a number gives the same bits on machines of unequal cores",
     )
     max_tokens: int = Field(
         256,
@@ -181,8 +198,9 @@ class TrainSettings(Settings):
     subword_sampling: SubwordSampling | None = Field(
         None, description="subword regularisation of training text; null: off"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of matrix products in training; weights stay float32"
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32",
+        description="of matrix products in training; weights stay float32. auto: the faster one here",
     )
     model: ModelSettings = Field(default_factory=ModelSettings, description="the architecture")
 
@@ -194,14 +212,7 @@ class TrainSettings(Settings):
                 "one way of averaging",
                 "Remove `ema_decay`, or set `keep.average: 1`.",
             )
-        if self.batch_tokens // self.accumulate < self.max_tokens:
-            yield Finding(
-                ("batch_tokens",),
-                f"a micro-batch of {self.batch_tokens // self.accumulate} tokens cannot hold a pair of"
-                f" {self.max_tokens} tokens (`max_tokens`)",
-                "batch_tokens / accumulate of at least max_tokens",
-                "Raise `batch_tokens`, or lower `max_tokens` or `accumulate`.",
-            )
+        yield from self._too_small()
         positions = self.model.positions
         if positions.kind == "learned" and positions.max < self.max_tokens:
             yield Finding(
@@ -238,6 +249,29 @@ class TrainSettings(Settings):
                 f"at most {self.until.updates} updates",
             )
 
+    def _too_small(self) -> Iterator[Finding]:
+        """Where the longest pair finds no room."""
+        if isinstance(self.batch_tokens, str):
+            return
+        parts = 1 if isinstance(self.accumulate, str) else self.accumulate
+        if self.batch_tokens < self.max_tokens:
+            yield Finding(
+                ("batch_tokens",),
+                f"an update of {self.batch_tokens} tokens cannot hold a pair of {self.max_tokens} tokens"
+                " (`max_tokens`)",
+                "batch_tokens of at least max_tokens",
+                "Raise `batch_tokens`, or lower `max_tokens`.",
+            )
+        elif self.batch_tokens // parts < self.max_tokens:
+            yield Finding(
+                ("accumulate",),
+                f"a micro-batch of {self.batch_tokens // parts} tokens cannot hold a pair of"
+                f" {self.max_tokens} tokens (`max_tokens`)",
+                "batch_tokens / accumulate of at least max_tokens",
+                f"Set `accumulate: {self.batch_tokens // self.max_tokens}` or less, or `auto`; or raise"
+                " `batch_tokens`, or lower `max_tokens`.",
+            )
+
     def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:
         subword = reads.get("subword")
         if not isinstance(subword, SubwordSettings):
@@ -257,3 +291,11 @@ class TrainSettings(Settings):
                 "`probability` for bpe, `temperature` for unigram",
                 f"Remove `{unused}`, or choose the other algorithm in the subword stage.",
             )
+
+
+class FixedTrainSettings(TrainSettings):
+    """What a training works with: the settings after everything `auto` has been chosen."""
+
+    batch_tokens: BatchTokens = Field(4096, description="target tokens per update")
+    accumulate: Accumulate = Field(1, description="micro-batches an update is cut into")
+    precision: Precision = Field("float32", description="of matrix products in training")

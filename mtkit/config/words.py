@@ -33,7 +33,8 @@ def expected_words(shape: Shape) -> str:
     """What may stand there."""
     if shape.optional and shape.choices:
         return one_of([*map(scalar_text, shape.choices), "null"])
-    return _required_words(shape) + (", or null" if shape.optional else "")
+    others = [*shape.words, *(["null"] if shape.optional else [])]
+    return ", or ".join([_required_words(shape), *others])
 
 
 def _required_words(shape: Shape) -> str:
@@ -105,9 +106,10 @@ def advice_for(node: Node, shape: Shape) -> str:
         return "" if text_rule(shape) else f"Put it in quotes: '{scalar_text(value)}'."
     if not isinstance(value, str):
         return ""
+    if near := nearest(value, [str(choice) for choice in (*shape.choices, *shape.words)]):
+        return f"Did you mean '{near}'?"
     if shape.choices:
-        near = nearest(value, [str(choice) for choice in shape.choices])
-        return f"Did you mean '{near}'?" if near else ""
+        return ""
     return _text_advice(value, shape)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mtkit.batches.batch import Batch
 from mtkit.batches.stream import BatchStream, Position
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.files import write_json
 from mtkit.log import EventWriter, RunContext
 from mtkit.model.evaluating import evaluating
@@ -56,7 +56,7 @@ class Parts:
         run: seed and talk.
     """
 
-    settings: TrainSettings
+    settings: FixedTrainSettings
     model: Transformer
     stream: BatchStream
     workers: Workers

@@ -11,7 +11,7 @@ from mtkit.batches.batch import Batch
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.store import IdStore, write_ids
 from mtkit.batches.stream import BatchStream
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import DataError, RecipeError
 from mtkit.log import RunContext
 from mtkit.model.transformer import Transformer
@@ -88,7 +88,7 @@ def _check_sharing(settings: TrainSettings, subword: Subword) -> None:
         )
 
 
-def open_stream(settings: TrainSettings, data: Data, device: torch.device, seed: int) -> BatchStream:
+def open_stream(settings: FixedTrainSettings, data: Data, device: torch.device, seed: int) -> BatchStream:
     """The endless stream of training batches; for a GPU they are made ahead by a thread."""
     on_gpu = device.type == "cuda"
     ahead = AHEAD_UPDATES if on_gpu else 0
@@ -101,7 +101,7 @@ def build_model(settings: TrainSettings, subword: Subword, device: torch.device,
     return Transformer(settings.model, subword.size("source"), subword.size("target")).to(device)
 
 
-def identity(settings: TrainSettings, data: Data, seed: int) -> dict[str, Any]:
+def identity(settings: FixedTrainSettings, data: Data, seed: int) -> dict[str, Any]:
     """What a checkpoint must agree with to be resumed."""
     return {
         "settings": settings.model_dump(mode="json", by_alias=True),

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mtkit.config.training import TrainSettings, Until, Validate
+from mtkit.config.training import FixedTrainSettings, Until, Validate
 from mtkit.config.values import amount, unit
 
 
@@ -138,7 +138,7 @@ class TrainState:
         self.validations.append(measured)
         return better
 
-    def wanted_snapshots(self, settings: TrainSettings) -> list[int]:
+    def wanted_snapshots(self, settings: FixedTrainSettings) -> list[int]:
         """The updates whose weights are to be kept: the best, and the last if they are averaged."""
         by = settings.validate_.by
         here = [measured for measured in self.validations if measured.update in self.snapshots]

@@ -3,13 +3,14 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mtkit.batches.stream import BatchStream
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import ModelError
 from mtkit.files import write_json
 from mtkit.log import EventWriter, RunContext
@@ -21,7 +22,9 @@ from mtkit.model.workers import Workers
 from mtkit.training.alone import alone
 from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
+from mtkit.training.choosing import Chosen, choose
 from mtkit.training.devices import prepared, side_by_side
+from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.state import Measured, RollBack
@@ -55,6 +58,7 @@ class TrainSummary:
         final_is: where those weights come from.
         stopped_by: `updates`, `epochs` or `patience`.
         roll_backs: how often it diverged and went back: at which update, to which, why.
+        chosen: value and reason of each setting that was `auto`.
     """
 
     parameters: int
@@ -74,6 +78,7 @@ class TrainSummary:
     final_is: str
     stopped_by: str
     roll_backs: tuple[RollBack, ...] = ()
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,29 +106,31 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
     Args:
         settings: of the stage.
         inputs: what it reads.
-        out: gets `model/`, `checkpoints/`, `validations/`, `events.jsonl`, `train.json`
-            and, until it is finished, `batches/`.
+        out: gets `model/`, `checkpoints/`, `validations/`, `events.jsonl`, `train.json`, `chosen.json` if
+            anything was `auto`, and, until it is finished, `batches/`.
         run: seed, device, threads, talk.
 
     Raises:
         DataError: no pairs to train or to validate on.
         ModelError: `out` holds checkpoints of another training.
-        RunError: the loss went wrong, the disk is full, there is no such device, or another training is
-            at work in this folder.
+        RunError: the loss went wrong, the disk or the memory is full, there is no such device, or another
+            training is at work in this folder.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
     """
     with alone(out), prepared(run) as device, _events(run, out / EVENTS) as events:
         data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
+        model = build_model(settings, data.subword, device, run.seed)
+        chosen = choose(settings, _work(model, data, run), out, run.say)
         with (
-            open_stream(settings, data, device, run.seed) as stream,
-            side_by_side(settings.accumulate, device) as workers,
+            open_stream(chosen.settings, data, device, run.seed) as stream,
+            side_by_side(chosen.settings.accumulate, device) as workers,
         ):
-            loop = _loop(settings, inputs, data, stream, workers, device, events, out, run)
+            loop = _loop(chosen.settings, inputs, data, stream, workers, model, events, out, run)
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
         model, final_is, final = _final(loop)
-        summary = _summary(loop, data, final_is, final)
+        summary = _summary(loop, data, chosen, final_is, final)
         save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
         write_json(out / SUMMARY, asdict(summary))
         run.say(f"model: {final_is}")
@@ -145,13 +152,21 @@ def _events(run: RunContext, path: Path) -> Iterator[EventWriter]:
         events.close()
 
 
+def _work(model: Transformer, data: Data, run: RunContext) -> Work:
+    """What a choice of batch and precision depends on."""
+    train = data.train
+    return Work(
+        model, train.source_lengths, train.target_lengths, workers=torch.get_num_threads(), seed=run.seed
+    )
+
+
 def _loop(  # noqa: PLR0913  # puts everything together, once
-    settings: TrainSettings,
+    settings: FixedTrainSettings,
     inputs: TrainInputs,
     data: Data,
     stream: BatchStream,
     workers: Workers,
-    device: torch.device,
+    model: Transformer,
     events: EventWriter,
     out: Path,
     run: RunContext,
@@ -160,7 +175,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
     parts = Parts(
         settings=settings,
-        model=build_model(settings, data.subword, device, run.seed),
+        model=model,
         stream=stream,
         workers=workers,
         valid=lambda: data.valid_batches(settings.batch_tokens),
@@ -222,7 +237,7 @@ def _is_intact(loop: Loop, item: Measured) -> bool:
     return True
 
 
-def _summary(loop: Loop, data: Data, final_is: str, final: Measured) -> TrainSummary:
+def _summary(loop: Loop, data: Data, chosen: Chosen, final_is: str, final: Measured) -> TrainSummary:
     state = loop.state
     best = state.best(loop.settings.validate_.by)
     assert best is not None, "training ends with a validation"
@@ -245,4 +260,5 @@ def _summary(loop: Loop, data: Data, final_is: str, final: Measured) -> TrainSum
         final_is=final_is,
         stopped_by=state.stopped_by,
         roll_backs=tuple(state.roll_backs),
+        chosen=chosen.facts(),
     )

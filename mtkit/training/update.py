@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mtkit.batches.batch import Batch
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.model.dropout import seeded
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
@@ -42,7 +42,7 @@ class Updater:
         self,
         model: Transformer,
         optimizer: Optimizer,
-        settings: TrainSettings,
+        settings: FixedTrainSettings,
         seed: int,
         workers: Workers = ALONE,
     ) -> None:

@@ -10,7 +10,7 @@ from mtkit.batches.batch import Batch
 from mtkit.batches.store import IdStore, write_ids
 from mtkit.batches.stream import BatchStream
 from mtkit.config.subword import SubwordSettings
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.files import write_lines
 from mtkit.log import RunContext
 from mtkit.subword.codec import Subword
@@ -32,7 +32,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stream(stage: Path, ahead: int = 0, **values: object) -> BatchStream:
-    settings = TrainSettings.model_validate(
+    settings = FixedTrainSettings.model_validate(
         {"batch_tokens": 256, "max_tokens": 64, "until": {"updates": 1000}, **values}
     )
     return BatchStream(IdStore.open(stage / "ids"), settings, 1, Subword.load(stage), ahead=ahead)

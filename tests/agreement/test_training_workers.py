@@ -9,7 +9,7 @@ from torch import Tensor
 from mtkit.batches.store import IdStore, write_ids
 from mtkit.batches.stream import BatchStream
 from mtkit.config.model import ModelSettings
-from mtkit.config.training import AdamW, Muon, Optimizer, TrainSettings, Until
+from mtkit.config.training import AdamW, FixedTrainSettings, Muon, Optimizer, Until
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
 from mtkit.subword.codec import Subword
@@ -17,7 +17,7 @@ from mtkit.training import optimizer
 from mtkit.training.update import Updater
 
 
-def weights(settings: TrainSettings, store: IdStore, size: int, count: int) -> dict[str, Tensor]:
+def weights(settings: FixedTrainSettings, store: IdStore, size: int, count: int) -> dict[str, Tensor]:
     torch.manual_seed(5)
     model = Transformer(settings.model, size, size)
     model.train()
@@ -42,7 +42,7 @@ def test_the_weights_do_not_depend_on_the_number_of_workers(
             "attention_dropout": 0.1, "activation_dropout": 0.1, "tied_embeddings": tied,
         }
     )  # fmt: skip
-    settings = TrainSettings.model_validate(
+    settings = FixedTrainSettings.model_validate(
         {"batch_tokens": 120, "accumulate": 3, "max_tokens": 20, "until": Until(updates=9000), "model": model,
          "optimizer": method}
     )  # fmt: skip

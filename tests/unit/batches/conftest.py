@@ -7,7 +7,7 @@ import pytest
 
 from mtkit.batches.store import IdStore, write_ids
 from mtkit.config.subword import SubwordSettings
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.files import write_lines
 from mtkit.log import RunContext
 from mtkit.subword.codec import Subword
@@ -44,9 +44,9 @@ def store(corpus: Path, subword: Subword, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def train_settings() -> Callable[..., TrainSettings]:
-    def made(**values: object) -> TrainSettings:
-        return TrainSettings.model_validate(
+def train_settings() -> Callable[..., FixedTrainSettings]:
+    def made(**values: object) -> FixedTrainSettings:
+        return FixedTrainSettings.model_validate(
             {"batch_tokens": 256, "max_tokens": 96, "until": {"updates": 1000}, **values}
         )
 

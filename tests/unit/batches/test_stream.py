@@ -8,11 +8,11 @@ import torch
 
 from mtkit.batches.store import IdStore
 from mtkit.batches.stream import BatchStream, Position, cut
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings
 from mtkit.errors import RecipeError
 from mtkit.subword.codec import Subword
 
-Made = Callable[..., TrainSettings]
+Made = Callable[..., FixedTrainSettings]
 
 
 def rows(stream: BatchStream, updates: int) -> list[list[int]]:

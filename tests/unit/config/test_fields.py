@@ -29,6 +29,8 @@ def test_types_and_ranges_are_said_in_words() -> None:
     assert words(TrainSettings, "validate", "every") == "'N updates' or 'N epochs' with N of at least 1"
     assert words(CorpusSettings, "filters", "length", "unit") == "words or characters"
     assert words(TranslateSettings, "split") == "valid or test"
+    assert words(TrainSettings, "accumulate") == "a whole number of at least 1, or auto"
+    assert words(TrainSettings, "precision") == "float32, bfloat16 or auto"
 
 
 def test_kinds_of_a_union_are_known_by_their_tags() -> None:

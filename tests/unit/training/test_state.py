@@ -1,6 +1,6 @@
 import json
 
-from mtkit.config.training import Keep, TrainSettings, Until, Validate
+from mtkit.config.training import FixedTrainSettings, Keep, Until, Validate
 from mtkit.training.state import Measured, RollBack, TrainState
 
 
@@ -8,9 +8,11 @@ def measured(update: int, loss: float, bleu: float = 0.0, epochs: int = 0) -> Me
     return Measured(update, epochs, loss, {"bleu": bleu})
 
 
-def settings(by: str, best: int, average: int) -> TrainSettings:
+def settings(by: str, best: int, average: int) -> FixedTrainSettings:
     keep = Keep(best=best, average=average)
-    return TrainSettings(until=Until(updates=9000), validate=Validate.model_validate({"by": by}), keep=keep)
+    return FixedTrainSettings(
+        until=Until(updates=9000), validate=Validate.model_validate({"by": by}), keep=keep
+    )
 
 
 def test_the_state_survives_json() -> None:

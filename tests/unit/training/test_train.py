@@ -67,13 +67,14 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_a_training_leaves_what_the_plan_promises(toy: Path, tmp_path: Path) -> None:
     train(settings(), inputs(toy), tmp_path, QUIET)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"checkpoints", "events.jsonl", "model", "train.json", "validations"}
+    assert names == {"checkpoints", "chosen.json", "events.jsonl", "model", "train.json", "validations"}
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["updates"] == 12
     assert summary["stopped_by"] == "updates"
     assert summary["parameters"] == sum(p.numel() for p in load_model(tmp_path / "model").parameters())
     assert 0 <= summary["padding_share"] < 0.2
     assert summary["tokens_per_second"] > 0
+    assert summary["chosen"]["accumulate"]["value"] == 1
     kinds = [event["event"] for event in read_events(tmp_path / "events.jsonl")]
     assert kinds[0] == "begin"
     assert kinds[-1] == "end"

@@ -3,14 +3,14 @@ import torch
 
 from mtkit.batches.batch import Batch
 from mtkit.config.model import ModelSettings
-from mtkit.config.training import AdamW, Loss, TrainSettings, Until
+from mtkit.config.training import AdamW, FixedTrainSettings, Loss, Until
 from mtkit.model.transformer import Transformer
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.update import Updater, derived_seed
 
 
 def updater(model: Transformer, seed: int = 1, **settings: object) -> Updater:
-    made = TrainSettings(until=Until(updates=10), model=model.settings, **settings)  # type: ignore[arg-type]
+    made = FixedTrainSettings(until=Until(updates=10), model=model.settings, **settings)  # type: ignore[arg-type]
     return Updater(model, Optimizer(model, AdamW()), made, seed)
 
 
