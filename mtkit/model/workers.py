@@ -20,15 +20,19 @@ AHEAD = 2  # tasks for each worker that may be begun or done before their result
 class Workers:
     """Runs independent tasks side by side and hands their results out in the order of the tasks.
 
-    Results do not depend on the number of workers: each task is computed by one thread of torch.
+    Results do not depend on the number of workers: each task is computed by one thread of torch, or by as
+    many as the caller says.
 
     Args:
         count: how many tasks run at once; 1: in the calling thread, one after the other.
+        torch_threads: of each worker; of a calling thread its caller decides.
     """
 
-    def __init__(self, count: int = 1) -> None:
+    def __init__(self, count: int = 1, torch_threads: int = 1) -> None:
         self.count = count
-        self._pool = ThreadPoolExecutor(count, "mtkit-worker", _begin_worker) if count > 1 else None
+        self._pool = None
+        if count > 1:
+            self._pool = ThreadPoolExecutor(count, "mtkit-worker", _begin_worker, (torch_threads,))
 
     def map(self, tasks: Iterable[Callable[[], Result]]) -> Iterator[Result]:
         """The results, in order; few are computed or waiting to be taken at any time.
@@ -65,7 +69,7 @@ class Workers:
 ALONE = Workers()  # the calling thread and no other; it holds nothing, so all may share it
 
 
-def _begin_worker() -> None:
+def _begin_worker(torch_threads: int) -> None:
     """What torch keeps for each thread of its own."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(torch_threads)
     torch.set_flush_denormal(True)

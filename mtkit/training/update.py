@@ -27,6 +27,24 @@ def derived_seed(seed: int, *parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def part_gradients(
+    model: Transformer, batch: Batch, update_tokens: int, smoothing: float, precision: str, seed: int
+) -> tuple[LossSums, list[Tensor | None]]:
+    """A micro-batch's share of the gradients of an update, as `loss.gradients`.
+
+    Args:
+        model: in training mode, on the batch's device.
+        batch: the micro-batch.
+        update_tokens: target tokens of the whole update.
+        smoothing: of labels.
+        precision: of matrix products, float32 or bfloat16.
+        seed: of what is dropped out.
+    """
+    bfloat16 = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    with bfloat16, seeded(seed, model.device):
+        return gradients(model, batch, update_tokens, smoothing)
+
+
 class Updater:
     """Makes updates of a model.
 
@@ -77,11 +95,8 @@ class Updater:
 
     def _part(self, batch: Batch, tokens: int, seed: int) -> tuple[LossSums, list[Tensor | None]]:
         """A micro-batch's share of the gradients; runs in a worker's thread."""
-        is_bfloat16 = self.settings.precision == "bfloat16"
-        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_bfloat16)
-        with autocast, seeded(seed, self._device):
-            moved = batch.to(self._device)
-            return gradients(self.model, moved, tokens, self.settings.loss.label_smoothing)
+        smoothing, precision = self.settings.loss.label_smoothing, self.settings.precision
+        return part_gradients(self.model, batch.to(self._device), tokens, smoothing, precision, seed)
 
     def step(
         self, batches: Sequence[Batch], sums: LossSums, update: int, rate_factor: float
