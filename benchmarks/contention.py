@@ -169,7 +169,10 @@ def contend(recipe: Path, parts: int, plain: bool) -> None:
     recipe_settings = read_recipe(recipe, KINDS, [f"stages.train.accumulate={parts}"])
     settings = cast("Any", recipe_settings.stages["train"].settings)
     torch.manual_seed(1)
-    with prepared(RunContext(device="cpu", threads=2)) as device, side_by_side(parts, device) as workers:
+    with (
+        prepared(RunContext(device="cpu", threads=2)),
+        side_by_side(min(parts, 2), 2 if parts == 1 else 1) as workers,
+    ):
         model = Transformer(settings.model, PIECES, PIECES).train()
         optimizer = Optimizer(model, settings.optimizer, workers)
         updater = Updater(model, optimizer, settings, 1, workers)

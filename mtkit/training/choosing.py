@@ -140,7 +140,7 @@ def decide(settings: TrainSettings, work: Work) -> Chosen:
     reasons: dict[str, str] = {}
     precision: str = settings.precision
     if precision == "auto":
-        precision, reasons["precision"] = _precision(work.device)
+        precision, reasons["precision"] = work.precision, work.precision_reason
     search = Fitting(settings, work, precision)
     if settings.batch_tokens == "auto":
         batch_tokens, reason = search.batch_tokens()
@@ -154,9 +154,3 @@ def decide(settings: TrainSettings, work: Work) -> Chosen:
         accumulate = settings.accumulate
     values = {"batch_tokens": batch_tokens, "accumulate": accumulate, "precision": precision}
     return Chosen(fixed(settings, values), {name: reasons[name] for name in AUTO if name in reasons})
-
-
-def _precision(device: torch.device) -> tuple[str, str]:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16", "this GPU computes in it"
-    return "float32", "nothing faster is known to do no harm here"

@@ -57,31 +57,30 @@ def _repeat_itself(device: torch.device) -> None:
 
 
 @contextmanager
-def for_many_batches(workers: Workers, device: torch.device) -> Iterator[Workers]:
-    """Workers for work that has many batches, as a validation has.
+def for_many_batches(workers: Workers, threads: int) -> Iterator[Workers]:
+    """Workers for work that has many batches, as a validation has: one for each thread.
 
-    Those of the updates; where an update has but one micro-batch, which takes all of torch's threads, as many
-    as there are threads.
+    Args:
+        workers: of the updates; they may be fewer, where an update has few micro-batches.
+        threads: that may compute.
     """
-    if workers.count > 1:
+    if workers.count >= threads:
         yield workers
         return
-    with side_by_side(torch.get_num_threads(), device) as more:
+    with side_by_side(threads) as more:
         yield more
 
 
 @contextmanager
-def side_by_side(micro_batches: int, device: torch.device) -> Iterator[Workers]:
-    """Workers for the micro-batches of an update, sharing out torch's threads; restored afterwards.
+def side_by_side(count: int, torch_threads: int = 1) -> Iterator[Workers]:
+    """So many workers with so many threads of torch each; torch's own are restored afterwards.
 
-    On a CPU as many as there are threads and micro-batches; on another device one.
+    One worker is the calling thread, and gets them too; otherwise that has one.
     """
     threads = torch.get_num_threads()
-    count = min(threads, micro_batches) if device.type == "cpu" else 1
-    if count > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(torch_threads if count == 1 else 1)
     try:
-        with Workers(count) as workers:
+        with Workers(count, torch_threads) as workers:
             yield workers
     finally:
         torch.set_num_threads(threads)

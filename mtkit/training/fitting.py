@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.stream import cut
-from mtkit.config.training import LEAST_UPDATES_PER_EPOCH, MOST_BATCH_TOKENS, TrainSettings
+from mtkit.config.training import LEAST_UPDATES_PER_EPOCH, MOST_BATCH_TOKENS, Precision, TrainSettings
 from mtkit.errors import RunError
 from mtkit.model.transformer import Transformer
 from mtkit.training.memory import Activations, Expected, Memory, Shape, expected, human, memory_of
@@ -32,6 +32,8 @@ class Work:
         workers: micro-batches that are computed side by side.
         processes: that share an update and this machine.
         seed: the recipe's.
+        precision: the faster one here, for `auto`.
+        precision_reason: why it is.
     """
 
     model: Transformer
@@ -40,6 +42,8 @@ class Work:
     workers: int = 1
     processes: int = 1
     seed: int = 1
+    precision: Precision = "float32"
+    precision_reason: str = "nothing faster is known"
 
     @property
     def device(self) -> torch.device:

@@ -48,6 +48,7 @@ class Parts:
         model: on its device.
         stream: the training pairs.
         workers: compute its micro-batches.
+        threads: of the CPU, that a validation may use.
         valid: the validation set, the same batches every time.
         validate: translates and scores, or None.
         checkpoints: where they go.
@@ -60,6 +61,7 @@ class Parts:
     model: Transformer
     stream: BatchStream
     workers: Workers
+    threads: int
     valid: Callable[[], Iterable[Batch]]
     validate: Validator | None
     checkpoints: Checkpoints
@@ -241,7 +243,7 @@ class Loop:
 
     def _measure(self, model: Transformer) -> tuple[Measured, Validation]:
         found = Validation()
-        with for_many_batches(self.parts.workers, model.device) as workers:
+        with for_many_batches(self.parts.workers, self.parts.threads) as workers:
             loss = validation_loss(model, self.parts.valid(), workers)
             if self.parts.validate is not None:
                 with evaluating(model):

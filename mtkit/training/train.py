@@ -28,6 +28,7 @@ from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.state import Measured, RollBack
+from mtkit.training.tuning import Tuned, tune, workload
 from mtkit.training.validation import Validation, Validator
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
@@ -120,12 +121,14 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
     with alone(out), prepared(run) as device, _events(run, out / EVENTS) as events:
         data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
         model = build_model(settings, data.subword, device, run.seed)
-        chosen = choose(settings, _work(model, data, run), out, run.say)
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        tuned = _tuned(settings, model, data, threads, run)
+        chosen = choose(settings, _work(model, data, tuned, run), out, run.say)
         with (
             open_stream(chosen.settings, data, device, run.seed) as stream,
-            side_by_side(chosen.settings.accumulate, device) as workers,
+            side_by_side(min(tuned.workers, chosen.settings.accumulate), tuned.torch_threads) as workers,
         ):
-            loop = _loop(chosen.settings, inputs, data, stream, workers, model, events, out, run)
+            loop = _loop(chosen.settings, inputs, data, stream, workers, threads, model, events, out, run)
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
@@ -152,12 +155,24 @@ def _events(run: RunContext, path: Path) -> Iterator[EventWriter]:
         events.close()
 
 
-def _work(model: Transformer, data: Data, run: RunContext) -> Work:
+def _tuned(settings: TrainSettings, model: Transformer, data: Data, threads: int, run: RunContext) -> Tuned:
+    """How this machine is going to compute; said if it was measured."""
+    facts, longest = data.train.summary, int(data.train.target_lengths.max())
+    tokens = (facts.source_tokens, facts.target_tokens)
+    work = workload(settings, model, facts.pairs, tokens, longest, threads)
+    tuned = tune(work, threads, threads=run.threads, seed=run.seed)
+    if tuned.measured:
+        run.say(tuned.line())
+    return tuned
+
+
+def _work(model: Transformer, data: Data, tuned: Tuned, run: RunContext) -> Work:
     """What a choice of batch and precision depends on."""
     train = data.train
     return Work(
-        model, train.source_lengths, train.target_lengths, workers=torch.get_num_threads(), seed=run.seed
-    )
+        model, train.source_lengths, train.target_lengths, workers=tuned.workers, seed=run.seed,
+        precision=tuned.precision, precision_reason=tuned.precision_reason,
+    )  # fmt: skip
 
 
 def _loop(  # noqa: PLR0913  # puts everything together, once
@@ -166,6 +181,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     data: Data,
     stream: BatchStream,
     workers: Workers,
+    threads: int,
     model: Transformer,
     events: EventWriter,
     out: Path,
@@ -178,6 +194,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         model=model,
         stream=stream,
         workers=workers,
+        threads=threads,
         valid=lambda: data.valid_batches(settings.batch_tokens),
         validate=inputs.validate if asked else None,
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),

@@ -13,20 +13,19 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from mtkit import __version__
 from mtkit.batches.batch import Batch, make_batch
+from mtkit.config.training import Precision, TrainSettings
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
 from mtkit.subword.vocabulary import EOS
 from mtkit.training.remembering import recall, remember
 from mtkit.training.update import part_gradients
-
-Precision = Literal["float32", "bfloat16"]
 
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise
 BFLOAT16_MARGIN = 1.15  # it rounds to 8 bits, and has to earn that
@@ -34,12 +33,13 @@ SECONDS = 1.0  # for threads, and as long again for the precision
 MOST_ROUNDS = 7
 HOPELESS = 3  # times as long as the simplest way: one look is enough
 TASK_SECONDS = 0.1  # about how long one measured task takes
+TYPICAL_BATCH = 4096  # target tokens, where the recipe leaves it open
 MOST_TOKENS, LEAST_TOKENS = 512, 32  # target tokens of a measured task; more rows are hardly faster
 TAKEN_CORES = 0.3  # from here on it is said that other programs compute, and nothing is remembered
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is going to be computed.
 
     Attributes:
@@ -55,6 +55,29 @@ class Work:
     lengths: tuple[int, int]
     micro_batches: int
     precision: str
+
+
+def workload(
+    settings: TrainSettings, model: Transformer, pairs: int, tokens: tuple[int, int], longest: int, cores: int
+) -> Workload:
+    """What a training is going to compute, as far as it is known before `auto` is settled.
+
+    Args:
+        settings: as the recipe has them.
+        model: to be trained.
+        pairs: of the training corpus.
+        tokens: of its sources and of its targets, EOS counted.
+        longest: target tokens of its longest pair.
+        cores: that may compute.
+    """
+    batch = TYPICAL_BATCH if settings.batch_tokens == "auto" else settings.batch_tokens
+    if settings.accumulate == "auto":
+        micro_batches = max(1, batch // longest)
+        parts = min(cores, micro_batches)
+    else:
+        micro_batches = parts = settings.accumulate
+    source, target = (max(1, round(count / pairs)) for count in tokens)
+    return Workload(model, max(1, batch // parts), (source, target), micro_batches, settings.precision)
 
 
 class Way(NamedTuple):
@@ -86,7 +109,8 @@ class Tuned:
         workers: micro-batches side by side (`Workers`).
         torch_threads: threads of torch for each.
         precision: of matrix products.
-        reason: why, for people.
+        reason: why these threads, for people.
+        precision_reason: why this precision.
         measured: target tokens a second of forward and backward, by way; empty if nothing was measured. The
             rates are those of cores that nobody else uses.
         cores_taken: by other programs while it was measured.
@@ -97,6 +121,7 @@ class Tuned:
     torch_threads: int
     precision: Precision
     reason: str
+    precision_reason: str = "as the recipe says"
     measured: dict[str, float] = field(default_factory=dict)
     cores_taken: float = 0.0
     measured_on: str | None = None
@@ -113,11 +138,15 @@ class Tuned:
 
     def line(self) -> str:
         """The choice and its reason, in one line."""
-        when = f" (measured on {self.measured_on})" if self.measured_on else ""
-        return f"{self.way}: {self.reason}{when}"
+        said = f"{self.way.threads}: {self.reason}; {self.precision}: {self.precision_reason}"
+        if self.cores_taken >= TAKEN_CORES:
+            said += (
+                f"; other programs took {self.cores_taken:.1f} cores, so it will be measured anew next time"
+            )
+        return said + (f" (measured on {self.measured_on})" if self.measured_on else "")
 
 
-def tune(work: Work, cores: int, *, threads: int | None = None, seed: int = 1) -> Tuned:
+def tune(work: Workload, cores: int, *, threads: int | None = None, seed: int = 1) -> Tuned:
     """Choose threads and precision for a training.
 
     On a GPU nothing is measured: its own cores do the work, and it computes in bfloat16 if it can.
@@ -138,6 +167,8 @@ def tune(work: Work, cores: int, *, threads: int | None = None, seed: int = 1) -
     others = ["bfloat16"] if work.precision == "auto" and has_bfloat16() else []
     if len(ways) == 1 and not others:
         reason = "as asked for" if threads else "one core" if cores == 1 else "one micro-batch at a time"
+        if work.precision == "auto":
+            return Tuned(*ways[0], reason, "this processor does not compute in bfloat16")
         return Tuned(*ways[0], reason)
     key = _key(work, cores, threads)
     found = _recalled(key)
@@ -148,12 +179,12 @@ def tune(work: Work, cores: int, *, threads: int | None = None, seed: int = 1) -
     return found
 
 
-def _on_gpu(work: Work) -> Tuned:
+def _on_gpu(work: Workload) -> Tuned:
     if work.precision != "auto":
-        return Tuned(1, 1, "bfloat16" if work.precision == "bfloat16" else "float32", "as the recipe says")
+        return Tuned(1, 1, "bfloat16" if work.precision == "bfloat16" else "float32", "the GPU computes")
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return Tuned(1, 1, "bfloat16", "this GPU computes in it")
-    return Tuned(1, 1, "float32", "this GPU does not compute in bfloat16")
+        return Tuned(1, 1, "bfloat16", "the GPU computes", "this GPU computes in it")
+    return Tuned(1, 1, "float32", "the GPU computes", "this GPU does not compute in bfloat16")
 
 
 def _ways(cores: int, micro_batches: int) -> list[Way]:
@@ -178,7 +209,7 @@ def has_bfloat16() -> bool:
     return bool(asked())
 
 
-def _key(work: Work, cores: int, threads: int | None) -> dict[str, Any]:
+def _key(work: Workload, cores: int, threads: int | None) -> dict[str, Any]:
     """All that the choice depends on; sizes of batches to the nearest power of two."""
     model = work.model
     return {
@@ -212,7 +243,7 @@ def _recalled(key: dict[str, Any]) -> Tuned | None:
         return None
 
 
-def _measured(work: Work, ways: Sequence[Way], bfloat16: bool, seed: int) -> Tuned:
+def _measured(work: Workload, ways: Sequence[Way], bfloat16: bool, seed: int) -> Tuned:
     """Measure and choose."""
     model = work.model
     was_training, threads = model.training, torch.get_num_threads()
@@ -221,19 +252,20 @@ def _measured(work: Work, ways: Sequence[Way], bfloat16: bool, seed: int) -> Tun
         trial = _Trial(work, seed)
         trial.rounds(ways)
         chosen = _fastest(trial, ways)
-        said = [trial.said_of(chosen, [way for way in ways if way != chosen])]
+        reason = trial.said_of(chosen, [way for way in ways if way != chosen])
+        precision_reason = "as the recipe says"
         if bfloat16:
             other = chosen._replace(precision="bfloat16")
             trial.rounds([chosen, other])
             faster = trial.rate(other) / trial.rate(chosen)
-            said.append(f"bfloat16 has {faster:.2g} times the speed of float32")
+            precision_reason = f"bfloat16 has {faster:.2g} times the speed of float32"
             if faster > BFLOAT16_MARGIN:
                 chosen = other
-        taken = trial.cores_taken()
-        if taken >= TAKEN_CORES:
-            said.append(f"other programs took {taken:.1f} cores meanwhile, so this is not remembered")
+        elif work.precision == "auto":
+            precision_reason = "this processor does not compute in bfloat16"
         measured = {str(way): round(trial.rate(way), 1) for way in trial.seconds}
-        return Tuned(*chosen, "; ".join(filter(None, said)), measured, round(taken, 2))
+        taken = round(trial.cores_taken(), 2)
+        return Tuned(*chosen, reason or "as asked for", precision_reason, measured, taken)
     finally:
         model.train(was_training)
         torch.set_num_threads(threads)
@@ -255,7 +287,7 @@ class _Trial:
     is gone in an hour. Several threads of torch wait for each other, so they count with the time that passes.
     """
 
-    def __init__(self, work: Work, seed: int) -> None:
+    def __init__(self, work: Workload, seed: int) -> None:
         self._model, self._seed = work.model, seed
         self._lengths = work.lengths
         self._batch = self._make(min(work.tokens, 128))

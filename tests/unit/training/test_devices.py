@@ -31,12 +31,20 @@ def test_available_cores_are_those_of_this_process() -> None:
 
 
 def test_validation_has_a_worker_for_each_thread_even_where_updates_are_in_one_piece() -> None:
-    with prepared(RunContext(device="cpu", threads=3)) as device:
-        with side_by_side(2, device) as workers, for_many_batches(workers, device) as same:
-            assert same is workers
-        with side_by_side(1, device) as workers:
-            assert workers.count == 1
-            with for_many_batches(workers, device) as more:
-                assert more.count == 3
-                assert torch.get_num_threads() == 1
-            assert torch.get_num_threads() == 3
+    before = torch.get_num_threads()
+    with side_by_side(2) as workers, for_many_batches(workers, 2) as same:
+        assert same is workers
+    with side_by_side(1, 3) as workers:
+        assert workers.count == 1
+        assert torch.get_num_threads() == 3
+        with for_many_batches(workers, 3) as more:
+            assert more.count == 3
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == before
+
+
+def test_each_of_several_workers_can_have_several_threads_of_torch() -> None:
+    with side_by_side(2, 3) as workers:
+        assert list(workers.map([torch.get_num_threads] * 4)) == [3] * 4
+        assert torch.get_num_threads() == 1

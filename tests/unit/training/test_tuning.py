@@ -1,18 +1,20 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from mtkit.config.training import TrainSettings
 from mtkit.model.transformer import Transformer
 from mtkit.training import tuning
-from mtkit.training.tuning import Tuned, Way, Work, tune
+from mtkit.training.tuning import Tuned, Way, Workload, tune, workload
 
 Seconds = Callable[[Way], float]
 
 
-def work(model: Transformer, micro_batches: int = 2, precision: str = "float32") -> Work:
-    return Work(model, 60, (7, 9), micro_batches, precision)
+def work(model: Transformer, micro_batches: int = 2, precision: str = "float32") -> Workload:
+    return Workload(model, 60, (7, 9), micro_batches, precision)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +60,9 @@ def test_one_core_and_asked_threads_need_no_measuring(
     asked = machine(lambda _: 1.0)
     alone = tune(work(model), cores=1)
     assert (alone.workers, alone.torch_threads, alone.precision) == (1, 1, "float32")
-    assert alone.line() == "1 thread in float32: one core"
+    assert alone.line() == "1 thread: one core; float32: as the recipe says"
     three = tune(work(model, 8, "bfloat16"), cores=16, threads=3)
-    assert three.line() == "3 threads side by side in bfloat16: as asked for"
+    assert three.line() == "3 threads side by side: as asked for; bfloat16: as the recipe says"
     one_piece = tune(work(model, 1), cores=16, threads=3)
     assert (one_piece.workers, one_piece.torch_threads) == (1, 3)
     assert not asked
@@ -99,14 +101,16 @@ def test_bfloat16_must_earn_its_rounding(
     machine(lambda way: 1.0 / faster if way.precision == "bfloat16" else 1.0)
     found = tune(work(model, precision="auto"), cores=2)
     assert found.way == Way(2, 1, precision)  # type: ignore[arg-type]
-    assert f"bfloat16 has {faster:.2g} times the speed of float32" in found.reason
+    assert found.precision_reason == f"bfloat16 has {faster:.2g} times the speed of float32"
 
 
 def test_bfloat16_is_not_tried_where_the_processor_lacks_it(
     model: Transformer, machine: Callable[..., list[Way]]
 ) -> None:
     asked = machine(lambda _: 1.0, bfloat16=False)
-    assert tune(work(model, precision="auto"), cores=2).precision == "float32"
+    found = tune(work(model, precision="auto"), cores=2)
+    assert found.precision == "float32"
+    assert found.precision_reason == "this processor does not compute in bfloat16"
     assert {way.precision for way in asked} == {"float32"}
 
 
@@ -131,7 +135,7 @@ def test_a_finding_beside_busy_programs_is_said_and_not_remembered(
     asked = machine(lambda _: 1.0, share=0.6)
     found = tune(work(model), cores=2)
     assert found.cores_taken == pytest.approx(0.8)
-    assert found.reason.endswith("other programs took 0.8 cores meanwhile, so this is not remembered")
+    assert found.line().endswith("other programs took 0.8 cores, so it will be measured anew next time")
     asked.clear()
     tune(work(model), cores=2)
     assert asked
@@ -144,3 +148,20 @@ def test_what_was_remembered_in_another_format_is_measured_anew(
     monkeypatch.setattr(tuning, "recall", lambda *_: {"threads": 7})
     assert isinstance(tune(work(model), cores=2), Tuned)
     assert asked
+
+
+@pytest.mark.parametrize(
+    ("settings", "tokens", "micro_batches"),
+    [
+        ({"batch_tokens": 600, "accumulate": 3}, 200, 3),
+        ({"batch_tokens": 600, "accumulate": "auto"}, 150, 12),
+        ({"batch_tokens": "auto", "accumulate": "auto"}, 1024, 81),
+    ],
+    ids=str,
+)
+def test_what_is_measured_is_as_large_as_what_is_trained(
+    model: Transformer, settings: dict[str, Any], tokens: int, micro_batches: int
+) -> None:
+    given = TrainSettings.model_validate({"until": {"updates": 9000}, "max_tokens": 50, **settings})
+    made = workload(given, model, pairs=100, tokens=(1000, 2040), longest=50, cores=4)
+    assert made == Workload(model, tokens, (10, 20), micro_batches, "float32")
