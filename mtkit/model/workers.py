@@ -5,6 +5,8 @@ is over in microseconds, and its threads spend their time meeting. Two micro-bat
 search, in two threads meet once at their end (figures: docs/log.md, 2026-11-23).
 """
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +32,8 @@ class Workers:
 
     def __init__(self, count: int = 1, torch_threads: int = 1) -> None:
         self.count = count
+        self._lock = threading.Lock()
+        self._seconds = self._processor_seconds = 0.0
         self._pool = None
         if count > 1:
             self._pool = ThreadPoolExecutor(count, "mtkit-worker", _begin_worker, (torch_threads,))
@@ -44,15 +48,34 @@ class Workers:
             Exception: what a task raised, when its turn comes.
         """
         if self._pool is None:
-            yield from (task() for task in tasks)
+            yield from (self._timed(task) for task in tasks)
             return
         waiting: deque[Future[Result]] = deque()
         for task in tasks:
-            waiting.append(self._pool.submit(task))
+            waiting.append(self._pool.submit(self._timed, task))
             if len(waiting) == AHEAD * self.count:
                 yield waiting.popleft().result()
         for future in waiting:
             yield future.result()
+
+    def core_share(self) -> float | None:
+        """What share of a core the tasks since the last call had; None if there were none.
+
+        Below 1, other programs compute on the same cores: 0.5 means that each takes as much as a worker gets.
+        """
+        with self._lock:
+            share = self._processor_seconds / self._seconds if self._seconds else None
+            self._processor_seconds = self._seconds = 0.0
+        return None if share is None else min(1.0, share)
+
+    def _timed(self, task: Callable[[], Result]) -> Result:
+        began, used = time.perf_counter(), time.thread_time()
+        try:
+            return task()
+        finally:
+            with self._lock:
+                self._seconds += time.perf_counter() - began
+                self._processor_seconds += time.thread_time() - used
 
     def close(self) -> None:
         """Let the threads go when they have finished what they are at."""

@@ -66,3 +66,24 @@ def test_few_results_wait_to_be_taken() -> None:
         results = workers.map(partial(begun.append, number) for number in range(50))
         next(results)
     assert len(begun) <= 5
+
+
+def busy(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_worker_knows_what_share_of_a_core_it_had(count: int) -> None:
+    with Workers(count) as workers:
+        assert workers.core_share() is None
+        list(workers.map([partial(time.sleep, 0.05)]))
+        asleep = workers.core_share()
+        assert asleep is not None
+        assert asleep < 0.2
+        list(workers.map([partial(busy, 0.02), partial(time.sleep, 0.02)]))
+        half = workers.core_share()
+        assert half is not None
+        assert half > asleep
+        assert workers.core_share() is None, "each reading begins anew"
