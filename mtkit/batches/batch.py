@@ -46,6 +46,21 @@ class Batch:
         """Positions of both sides, padding included: what the batch costs."""
         return self.source.numel() + self.target_out.numel()
 
+    def part(self, first: int, last: int) -> "Batch":
+        """The pairs from `first` to the one before `last`, padded as they are; of a batch on the CPU."""
+        rows = slice(first, last)
+        source_is_token, target_is_token = self.source_is_token[rows], self.target_is_token[rows]
+        return Batch(
+            source=self.source[rows],
+            source_is_token=source_is_token,
+            target_in=self.target_in[rows],
+            target_out=self.target_out[rows],
+            target_is_token=target_is_token,
+            rows=self.rows[rows],
+            source_tokens=int(source_is_token.sum()),
+            target_tokens=int(target_is_token.sum()),
+        )
+
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device; from pinned memory the copy runs beside the computation."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))

@@ -33,7 +33,7 @@ SUBWORD = Kind(
 )
 TRAIN = Kind(
     name="train",
-    version=3,
+    version=4,
     settings=TrainSettings,
     function="mtkit.pipeline.stages:train",
     purpose="a model folder, learned from the training pairs",

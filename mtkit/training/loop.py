@@ -194,6 +194,7 @@ class Loop:
         state.seconds += seconds
         state.update_seconds += seconds
         self._meter.add(observed, objective, seconds)
+        self._tell_splits(display)
         self._tell(display, rate * self.optimizer.peak_rate)
 
     def _tell(self, display: Display, rate: float) -> None:
@@ -213,6 +214,17 @@ class Loop:
                 training_seconds=round(state.seconds, 2),
             )
         display.update(meter.loss, meter.tokens_per_second, rate, state.epoch)
+
+    def _tell_splits(self, display: Display) -> None:
+        """Record what did not fit in the memory; say so the first time."""
+        for split in self.updater.splits():
+            self.parts.events.write("out_of_memory", update=self.state.update, **split._asdict())
+            if not self.state.in_pieces:
+                display.note(
+                    f"out of memory at update {self.state.update:,}: computed {split}, with the same result."
+                    " Should this come often, raise `accumulate`, or set it to `auto`."
+                )
+            self.state.in_pieces += 1
 
     def _validate(self, display: Display, interruption: Interruption) -> None:
         started = time.monotonic()

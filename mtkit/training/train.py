@@ -58,6 +58,7 @@ class TrainSummary:
         final: numbers of the weights in the model folder.
         final_is: where those weights come from.
         stopped_by: `updates`, `epochs` or `patience`.
+        in_pieces: micro-batches that ran out of memory and were computed in pieces.
         roll_backs: how often it diverged and went back: at which update, to which, why.
         chosen: value and reason of each setting that was `auto`.
     """
@@ -78,6 +79,7 @@ class TrainSummary:
     final: dict[str, float]
     final_is: str
     stopped_by: str
+    in_pieces: int = 0
     roll_backs: tuple[RollBack, ...] = ()
     chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -276,6 +278,7 @@ def _summary(loop: Loop, data: Data, chosen: Chosen, final_is: str, final: Measu
         final=final.flat(),
         final_is=final_is,
         stopped_by=state.stopped_by,
+        in_pieces=state.in_pieces,
         roll_backs=tuple(state.roll_backs),
         chosen=chosen.facts(),
     )

@@ -1,7 +1,8 @@
 """One update: micro-batches → gradients → penalties → clipping → step.
 
 Randomness is drawn anew for every micro-batch from (seed, update, micro-batch) and depends on no history, so
-a resumed training drops out the same values as one that was never interrupted.
+a resumed training drops out the same values as one that was never interrupted. A micro-batch that does not
+fit in the memory is computed in pieces, with the same result to rounding (`pieces.py`).
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from torch import Tensor
 
 from mtkit.batches.batch import Batch
 from mtkit.config.training import FixedTrainSettings
-from mtkit.model.dropout import seeded
+from mtkit.model.dropout import Rows, seeded
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
 from mtkit.training.loss import LossSums, accumulate, add, gradients, penalty
 from mtkit.training.optimizer import Optimizer, matrices
+from mtkit.training.pieces import Found, Split, in_pieces_if_needed
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
@@ -27,21 +29,31 @@ def derived_seed(seed: int, *parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def part_gradients(
-    model: Transformer, batch: Batch, update_tokens: int, smoothing: float, precision: str, seed: int
-) -> tuple[LossSums, list[Tensor | None]]:
+def part_gradients(  # all that a worker needs
+    model: Transformer,
+    batch: Batch,
+    update_tokens: int,
+    smoothing: float,
+    precision: str,
+    seed: int,
+    rows: Rows | None = None,
+) -> Found:
     """A micro-batch's share of the gradients of an update, as `loss.gradients`.
 
     Args:
         model: in training mode, on the batch's device.
-        batch: the micro-batch.
+        batch: the micro-batch, or some of its rows.
         update_tokens: target tokens of the whole update.
         smoothing: of labels.
         precision: of matrix products, float32 or bfloat16.
         seed: of what is dropped out.
+        rows: which of the micro-batch's rows they are, if not all. Dropout on a GPU does not know of rows:
+            there each piece has a seed of its own.
     """
+    if rows is not None and model.device.type != "cpu":
+        seed = derived_seed(seed, *rows)
     bfloat16 = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-    with bfloat16, seeded(seed, model.device):
+    with bfloat16, seeded(seed, model.device, rows):
         return gradients(model, batch, update_tokens, smoothing)
 
 
@@ -68,6 +80,7 @@ class Updater:
         self._workers = workers
         self._parameters = list(model.parameters())
         self._matrices = matrices(model)
+        self._splits: list[Split] = []
         device = next(iter(self._parameters)).device
         self._device = device
 
@@ -82,6 +95,7 @@ class Updater:
             The sums over the update's target tokens.
         """
         self.optimizer.zero_grad()
+        self._splits.clear()
         tokens = sum(batch.target_tokens for batch in batches)
         tasks = (
             partial(self._part, batch, tokens, derived_seed(self.seed, "update", update, number))
@@ -93,10 +107,22 @@ class Updater:
             sums.append(part)
         return add(sums)
 
-    def _part(self, batch: Batch, tokens: int, seed: int) -> tuple[LossSums, list[Tensor | None]]:
+    def _part(self, batch: Batch, tokens: int, seed: int) -> Found:
         """A micro-batch's share of the gradients; runs in a worker's thread."""
         smoothing, precision = self.settings.loss.label_smoothing, self.settings.precision
-        return part_gradients(self.model, batch.to(self._device), tokens, smoothing, precision, seed)
+
+        def compute(piece: Batch, rows: Rows | None) -> Found:
+            here = piece.to(self._device)
+            return part_gradients(self.model, here, tokens, smoothing, precision, seed, rows)
+
+        found, split = in_pieces_if_needed(batch, compute)
+        if split is not None:
+            self._splits.append(split)
+        return found
+
+    def splits(self) -> list[Split]:
+        """The micro-batches of the last `gradients` that ran out of memory and were computed in pieces."""
+        return list(self._splits)
 
     def step(
         self, batches: Sequence[Batch], sums: LossSums, update: int, rate_factor: float

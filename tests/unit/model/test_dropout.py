@@ -1,6 +1,6 @@
 import torch
 
-from mtkit.model.dropout import dropout
+from mtkit.model.dropout import Rows, dropout, seeded
 
 
 def test_nothing_is_dropped_outside_training_or_at_probability_zero() -> None:
@@ -44,3 +44,24 @@ def test_neighbours_that_share_a_draw_are_dropped_independently() -> None:
 
 def test_bfloat16_values_stay_bfloat16() -> None:
     assert dropout(torch.ones(3, 3, dtype=torch.bfloat16), 0.5, training=True).dtype == torch.bfloat16
+
+
+def test_some_rows_by_themselves_are_dropped_as_among_all() -> None:
+    cpu = torch.device("cpu")
+    small, large = torch.randn(7, 3, 5), torch.randn(7, 11)
+
+    def dropped(rows: Rows | None) -> list[torch.Tensor]:
+        some = slice(None) if rows is None else slice(rows.first, rows.last)
+        with seeded(9, cpu, rows):
+            return [dropout(values[some], 0.4, training=True) for values in (small, large, small)]
+
+    whole = dropped(None)
+    for rows in (Rows(0, 7, 7), Rows(0, 3, 7), Rows(3, 4, 7), Rows(4, 7, 7)):
+        for part, all_rows in zip(dropped(rows), whole, strict=True):
+            assert torch.equal(part, all_rows[rows.first : rows.last])
+
+
+def test_which_rows_are_computed_is_forgotten_afterwards() -> None:
+    with seeded(9, torch.device("cpu"), Rows(0, 1, 5)):
+        pass
+    assert dropout(torch.ones(3, 4), 0.5, training=True).shape == (3, 4)

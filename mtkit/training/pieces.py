@@ -1,0 +1,124 @@
+"""A micro-batch that does not fit in the memory is computed in smaller pieces: halves of its pairs, if need
+be halves of those, down to one pair. Which micro-batches an update has is not decided here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mtkit.batches.batch import Batch
+from mtkit.errors import RunError
+from mtkit.model.dropout import Rows
+from mtkit.training.loss import LossSums, add
+
+Found = tuple[LossSums, list[Tensor | None]]  # as of `loss.gradients`
+Compute = Callable[[Batch, Rows | None], Found]  # some pairs, and which of a micro-batch they are if not all
+
+# What torch's allocator of CPU memory says; it has no exception of its own. (Linux, macOS; Windows; cuBLAS)
+SAID_BY_ALLOCATORS = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class Split(NamedTuple):
+    """A micro-batch that ran out of memory: its shape, and in how many pieces it fitted.
+
+    Attributes:
+        line: number of its first pair's line, from 1.
+        pairs: sentence pairs.
+        source: tokens of the longest source.
+        target: tokens of the longest target.
+        pieces: in which it was computed.
+    """
+
+    line: int
+    pairs: int
+    source: int
+    target: int
+    pieces: int
+
+    def __str__(self) -> str:
+        return f"{self.pairs} pairs of up to {self.source} and {self.target} tokens in {self.pieces} pieces"
+
+
+def in_pieces_if_needed(batch: Batch, compute: Compute) -> tuple[Found, Split | None]:
+    """The gradients of a micro-batch, in one piece or in as many as the memory asks for.
+
+    Pieces keep the padding of the whole and, on a CPU, what is dropped out, so that their sum is the result
+    of the whole to rounding. Pieces on another device drop out values of their own, decided by the
+    micro-batch's seed and the piece.
+
+    Args:
+        batch: the micro-batch, on the CPU.
+        compute: the gradients of some of its pairs.
+
+    Returns:
+        The sums and gradients, and what became of the micro-batch if it did not fit.
+
+    Raises:
+        RunError: one pair by itself does not fit.
+    """
+    pairs = len(batch)
+    found = _attempt(compute, batch, None)
+    if found is not None:
+        return found, None
+    waiting, done = _halves(Rows(0, pairs, pairs), batch), 0
+    while waiting:
+        rows = waiting.pop()
+        piece = batch.part(rows.first, rows.last)
+        more = _attempt(compute, piece, rows)
+        if more is None:
+            waiting += _halves(rows, piece)
+        else:
+            found = more if found is None else _sum(found, more)
+            done += 1
+    assert found is not None, "there was at least one piece"
+    split = Split(int(batch.rows.min()) + 1, pairs, batch.source.shape[1], batch.target_out.shape[1], done)
+    return found, split
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an exception says that there is not enough memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID_BY_ALLOCATORS)
+
+
+def _attempt(compute: Compute, piece: Batch, rows: Rows | None) -> Found | None:
+    """The gradients, or None if the memory does not suffice; all that was in it by then is let go."""
+    try:
+        return compute(piece, rows)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def _halves(rows: Rows, piece: Batch) -> list[Rows]:
+    """Both halves of some rows, the first one last, as it is to be taken first."""
+    if len(piece) == 1:
+        raise _one_pair(piece)
+    middle = (rows.first + rows.last) // 2
+    return [Rows(middle, rows.last, rows.of), Rows(rows.first, middle, rows.of)]
+
+
+def _one_pair(piece: Batch) -> RunError:
+    return RunError(
+        f"the memory does not hold the gradients of one pair of {piece.source_tokens} source and"
+        f" {piece.target_tokens} target tokens",
+        where=f"line {int(piece.rows[0]) + 1} of the training pairs",
+        expected="memory for at least one pair",
+        advice="Lower `max_tokens` or the size of the model, end other programs, or take a machine with more"
+        " memory.",
+    )
+
+
+def _sum(found: Found, more: Found) -> Found:
+    """Both added up, in the place of the first."""
+    gradients = [
+        new if old is None else old if new is None else old.add_(new)
+        for old, new in zip(found[1], more[1], strict=True)
+    ]
+    return add([found[0], more[0]]), gradients
