@@ -29,7 +29,7 @@ def derived_seed(seed: int, *parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def part_gradients(  # all that a worker needs
+def part_gradients(
     model: Transformer,
     batch: Batch,
     update_tokens: int,
