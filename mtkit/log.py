@@ -204,6 +204,7 @@ class RunContext:
         threads: CPU threads, or None to choose.
         events: where events go.
         quiet: True to say nothing but errors.
+        processes: those that train together (`training/processes.py`), or None for this one alone.
     """
 
     seed: int = 1
@@ -211,6 +212,7 @@ class RunContext:
     threads: int | None = None
     events: EventWriter = field(default_factory=lambda: EventWriter(None))
     quiet: bool = False
+    processes: object | None = None
 
     def say(self, text: str) -> None:
         """One line of talk; a quiet run keeps it for the stage's log."""

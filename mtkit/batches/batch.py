@@ -1,10 +1,11 @@
-"""A batch: the tensors of some sentence pairs, padded to the longest.
+"""A batch: the tensors of some sentence pairs, padded to the longest; and the batches of an update.
 
 Which pairs go together is `plan.py`'s business.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 import torch
@@ -78,6 +79,49 @@ class Batch:
             target_out=change(self.target_out),
             target_is_token=change(self.target_is_token),
         )
+
+
+@dataclass(frozen=True)
+class Update(Sequence[Batch]):
+    """The micro-batches of an update that this process computes, and what the update is as a whole.
+
+    Attributes:
+        batches: those of this process; one process has all of them, of several one may have none.
+        numbers: which of the update's micro-batches they are, from 0.
+        rows: line numbers of all of the update's pairs, from 0. [pairs] int64
+        source_tokens: of the whole update, EOS counted.
+        target_tokens: of the whole update, EOS counted.
+        positions: of both sides of the whole update, padding included.
+    """
+
+    batches: Sequence[Batch]
+    numbers: Sequence[int]
+    rows: NDArray[np.int64]
+    source_tokens: int
+    target_tokens: int
+    positions: int
+
+    @classmethod
+    def whole(cls, batches: Sequence[Batch]) -> "Update":
+        """The update that consists of these micro-batches."""
+        return cls(
+            batches,
+            range(len(batches)),
+            np.concatenate([batch.rows.numpy() for batch in batches]),
+            sum(batch.source_tokens for batch in batches),
+            sum(batch.target_tokens for batch in batches),
+            sum(batch.positions for batch in batches),
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
+        return self.batches[index]
+
+    def __len__(self) -> int:
+        return len(self.batches)
 
 
 def make_batch(

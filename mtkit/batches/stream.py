@@ -7,13 +7,14 @@ most one group of batches), so that it takes as long at an epoch's end as at its
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtkit.batches.ahead import Ahead
-from mtkit.batches.batch import Batch, make_batch
+from mtkit.batches.batch import Update, make_batch
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.sampling import GROUP_BATCHES, Pairs, SampledPairs, lengths
 from mtkit.batches.store import IdStore
@@ -31,8 +32,19 @@ class Position(NamedTuple):
     batch: int
 
 
-class _Update(NamedTuple):
-    batches: list[Batch]
+@dataclass(frozen=True)
+class Share:
+    """Which micro-batches of every update a process computes: the `rank`-th of every `count`, from 0."""
+
+    rank: int
+    count: int
+
+
+WHOLE = Share(0, 1)
+
+
+class _Made(NamedTuple):
+    update: Update
     after: Position
 
 
@@ -50,6 +62,8 @@ class BatchStream:
         ahead: updates that a thread prepares while the caller computes; 0: each is made when it is asked for.
             The updates are the same.
         pin: True to put batches into page-locked memory, for a GPU.
+        share: of several processes, each has its own. An update is then cut into `accumulate` micro-batches
+            or the next multiple of the number of processes, and only those of this process are made.
 
     Raises:
         RecipeError: the subword sampling does not fit the vocabularies.
@@ -64,9 +78,11 @@ class BatchStream:
         *,
         ahead: int = 0,
         pin: bool = False,
+        share: Share = WHOLE,
     ) -> None:
         self._store, self._settings, self._seed = store, settings, seed
-        self._ahead, self._pin = ahead, pin
+        self._ahead, self._pin, self._share = ahead, pin, share
+        self._parts = -(-settings.accumulate // share.count) * share.count
         self._planned_tokens = settings.batch_tokens
         self._sampled: SampledPairs | None = None
         if settings.subword_sampling is not None:
@@ -76,7 +92,7 @@ class BatchStream:
         self._plans: dict[int, list[NDArray[np.int64]]] = {}
         self._planning = threading.Lock()
         self._positions = self._tokens = 0
-        self._updates: Iterator[_Update] | None = None
+        self._updates: Iterator[_Made] | None = None
         self._position = Position(0, 0)
 
     @property
@@ -92,21 +108,20 @@ class BatchStream:
         self.close()
         self._position = Position(*position)
 
-    def next_update(self) -> list[Batch]:
-        """The micro-batches of the next update: together they hold its pairs, each once."""
+    def next_update(self) -> Update:
+        """The micro-batches of the next update: those of all processes together hold its pairs, each once."""
         if self._updates is None:
             updates = self._updates_from(self._position)
             self._updates = Ahead(updates, self._ahead) if self._ahead else updates
         try:
-            update = next(self._updates)
+            made = next(self._updates)
         except BaseException:
             self.close()  # so that another call tries again
             raise
-        self._position = update.after
-        for batch in update.batches:
-            self._positions += batch.positions
-            self._tokens += batch.source_tokens + batch.target_tokens
-        return update.batches
+        self._position = made.after
+        self._positions += made.update.positions
+        self._tokens += made.update.source_tokens + made.update.target_tokens
+        return made.update
 
     def batches_per_epoch(self, epoch: int) -> int:
         """How many updates the epoch has."""
@@ -143,13 +158,13 @@ class BatchStream:
                 )
             return self._plans[epoch]
 
-    def _updates_from(self, position: Position) -> Iterator[_Update]:
+    def _updates_from(self, position: Position) -> Iterator[_Made]:
         epoch, batch = position
         while True:
             last = len(self._plan(epoch)) - 1
             for index, pairs in enumerate(self._pairs_from(epoch, batch), start=batch):
                 after = Position(epoch, index + 1) if index < last else Position(epoch + 1, 0)
-                yield _Update(self._micro_batches(pairs), after)
+                yield _Made(self._update(pairs), after)
             epoch, batch = epoch + 1, 0
 
     def _pairs_from(self, epoch: int, batch: int) -> Iterator[Pairs]:
@@ -165,14 +180,24 @@ class BatchStream:
             sampled = self._sampled.group(plan[first : first + GROUP_BATCHES], epoch, group)
             yield from sampled[max(0, batch - first) :]
 
-    def _micro_batches(self, pairs: Pairs) -> list[Batch]:
+    def _update(self, pairs: Pairs) -> Update:
         sources, targets, numbers = pairs
         rows = self._store.rows[numbers]
+        source, target = lengths(sources), lengths(targets)
+        parts = cut(source, target, self._parts)
+        mine = range(self._share.rank, len(parts), self._share.count)
         batches = [
             make_batch([sources[index] for index in part], [targets[index] for index in part], rows[part])
-            for part in cut(lengths(sources), lengths(targets), self._settings.accumulate)
+            for part in (parts[number] for number in mine)
         ]
-        return [batch.pin_memory() for batch in batches] if self._pin else batches
+        return Update(
+            [batch.pin_memory() for batch in batches] if self._pin else batches,
+            mine,
+            rows,
+            int(source.sum()),
+            int(target.sum()),
+            sum(len(part) * int(source[part].max() + target[part].max()) for part in parts),
+        )
 
 
 def cut(source: NDArray[np.int64], target: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:

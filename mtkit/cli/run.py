@@ -12,6 +12,7 @@ from mtkit.pipeline.kinds import KINDS
 
 if TYPE_CHECKING:
     from mtkit.pipeline.runner import RunResult
+    from mtkit.training.place import Place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +23,12 @@ _OPTIONS = (
     runs_option,
     device_option,
     threads_option,
+    click.option(
+        "--processes",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Processes that train together on this machine, each on a GPU of its own.  [default: 1]",
+    ),
     quiet_option,
 )
 
@@ -61,6 +68,7 @@ class RunOptions:
         dry_run: print the plan on stdout and run nothing.
         device: `cpu`, `cuda`, `cuda:1` or `auto`.
         threads: CPU threads, or None to choose.
+        processes: that train together on this machine, or None to run in this one.
         quiet: say nothing but errors.
     """
 
@@ -69,6 +77,7 @@ class RunOptions:
     dry_run: bool = False
     device: str = "auto"
     threads: int | None = None
+    processes: int | None = None
     quiet: bool = False
 
 
@@ -91,24 +100,55 @@ def run_recipe(
 
     Raises:
         MtkitError: the recipe is wrong, or a stage failed.
+        SystemExit: several processes ran it; or this one only followed another.
     """
     from mtkit.config.recipe import read_recipe
     from mtkit.log import RunContext
     from mtkit.pipeline.graph import of_kind
+    from mtkit.pipeline.orders import dismiss
     from mtkit.pipeline.runner import run as run_stages
     from mtkit.pipeline.runs import STORE
     from mtkit.pipeline.store import Store
+    from mtkit.pipeline.together import follow, together
     from mtkit.training.openmp import quiet_openmp
 
     quiet_openmp()  # before any stage imports torch
     recipe = read_recipe(path, KINDS, options.overrides)
     goals = of_kind(recipe, kind) if kind else [goal] if goal else None
+    store = Store(options.runs / STORE)
     context = RunContext(
         seed=recipe.seed, device=options.device, threads=options.threads, quiet=options.quiet
     )
-    result = run_stages(recipe, goals, Store(options.runs / STORE), context, dry_run=options.dry_run)
-    for line in result.lines if options.dry_run else ():
-        click.echo(line)
-    if not options.dry_run:
+    place = _place(options)
+    if options.dry_run:
+        result = run_stages(recipe, goals, store, context, dry_run=True)
+        for line in result.lines if place.is_first else ():
+            click.echo(line)
+        return result
+    with together(place, context) as context:
+        if not place.is_first:
+            follow(context)
+            raise SystemExit(0)
+        result = run_stages(recipe, goals, store, context)
         context.say(f"report: {result.folder / 'report.md'}")
+        dismiss(context)
     return result
+
+
+def _place(options: RunOptions) -> "Place":
+    """Which of several processes this one is; starts them if it was asked to, and then does not come back."""
+    from mtkit.errors import RecipeError
+    from mtkit.pipeline.launcher import launch
+    from mtkit.training.place import read_place
+
+    place = read_place()
+    wanted = options.processes
+    if wanted is None or options.dry_run or wanted == place.count:
+        return place
+    if place.count > 1:
+        raise RecipeError(
+            f"--processes {wanted}, but a launcher has started {place.count} processes",
+            expected="one of them to say how many",
+            advice="Leave --processes out: torchrun and srun say how many.",
+        )
+    raise SystemExit(launch(wanted))

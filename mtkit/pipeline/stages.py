@@ -48,6 +48,7 @@ def subword(settings: SubwordSettings, reads: Reads, out: Path, run: RunContext,
 
 def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """A model folder, learned from the training pairs; validated by translating with the real search."""
+    from mtkit.pipeline.orders import announce
     from mtkit.pipeline.validating import validator
     from mtkit.training.train import TrainInputs
     from mtkit.training.train import train as train_model
@@ -57,8 +58,23 @@ def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, rec
     def card(summary: "TrainSummary") -> "ModelCard":
         return _card(settings, recipe, facts, summary)
 
-    validate = validator(settings, facts, reads)
+    announce(settings, reads, out, run)
+    validate = validator(settings, facts, reads, run)
     train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, card), out, run)
+
+
+def train_along(settings: TrainSettings, reads: Reads, out: Path, run: RunContext) -> None:
+    """A follower's part in training: it computes its share, and leaves the model folder to rank 0."""
+    from mtkit.pipeline.validating import validator
+    from mtkit.training.train import TrainInputs
+    from mtkit.training.train import train as train_model
+
+    def no_card(_: "TrainSummary") -> "ModelCard":
+        raise AssertionError("rank 0 alone writes the model folder")
+
+    facts = read_json(reads["corpus"] / "corpus.json")
+    validate = validator(settings, facts, reads, run)
+    train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, no_card), out, run)
 
 
 def _card(

@@ -7,7 +7,9 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtkit.errors import RunError
@@ -31,7 +33,7 @@ class Observed(NamedTuple):
     """
 
     update: int
-    rows: list[Tensor]
+    rows: NDArray[np.int64]
     nats: Tensor
     tokens: int
     gradient_norm: Tensor
@@ -130,7 +132,7 @@ def _advice(checkpoint: Path | None) -> str:
     )
 
 
-def _lines(rows: list[Tensor]) -> str:
-    numbers = sorted(int(row) + 1 for part in rows for row in part)
+def _lines(rows: NDArray[np.int64]) -> str:
+    numbers = sorted((rows + 1).tolist())
     shown = ", ".join(str(number) for number in numbers[:SHOWN_LINES])
     return f"lines {shown}" + (f" and {len(numbers) - SHOWN_LINES} more" * (len(numbers) > SHOWN_LINES))

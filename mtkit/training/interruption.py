@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from mtkit.training.processes import ONE_PROCESS, Processes
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -15,9 +17,16 @@ class Interruption:
 
     A training changes its weights only in a step. While it computes gradients or validates, the last
     boundary between two updates is still in memory: it can be interrupted there and write a checkpoint.
+
+    Several processes stop together, at the beginning of the next such stretch: within one, none may leave
+    the others alone.
+
+    Args:
+        processes: that train together.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ONE_PROCESS) -> None:
+        self._processes = processes
         self._asked = False
         self._allowed = False
         self._before: dict[signal.Signals, Any] = {}
@@ -39,9 +48,9 @@ class Interruption:
         Raises:
             KeyboardInterrupt: a signal came, now or since the last such stretch.
         """
-        self._allowed = True
+        self._allowed = self._processes.is_alone
         try:
-            if self._asked:
+            if any(self._processes.any(self._asked)):
                 raise KeyboardInterrupt
             yield
         finally:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,12 +22,14 @@ from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
+from mtkit.training.following import read_by_first, saver_of
 from mtkit.training.guard import DivergedError, Guard, Observed
 from mtkit.training.interruption import Interruption
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.order import chained
+from mtkit.training.processes import Processes
 from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
-from mtkit.training.saving import Saved, Saver, under
+from mtkit.training.saving import Saved, under
 from mtkit.training.schedule import factor
 from mtkit.training.state import Measured, RollBack, TrainState
 from mtkit.training.tensor_file import Tensors
@@ -49,7 +50,8 @@ class Parts:
         stream: the training pairs.
         workers: compute its micro-batches.
         threads: of the CPU, that a validation may use.
-        valid: the validation set, the same batches every time.
+        processes: that train the model together.
+        valid: this process's share of the validation set, the same batches every time.
         validate: translates and scores, or None.
         checkpoints: where they go.
         validations: folder of what each validation found.
@@ -62,6 +64,7 @@ class Parts:
     stream: BatchStream
     workers: Workers
     threads: int
+    processes: Processes
     valid: Callable[[], Iterable[Batch]]
     validate: Validator | None
     checkpoints: Checkpoints
@@ -82,11 +85,14 @@ class Loop:
         self.settings, self.model = parts.settings, parts.model
         self.state = TrainState()
         self.optimizer = Optimizer(parts.model, parts.settings.optimizer, parts.workers)
-        self.updater = Updater(parts.model, self.optimizer, parts.settings, parts.run.seed, parts.workers)
+        self.processes = parts.processes
+        self.updater = Updater(
+            parts.model, self.optimizer, parts.settings, parts.run.seed, parts.workers, parts.processes
+        )
         decay = parts.settings.ema_decay
         self.average = ExponentialAverage(parts.model, decay) if decay else None
         self.guard = Guard(self.state.guard)
-        self.saver = Saver(parts.checkpoints, self._tell_saved)
+        self.saver = saver_of(parts.checkpoints, self._tell_saved, parts.processes)
         self._saved_at = time.monotonic()
         self._meter = Meter()
 
@@ -97,7 +103,7 @@ class Loop:
 
     def resume(self) -> bool:
         """Go on from the newest good checkpoint; False if there is none."""
-        found = self.parts.checkpoints.newest()
+        found = read_by_first(self.parts.checkpoints.newest, self.processes)
         if found is None:
             return False
         self._load(found)
@@ -114,7 +120,7 @@ class Loop:
         """
         with (
             Display(self.parts.run, self.state, self._last_update()) as display,
-            Interruption() as interruption,
+            Interruption(self.processes) as interruption,
         ):
             self.model.train()
             try:
@@ -126,6 +132,7 @@ class Loop:
                 with suppress(DivergedError):  # which the same command will meet again
                     self._save("interrupted")
                 self.saver.wait()
+                self.processes.wait_for_first()
                 display.note(f"interrupted; the same command goes on from {self.saver.last}")
                 raise
             finally:
@@ -166,7 +173,7 @@ class Loop:
             self._save("validation", weights="average/" if self.average else "model/")
         else:
             self._update(display, interruption)
-            if time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS:
+            if any(self.processes.any(time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS)):
                 self._save("time")
 
     def _update(self, display: Display, interruption: Interruption) -> None:
@@ -182,11 +189,10 @@ class Loop:
             self.average.follow(number)
         state.update = number
         state.epoch, state.batch = self.parts.stream.position
-        state.source_tokens += sum(batch.source_tokens for batch in batches)
+        state.source_tokens += batches.source_tokens
         state.target_tokens += observed.tokens
-        state.positions += sum(batch.positions for batch in batches)
-        rows = np.concatenate([batch.rows.numpy() for batch in batches])
-        state.order = chained(state.order, rows, observed.tokens)
+        state.positions += batches.positions
+        state.order = chained(state.order, batches.rows, observed.tokens)
         self.guard.add(observed)
         if number % EVENT_UPDATES == 0 or self.model.device.type == "cpu":
             self.guard.check()
@@ -244,9 +250,9 @@ class Loop:
             training_seconds=round(state.seconds, 2), target_tokens=state.target_tokens,
         )  # fmt: skip
         samples = [list(sample) for sample in found.samples]
-        write_json(
-            self.parts.validations / f"{state.update:08d}.json", {**measured.flat(), "samples": samples}
-        )
+        if self.processes.is_first:
+            path = self.parts.validations / f"{state.update:08d}.json"
+            write_json(path, {**measured.flat(), "samples": samples})
         display.validation(measured, found, better, seconds)
 
     def measure(self, model: Transformer) -> Measured:
@@ -256,7 +262,7 @@ class Loop:
     def _measure(self, model: Transformer) -> tuple[Measured, Validation]:
         found = Validation()
         with for_many_batches(self.parts.workers, self.parts.threads) as workers:
-            loss = validation_loss(model, self.parts.valid(), workers)
+            loss = validation_loss(model, self.parts.valid(), workers, self.processes)
             if self.parts.validate is not None:
                 with evaluating(model):
                     found = self.parts.validate(model, workers)
@@ -282,9 +288,9 @@ class Loop:
     def _roll_back(self, done: RollBack, display: Display) -> None:
         """Be again where training was well, but for the learning rate and the time that it took."""
         roll_backs, seconds = [*self.state.roll_backs, done], self.state.seconds
-        self._load(self.parts.checkpoints.at(done.to))
+        self._load(read_by_first(lambda: self.parts.checkpoints.at(done.to), self.processes))
         self.state.roll_backs, self.state.seconds = roll_backs, seconds
-        for path in self.parts.validations.glob("*.json"):
+        for path in self.parts.validations.glob("*.json") if self.processes.is_first else ():
             if int(path.stem) > done.to:
                 path.unlink()
         rate = rate_share(self.settings.on_divergence, self.state)

@@ -139,6 +139,11 @@ def add(parts: Iterable[LossSums]) -> LossSums:
     return LossSums(torch.stack(objectives).sum(), torch.stack(nats).sum())
 
 
+def no_sums(device: torch.device) -> LossSums:
+    """The sums over no batch at all."""
+    return LossSums(torch.zeros((), device=device), torch.zeros((), device=device))
+
+
 def penalty(matrices: Iterable[Tensor], l1: float, l2: float) -> float | Tensor:
     """Add l1 · sign(W) + l2 · W to each matrix's gradient; returns l1 · Σ|w| + l2 · Σw²/2.
 

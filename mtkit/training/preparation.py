@@ -10,7 +10,7 @@ import torch
 from mtkit.batches.batch import Batch
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.store import IdStore, write_ids
-from mtkit.batches.stream import BatchStream
+from mtkit.batches.stream import WHOLE, BatchStream, Share
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import DataError, RecipeError
 from mtkit.log import RunContext
@@ -35,10 +35,11 @@ class Data:
     train: IdStore
     valid: IdStore
 
-    def valid_batches(self, batch_tokens: int) -> Iterator[Batch]:
-        """The validation set, in the same batches every time."""
+    def valid_batches(self, batch_tokens: int, share: Share = WHOLE) -> Iterator[Batch]:
+        """The validation set, or a process's share of it, in the same batches every time."""
         lengths = (self.valid.source_lengths, self.valid.target_lengths)
-        for pairs in plan_epoch(*lengths, batch_tokens, seed=0, epoch=0):
+        planned = plan_epoch(*lengths, batch_tokens, seed=0, epoch=0)
+        for pairs in planned[share.rank :: share.count]:
             yield self.valid.batch(pairs)
 
 
@@ -88,11 +89,13 @@ def _check_sharing(settings: TrainSettings, subword: Subword) -> None:
         )
 
 
-def open_stream(settings: FixedTrainSettings, data: Data, device: torch.device, seed: int) -> BatchStream:
+def open_stream(
+    settings: FixedTrainSettings, data: Data, device: torch.device, seed: int, share: Share = WHOLE
+) -> BatchStream:
     """The endless stream of training batches; for a GPU they are made ahead by a thread."""
     on_gpu = device.type == "cuda"
     ahead = AHEAD_UPDATES if on_gpu else 0
-    return BatchStream(data.train, settings, seed, data.subword, ahead=ahead, pin=on_gpu)
+    return BatchStream(data.train, settings, seed, data.subword, ahead=ahead, pin=on_gpu, share=share)
 
 
 def build_model(settings: TrainSettings, subword: Subword, device: torch.device, seed: int) -> Transformer:

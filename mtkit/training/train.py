@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
+from mtkit.training.processes import Processes, processes_of
 from mtkit.training.state import Measured, RollBack
 from mtkit.training.tuning import Tuned, tune, workload
 from mtkit.training.validation import Validation, Validator
@@ -120,21 +121,28 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
             training is at work in this folder.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
     """
-    with alone(out), prepared(run) as device, _events(run, out / EVENTS) as events:
-        data = prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
+    processes = processes_of(run)
+    with _held(out, processes), prepared(run) as device, _events(run, out / EVENTS) as events:
+        data = processes.after_first(
+            lambda: prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
+        )
         model = build_model(settings, data.subword, device, run.seed)
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         tuned = _tuned(settings, model, data, threads, run)
-        chosen = choose(settings, _work(model, data, tuned, run), out, run.say)
+        work = _work(model, data, tuned, run)
+        chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
+        own = -(-chosen.settings.accumulate // processes.share.count)
         with (
-            open_stream(chosen.settings, data, device, run.seed) as stream,
-            side_by_side(min(tuned.workers, chosen.settings.accumulate), tuned.torch_threads) as workers,
+            open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
+            side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
         ):
             loop = _loop(chosen.settings, inputs, data, stream, workers, threads, model, events, out, run)
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
         model, final_is, final = _final(loop)
+        if not processes.is_first:
+            return
         summary = _summary(loop, data, chosen, final_is, final)
         save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
         write_json(out / SUMMARY, asdict(summary))
@@ -144,10 +152,15 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
         shutil.rmtree(out / BATCHES, ignore_errors=True)
 
 
+def _held(out: Path, processes: Processes) -> AbstractContextManager[None]:
+    """The folder, held by rank 0 for all processes."""
+    return alone(out) if processes.is_first else nullcontext()
+
+
 @contextmanager
 def _events(run: RunContext, path: Path) -> Iterator[EventWriter]:
-    """The run's events if they go to this stage's file, otherwise a writer of its own."""
-    if run.events.path == path:
+    """The run's events if they go to this stage's file, otherwise a writer of its own; rank 0's alone."""
+    if run.events.path == path or not processes_of(run).is_first:
         yield run.events
         return
     events = EventWriter(path)
@@ -174,6 +187,7 @@ def _work(model: Transformer, data: Data, tuned: Tuned, run: RunContext) -> Work
     return Work(
         model, train.source_lengths, train.target_lengths, workers=tuned.workers, seed=run.seed,
         precision=tuned.precision, precision_reason=tuned.precision_reason,
+        processes=processes_of(run).share.count,
     )  # fmt: skip
 
 
@@ -190,6 +204,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     run: RunContext,
 ) -> Loop:
     """The loop at its beginning, nothing resumed yet."""
+    processes = processes_of(run)
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
     parts = Parts(
         settings=settings,
@@ -197,7 +212,8 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         stream=stream,
         workers=workers,
         threads=threads,
-        valid=lambda: data.valid_batches(settings.batch_tokens),
+        processes=processes,
+        valid=lambda: data.valid_batches(settings.batch_tokens, processes.share),
         validate=inputs.validate if asked else None,
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
@@ -217,6 +233,7 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
         "device": str(device),
         "threads": max(torch.get_num_threads(), loop.parts.workers.count),
         "workers": loop.parts.workers.count,
+        "processes": loop.processes.share.count,
         "torch": torch.__version__,
     }
     loop.parts.events.write("begin", **facts)
@@ -231,7 +248,10 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
 def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
     """The model to keep, where its weights come from, and its numbers."""
     state, keep, by = loop.state, loop.settings.keep, loop.settings.validate_.by
-    kept = [item for item in state.validations if item.update in state.snapshots and _is_intact(loop, item)]
+    processes = loop.processes
+    kept = [item for item in state.validations if item.update in state.snapshots]
+    intact = processes.told(lambda: [_is_intact(loop, item) for item in kept])
+    kept = [item for item, is_intact in zip(kept, intact, strict=True) if is_intact]
     chosen = kept[-keep.average :]
     if keep.average == 1:
         chosen = [max(kept, key=lambda item: item.rank(by))] if kept else []
@@ -240,7 +260,9 @@ def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
         return model, f"update {state.update}", state.validations[-1]
     updates = [item.update for item in chosen]
     snapshots = loop.parts.checkpoints
-    fill(model, mean(snapshots.load_snapshot(update) for update in updates))
+    if processes.is_first:
+        fill(model, mean(snapshots.load_snapshot(update) for update in updates))
+    processes.broadcast(model.parameters())
     if len(chosen) == 1:
         return model, f"the validation at update {updates[0]}", chosen[0]
     return model, f"average of the validations at updates {', '.join(map(str, updates))}", loop.measure(model)

@@ -6,21 +6,21 @@ fit in the memory is computed in pieces, with the same result to rounding (`piec
 """
 
 import hashlib
-from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from mtkit.batches.batch import Batch
+from mtkit.batches.batch import Batch, Update
 from mtkit.config.training import FixedTrainSettings
 from mtkit.model.dropout import Rows, seeded
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
-from mtkit.training.loss import LossSums, accumulate, add, gradients, penalty
+from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, penalty
 from mtkit.training.optimizer import Optimizer, matrices
 from mtkit.training.pieces import Found, Split, in_pieces_if_needed
+from mtkit.training.processes import ONE_PROCESS, Processes
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
@@ -66,6 +66,7 @@ class Updater:
         settings: loss, clipping and precision.
         seed: the recipe's.
         workers: compute the micro-batches of an update.
+        processes: each computes micro-batches of its own; their gradients are added up.
     """
 
     def __init__(
@@ -75,17 +76,18 @@ class Updater:
         settings: FixedTrainSettings,
         seed: int,
         workers: Workers = ALONE,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         self.model, self.optimizer, self.settings, self.seed = model, optimizer, settings, seed
-        self._workers = workers
+        self._workers, self._processes = workers, processes
         self._parameters = list(model.parameters())
         self._matrices = matrices(model)
         self._splits: list[Split] = []
         device = next(iter(self._parameters)).device
         self._device = device
 
-    def gradients(self, batches: Sequence[Batch], update: int) -> LossSums:
-        """Compute the gradients of an update; no weight changes.
+    def gradients(self, batches: Update, update: int) -> LossSums:
+        """Compute the gradients of an update, over all processes; no weight changes.
 
         Args:
             batches: the update's micro-batches.
@@ -96,16 +98,18 @@ class Updater:
         """
         self.optimizer.zero_grad()
         self._splits.clear()
-        tokens = sum(batch.target_tokens for batch in batches)
         tasks = (
-            partial(self._part, batch, tokens, derived_seed(self.seed, "update", update, number))
-            for number, batch in enumerate(batches)
+            partial(
+                self._part, batch, batches.target_tokens, derived_seed(self.seed, "update", update, number)
+            )
+            for number, batch in zip(batches.numbers, batches, strict=True)
         )
-        sums = []
+        sums = [no_sums(self._device)]
         for part, found in self._workers.map(tasks):  # in order, so that the sum's rounding repeats itself
             accumulate(self.model, found)
             sums.append(part)
-        return add(sums)
+        self._processes.sum_gradients(self._parameters)
+        return LossSums(*self._processes.sum(torch.stack(add(sums))).unbind())
 
     def _part(self, batch: Batch, tokens: int, seed: int) -> Found:
         """A micro-batch's share of the gradients; runs in a worker's thread."""
@@ -125,7 +129,7 @@ class Updater:
         return list(self._splits)
 
     def step(
-        self, batches: Sequence[Batch], sums: LossSums, update: int, rate_factor: float
+        self, batches: Update, sums: LossSums, update: int, rate_factor: float
     ) -> tuple[Observed, Tensor]:
         """Move the weights along the gradients.
 
@@ -138,12 +142,12 @@ class Updater:
         Returns:
             What the guard wants to know, and the objective: smoothed loss per token with its penalties.
         """
-        tokens = sum(batch.target_tokens for batch in batches)
+        tokens = batches.target_tokens
         loss = self.settings.loss
         objective = sums.objective / tokens + penalty(self._matrices, loss.l1, loss.l2)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.settings.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.clip_norm, norm)
         self.optimizer.step(rate_factor)
-        observed = Observed(update, [batch.rows for batch in batches], sums.nats, tokens, norm)
+        observed = Observed(update, batches.rows, sums.nats, tokens, norm)
         return observed, objective

@@ -1,5 +1,6 @@
 """A stream gives the same batches whether they are made ahead or not, cut up or not, resumed or not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from mtkit.batches.batch import Batch
 from mtkit.batches.store import IdStore, write_ids
-from mtkit.batches.stream import BatchStream
+from mtkit.batches.stream import WHOLE, BatchStream, Share
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.training import FixedTrainSettings
 from mtkit.files import write_lines
@@ -31,14 +32,16 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stream(stage: Path, ahead: int = 0, **values: object) -> BatchStream:
+def stream(stage: Path, ahead: int = 0, share: Share = WHOLE, **values: object) -> BatchStream:
     settings = FixedTrainSettings.model_validate(
         {"batch_tokens": 256, "max_tokens": 64, "until": {"updates": 1000}, **values}
     )
-    return BatchStream(IdStore.open(stage / "ids"), settings, 1, Subword.load(stage), ahead=ahead)
+    return BatchStream(
+        IdStore.open(stage / "ids"), settings, 1, Subword.load(stage), ahead=ahead, share=share
+    )
 
 
-def same(one: list[Batch], other: list[Batch]) -> bool:
+def same(one: Sequence[Batch], other: Sequence[Batch]) -> bool:
     return len(one) == len(other) and all(
         torch.equal(first.source, second.source)
         and torch.equal(first.target_in, second.target_in)
@@ -70,7 +73,27 @@ def test_micro_batches_together_are_the_update(stage: Path, sampling: object) ->
         assert sentences(parts.next_update()) == sentences(whole.next_update())
 
 
-def sentences(batches: list[Batch]) -> list[tuple[int, list[int], list[int]]]:
+@pytest.mark.parametrize("sampling", [None, {"probability": 0.2}])
+@pytest.mark.parametrize(("accumulate", "as_one"), [(1, 2), (2, 2), (3, 4)])
+def test_the_shares_of_two_processes_are_the_micro_batches_of_one(
+    stage: Path, sampling: object, accumulate: int, as_one: int
+) -> None:
+    one = stream(stage, subword_sampling=sampling, accumulate=as_one)
+    two = [stream(stage, subword_sampling=sampling, accumulate=accumulate, share=Share(r, 2)) for r in (0, 1)]
+    for _ in range(one.batches_per_epoch(0) + 2):
+        whole, parts = one.next_update(), [part.next_update() for part in two]
+        assert [number for part in parts for number in part.numbers[:1]] == [0, 1]
+        for rank, part in enumerate(parts):
+            assert same(part, whole[rank::2])
+            assert list(part.numbers) == list(range(rank, as_one, 2))
+            assert part.rows.tolist() == whole.rows.tolist()
+            assert (part.source_tokens, part.target_tokens) == (whole.source_tokens, whole.target_tokens)
+            assert part.positions == whole.positions == sum(batch.positions for batch in whole)
+        assert [part.position for part in two] == [one.position] * 2
+        assert two[0].padding_share == one.padding_share
+
+
+def sentences(batches: Sequence[Batch]) -> list[tuple[int, list[int], list[int]]]:
     """Row, source and target of every pair, without padding."""
     return sorted(
         (int(row), source[is_source].tolist(), target[is_target].tolist())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtkit.batches.batch import Batch, make_batch
+from mtkit.batches.batch import Batch, Update, make_batch
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import AdamW, FixedTrainSettings, Until
 from mtkit.model.transformer import Transformer
@@ -19,17 +19,18 @@ from mtkit.training.update import Updater
 SIZE = 23
 
 
-def batches() -> list[Batch]:
+def batches() -> Update:
     """Two micro-batches with padding on both sides."""
     draw = torch.Generator().manual_seed(3)
 
     def sentences(lengths: list[int]) -> list[list[int]]:
         return [torch.randint(4, SIZE, (length,), generator=draw).tolist() for length in lengths]
 
-    return [
+    made = [
         make_batch(sentences([3, 7, 5, 2, 7, 4, 6]), sentences([5, 2, 6, 6, 1, 3, 4]), range(7)),
         make_batch(sentences([2, 4, 3]), sentences([1, 3, 2]), range(7, 10)),
     ]
+    return Update.whole(made)
 
 
 def computed(

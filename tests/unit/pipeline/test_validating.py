@@ -7,6 +7,7 @@ import pytest
 from mtkit.config.training import TrainSettings
 from mtkit.errors import RunError
 from mtkit.files import write_lines
+from mtkit.log import RunContext
 from mtkit.pipeline.validating import validator
 
 
@@ -22,9 +23,9 @@ def test_a_language_that_cannot_be_scored_is_told_before_training(
     monkeypatch.setitem(sys.modules, "MeCab", None)
     facts = {"target_language": "ja", "normalize": "nfc"}
     with pytest.raises(RunError, match="BLEU of text in 'ja' needs a tokenizer"):
-        validator(settings(by="bleu"), facts, {"corpus": tmp_path, "subword": tmp_path})
+        validator(settings(by="bleu"), facts, {"corpus": tmp_path, "subword": tmp_path}, RunContext())
 
 
 def test_where_only_the_loss_counts_nothing_is_translated() -> None:
     facts = {"target_language": "ja", "normalize": "nfc"}
-    assert validator(settings(by="loss", samples=0), facts, {}) is None
+    assert validator(settings(by="loss", samples=0), facts, {}, RunContext()) is None

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtkit.batches.batch import Batch, make_batch
+from mtkit.batches.batch import Batch, Update, make_batch
 from mtkit.config.model import ModelSettings
 from mtkit.model.transformer import Transformer
 
@@ -16,7 +16,7 @@ def model() -> Transformer:
 
 
 @pytest.fixture
-def batches() -> list[Batch]:
+def batches() -> Update:
     """Three micro-batches of one update, of unequal sizes, with padding."""
     draw = torch.Generator().manual_seed(3)
 
@@ -30,11 +30,11 @@ def batches() -> list[Batch]:
         targets = [sentence(target) for _, target in pairs]
         made.append(make_batch(sources, targets, range(row, row + len(pairs))))
         row += len(pairs)
-    return made
+    return Update.whole(made)
 
 
 @pytest.fixture
-def whole(batches: list[Batch]) -> Batch:
+def whole(batches: Update) -> Batch:
     """The same pairs as `batches` in one batch."""
     sources = [
         line[seen][:-1].tolist()

@@ -1,6 +1,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from mtkit.training.state import GuardState
 
 
 def observed(update: int, loss: float, norm: float = 1.0) -> Observed:
-    rows = [torch.arange(6), torch.tensor([40, 7, 30, 22])]
+    rows = np.array([*range(6), 40, 7, 30, 22])
     return Observed(update, rows, torch.tensor(loss * 10), 10, torch.tensor(norm))
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtkit.batches.batch import Batch
+from mtkit.batches.batch import Update
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import AdamW, FixedTrainSettings, Loss, Until
 from mtkit.model.transformer import Transformer
@@ -26,7 +26,7 @@ def test_seeds_differ_in_every_part() -> None:
     assert derived_seed(1, "update", 2, 3) == derived_seed(1, "update", 2, 3)
 
 
-def test_dropout_depends_on_seed_and_update_and_on_no_history(batches: list[Batch]) -> None:
+def test_dropout_depends_on_seed_and_update_and_on_no_history(batches: Update) -> None:
     model = dropping()
     first = updater(model).gradients(batches, 4).nats
     torch.rand(17)
@@ -35,21 +35,19 @@ def test_dropout_depends_on_seed_and_update_and_on_no_history(batches: list[Batc
     assert not torch.equal(updater(model, seed=2).gradients(batches, 4).nats, first)
 
 
-def test_micro_batches_of_an_update_drop_differently(batches: list[Batch]) -> None:
-    one = updater(dropping()).gradients([batches[1]], 4).nats
-    two = updater(dropping()).gradients([batches[1], batches[1]], 4).nats
+def test_micro_batches_of_an_update_drop_differently(batches: Update) -> None:
+    one = updater(dropping()).gradients(Update.whole([batches[1]]), 4).nats
+    two = updater(dropping()).gradients(Update.whole([batches[1], batches[1]]), 4).nats
     assert two.item() != pytest.approx(2 * one.item(), rel=1e-3)
 
 
-def test_computing_gradients_moves_no_weight(model: Transformer, batches: list[Batch]) -> None:
+def test_computing_gradients_moves_no_weight(model: Transformer, batches: Update) -> None:
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     updater(model).gradients(batches, 1)
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
-def test_the_gradient_is_clipped_and_its_norm_before_is_told(
-    model: Transformer, batches: list[Batch]
-) -> None:
+def test_the_gradient_is_clipped_and_its_norm_before_is_told(model: Transformer, batches: Update) -> None:
     clipped = updater(model, clip_norm=0.01)
     observed, _ = clipped.step(batches, clipped.gradients(batches, 1), 1, 0.0)
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
@@ -60,7 +58,7 @@ def test_the_gradient_is_clipped_and_its_norm_before_is_told(
     assert observed.gradient_norm.item() > 0.05
 
 
-def test_the_objective_holds_the_penalties(model: Transformer, batches: list[Batch]) -> None:
+def test_the_objective_holds_the_penalties(model: Transformer, batches: Update) -> None:
     plain, fined = updater(model), updater(model, loss=Loss(l2=0.1))
     _, objective = plain.step(batches, plain.gradients(batches, 1), 1, 0.0)
     _, with_penalty = fined.step(batches, fined.gradients(batches, 1), 1, 0.0)
@@ -69,7 +67,7 @@ def test_the_objective_holds_the_penalties(model: Transformer, batches: list[Bat
 
 
 def test_bfloat16_gives_about_the_same_loss_and_float32_gradients(
-    model: Transformer, batches: list[Batch]
+    model: Transformer, batches: Update
 ) -> None:
     exact = updater(model).gradients(batches, 1).nats
     rough = updater(model, precision="bfloat16").gradients(batches, 1).nats

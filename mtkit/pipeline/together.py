@@ -1,0 +1,99 @@
+"""Running a recipe with several processes: rank 0 leads and does all of it, the others join in training.
+
+What rank 0 tells the others is in `orders.py`. Imports torch inside functions only.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mtkit.log import RunContext
+from mtkit.pipeline.orders import orders
+from mtkit.training.place import LOST, Place
+
+if TYPE_CHECKING:
+    from mtkit.training.processes import Group
+
+ORPHAN_SECONDS = 30.0  # to stop in an orderly way once the launcher is gone
+INTERRUPTED = 130
+
+
+@contextmanager
+def together(place: Place, context: RunContext) -> Iterator[RunContext]:
+    """The context to run a recipe with, among the processes of a place; of several one tells what goes wrong.
+
+    Raises:
+        RunError: they did not meet, or this machine has not what each of them needs.
+        SystemExit: another process has told what went wrong, or will.
+    """
+    if place.count == 1:
+        yield context
+        return
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # read when torch is loaded: its warnings say nothing
+    from mtkit.training.meeting import LostError, Meeting
+    from mtkit.training.processes import device_of, group_of, threads_of
+
+    _die_with_the_launcher(place)
+    device, threads = device_of(context.device, place), threads_of(context.threads, place)
+    meeting = Meeting(place)
+    group: Group | None = None
+    was_left_alone = False
+    try:
+        group = group_of(meeting, device)
+        yield replace(
+            context,
+            device=device,
+            threads=threads,
+            quiet=context.quiet or not place.is_first,
+            processes=group,
+        )
+    except KeyboardInterrupt as error:
+        meeting.may_tell(error)
+        if place.is_first:
+            raise
+        raise SystemExit(INTERRUPTED) from error
+    except Exception as error:
+        was_left_alone = isinstance(error, LostError)
+        if meeting.may_tell(error):
+            raise
+        raise SystemExit(LOST if place.is_watched else 1) from error
+    finally:
+        if group is not None:
+            group.close()
+        if not was_left_alone:
+            meeting.leave()
+
+
+def follow(context: RunContext) -> None:
+    """Train what rank 0 trains, until it needs no more.
+
+    Raises:
+        RunError: the folder of rank 0 is not seen here.
+        LostError: rank 0 is gone.
+    """
+    from mtkit.pipeline.stages import train_along
+
+    for order in orders(context):
+        train_along(order.settings, order.reads, order.folder, replace(context, seed=order.seed))
+
+
+def _die_with_the_launcher(place: Place) -> None:
+    """Stop in an orderly way when our own launcher is killed; by force if that takes too long."""
+    if place.watcher is None:
+        return
+    watcher = place.watcher
+
+    def watch() -> None:
+        os.read(watcher, 1)  # nothing is ever written: it returns when the launcher is gone
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_SECONDS)
+        os._exit(LOST)
+
+    threading.Thread(target=watch, name="launcher-watch", daemon=True).start()

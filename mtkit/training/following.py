@@ -1,0 +1,51 @@
+"""What differs in a process that is not rank 0: it writes nothing, and resumes from what rank 0 has read."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mtkit.training.checkpoint import Checkpoint, Checkpoints
+from mtkit.training.processes import Processes
+from mtkit.training.saving import Saved, Saver
+from mtkit.training.state import TrainState
+from mtkit.training.tensor_file import Tensors
+
+Found = TypeVar("Found", Checkpoint, Checkpoint | None)
+
+
+class NoSaver(Saver):
+    """Leaves the writing of checkpoints to rank 0."""
+
+    def save(self, state: TrainState, tensors: Tensors, why: str, *, keep: int, weights: str | None) -> None:
+        """Nothing: rank 0 has the same."""
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+
+def saver_of(checkpoints: Checkpoints, tell: Callable[[Saved], None], processes: Processes) -> Saver:
+    """What saves the checkpoints: in every process but rank 0, nothing does."""
+    return (Saver if processes.is_first else NoSaver)(checkpoints, tell)
+
+
+def read_by_first(find: Callable[[], Found], processes: Processes) -> Found:
+    """The checkpoint that rank 0 finds, in every process.
+
+    Raises:
+        ModelError: as `find`, in rank 0.
+    """
+    if processes.is_alone:
+        return find()
+    found: Checkpoint | None = find() if processes.is_first else None
+
+    def facts() -> dict[str, Any] | None:
+        return {"path": str(found.path), "state": found.state.to_json()} if found else None
+
+    told = processes.told(facts)
+    tensors = processes.named_tensors(found.tensors if found else None)
+    if told is None or tensors is None:
+        return None  # type: ignore[return-value]  # as `find` in rank 0
+    if found is not None:
+        return replace(found, tensors=tensors)
+    return Checkpoint(Path(told["path"]), TrainState.from_json(told["state"]), tensors)

@@ -1,0 +1,296 @@
+"""Several processes that train one model: what they add up, agree on and tell each other.
+
+`Processes` itself is the case of one process, so that nobody has to ask how many there are; `Group` is
+several, on torch.distributed: gloo between CPUs, NCCL between GPUs. How they meet is `meeting.py`. Why
+gradients are added up here and not by `DistributedDataParallel`: docs/decisions/0003-processes.md.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+
+from mtkit.batches.stream import WHOLE, Share
+from mtkit.errors import RunError
+from mtkit.log import RunContext
+from mtkit.model.device import default_threads, find_device
+from mtkit.training.meeting import Meeting, lost
+from mtkit.training.place import Place
+
+BUCKET_ELEMENTS = 1 << 22  # gradients that travel together: 16 MB in float32
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Processes:
+    """One process by itself: sums are what they are, and rank 0 is always right.
+
+    Attributes:
+        share: which part of the work is this process's.
+    """
+
+    share: Share = WHOLE
+
+    @property
+    def is_first(self) -> bool:
+        """True for the process that leads: it alone talks and writes."""
+        return self.share.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """True if there are no others."""
+        return self.share.count == 1
+
+    def mine(self, items: Iterable[Item]) -> list[Item]:
+        """This process's part of what all have in the same order."""
+        return list(items)[self.share.rank :: self.share.count]
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the sum of all processes' gradients, in place of its own."""
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of all processes' tensors, the same bits everywhere."""
+        return tensor
+
+    def any(self, *wishes: bool) -> tuple[bool, ...]:
+        """For each wish, whether any process has it: how all come to the same decision."""
+        return wishes
+
+    def told(self, ask: Callable[[], Result]) -> Result:
+        """What rank 0 finds, which must be JSON; the others do not look."""
+        return ask()
+
+    def gather(self, value: Item) -> list[Item]:
+        """The values of all processes, by rank; each must be JSON."""
+        return [value]
+
+    def in_order(self, found: list[Item]) -> list[Item]:
+        """What all processes found for `mine`, in the order of all items; must be JSON."""
+        parts = self.gather(found)
+        return [parts[index % len(parts)][index // len(parts)] for index in range(sum(map(len, parts)))]
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy rank 0's tensors over the others'."""
+
+    def named_tensors(self, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+        """Rank 0's tensors, on the CPU; the others' argument is not looked at."""
+        return tensors
+
+    def after_first(self, work: Callable[[], Result]) -> Result:
+        """Let rank 0 do something, and then the others; however long it takes."""
+        return work()
+
+    def wait_for_first(self) -> None:
+        """Wait for rank 0 to come here, however long it takes."""
+
+
+ONE_PROCESS = Processes()
+
+
+class Group(Processes):
+    """Several processes.
+
+    Args:
+        meeting: where they met.
+        device: that this process computes on.
+    """
+
+    def __init__(self, meeting: Meeting, device: torch.device) -> None:
+        self.meeting = meeting
+        self.share = Share(meeting.place.rank, meeting.place.count)
+        self._seconds = meeting.place.answer_seconds
+        self._on_gpu = device.type == "cuda"
+        # tensors on a GPU travel by NCCL, those on the CPU by gloo
+        backend = "cpu:gloo,cuda:nccl" if self._on_gpu else "gloo"
+        if self._on_gpu:
+            torch.cuda.set_device(device)
+        with self._watched():
+            dist.init_process_group(
+                backend,
+                store=PrefixStore("group", meeting.store),
+                rank=self.share.rank,
+                world_size=self.share.count,
+                timeout=timedelta(seconds=self._seconds),
+            )
+
+    def close(self) -> None:
+        """Leave the group, which tells the others at once if they wait for this process."""
+        if not self._on_gpu:  # NCCL would wait for the others
+            dist.destroy_process_group()
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """As above: in buckets, one travelling while the next is filled."""
+        with self._watched():
+            waiting = []
+            for bucket in _buckets(parameters):
+                flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
+                waiting.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+            for bucket, flat, work in waiting:
+                assert work is not None
+                work.wait()
+                parts = torch.split(flat, [parameter.numel() for parameter in bucket])
+                for parameter, part in zip(bucket, parts, strict=True):
+                    parameter.grad = part.view_as(parameter)
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """As above."""
+        total = tensor.clone()
+        with self._watched():
+            dist.all_reduce(total)
+        return total
+
+    def any(self, *wishes: bool) -> tuple[bool, ...]:
+        """As above."""
+        return tuple(count > 0 for count in self.sum(torch.tensor(wishes, dtype=torch.int32)).tolist())
+
+    def told(self, ask: Callable[[], Result]) -> Result:
+        """As above."""
+        content = json.dumps(ask()).encode() if self.is_first else b""
+        found: Result = json.loads(self._bytes_of_first(content))
+        return found
+
+    def gather(self, value: Item) -> list[Item]:
+        """As above."""
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        mine = torch.zeros(self.share.count, dtype=torch.int64)
+        mine[self.share.rank] = len(text)
+        sizes = self.sum(mine).tolist()
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: len(text)] = text
+        found = [torch.empty_like(padded) for _ in sizes]
+        with self._watched():
+            dist.all_gather(found, padded)
+        return [json.loads(_bytes(part[:size])) for part, size in zip(found, sizes, strict=True)]
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """As above."""
+        with self._watched(), torch.no_grad():
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def named_tensors(self, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+        """As above."""
+        if self.is_first and tensors is not None:
+            tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        here = tensors or {}
+        if not self.told(lambda: tensors is not None):
+            return None
+        names, kinds, shapes = self.told(
+            lambda: (
+                list(here),
+                [str(tensor.dtype) for tensor in here.values()],
+                [list(tensor.shape) for tensor in here.values()],
+            )
+        )
+        if not self.is_first:
+            known = {str(kind): kind for kind in _KINDS}
+            facts = zip(names, kinds, shapes, strict=True)
+            tensors = {name: torch.empty(shape, dtype=known[kind]) for name, kind, shape in facts}
+        assert tensors is not None
+        self.broadcast(tensors.values())
+        return tensors
+
+    def after_first(self, work: Callable[[], Result]) -> Result:
+        """As above."""
+        if self.is_first:
+            done = work()
+            self.meeting.mark()
+            return done
+        self.meeting.wait_for_mark()
+        return work()
+
+    def wait_for_first(self) -> None:
+        """As above."""
+        self.after_first(lambda: None)
+
+    def _bytes_of_first(self, content: bytes) -> bytes:
+        size = torch.tensor([len(content)])
+        self.broadcast([size])
+        moved = torch.empty(int(size), dtype=torch.uint8)
+        if self.is_first:
+            moved.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        self.broadcast([moved])
+        return _bytes(moved)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Errors of torch.distributed mean that another process is gone, or stands still."""
+        try:
+            yield
+        except RuntimeError as error:
+            late = "imed out" in str(error) or "imeout" in str(error)
+            what = f"a process has not answered for {self._seconds:g} s" if late else "a process is gone"
+            raise lost(what, error) from error
+
+
+_KINDS = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return bytes(tensor.numpy())
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """The gradient, zero where a process had no micro-batch."""
+    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+
+
+def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """The parameters, last ones first: those in front of the output layer have their gradients first."""
+    bucket: list[nn.Parameter] = []
+    for parameter in reversed(parameters):
+        bucket.append(parameter)
+        if sum(one.numel() for one in bucket) >= BUCKET_ELEMENTS:
+            yield bucket
+            bucket = []
+    if bucket:
+        yield bucket
+
+
+def group_of(meeting: Meeting, device: str) -> Group:
+    """The processes that met, computing on a device of this name (`device_of`)."""
+    return Group(meeting, find_device(device))
+
+
+def processes_of(run: RunContext) -> Processes:
+    """Those that a stage is run with."""
+    return run.processes if isinstance(run.processes, Processes) else ONE_PROCESS
+
+
+def device_of(name: str, place: Place) -> str:
+    """The device that a name means for one of several processes: every process has a GPU of its own.
+
+    Raises:
+        RunError: there are more processes than GPUs on this machine, or one GPU is named for all.
+    """
+    gpus = torch.cuda.device_count()
+    if place.count == 1 or name == "cpu" or (name == "auto" and not gpus):
+        return name
+    if name not in ("auto", "cuda"):
+        raise RunError(
+            f"device {name!r} for {place.count} processes",
+            expected="cpu, cuda or auto: with `cuda` each process takes the GPU of its own number",
+            advice="Use `--device cuda`, and CUDA_VISIBLE_DEVICES to say which GPUs.",
+        )
+    if place.local_count > gpus:
+        raise RunError(
+            f"{place.local_count} processes on this machine, which shows {gpus} GPUs to torch",
+            where=f"rank {place.rank}",
+            expected="at most one process for each GPU",
+            advice=f"Use `--processes {gpus}`, or `--device cpu`." if gpus else "Use `--device cpu`.",
+        )
+    return f"cuda:{place.local_rank}"
+
+
+def threads_of(threads: int | None, place: Place) -> int | None:
+    """CPU threads of one of several processes: the machine's are shared out, unless their number is given."""
+    if threads or place.count == 1:
+        return threads
+    return max(1, default_threads() // place.local_count)
