@@ -1,0 +1,51 @@
+"""The machine a comparison runs on: which cores, what it is, which versions."""
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtkit import __version__
+from mtkit.errors import RunError
+from mtkit.model.device import available_cores
+
+
+def take_cores(count: int) -> list[int]:
+    """Keep this process and all that it starts on some of the cores it has; returns their numbers.
+
+    Raises:
+        RunError: there are fewer.
+    """
+    if count > available_cores():
+        raise RunError(
+            f"{count} cores asked for, {available_cores()} available",
+            where="--cores",
+            expected=f"at most {available_cores()}",
+            advice="Give a smaller number.",
+        )
+    if not hasattr(os, "sched_setaffinity"):
+        return list(range(count))
+    cores = sorted(os.sched_getaffinity(0))[:count]
+    os.sched_setaffinity(0, cores)
+    return cores
+
+
+def facts(peers: Mapping[str, str]) -> dict[str, Any]:
+    """What a reader of the figures wants to know of the machine and of the systems' versions."""
+    return {
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "load_at_start": round(os.getloadavg()[0], 2),
+        },
+        "versions": {"mtkit": __version__, "python": platform.python_version(), **peers},
+    }
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

@@ -1,0 +1,142 @@
+"""Quality against training time: mtkit and its installed peers on the same corpus, cores and minutes.
+
+What is compared is the wall time of the training command, its start included, on the same cores, one system
+after the other. Preparing data, translating and scoring are not counted. mtkit's schedule ends with the
+training, so every time is a training of its own, planned by the measured rate; peers whose schedule has no
+end are trained once, and checkpoints put aside on the way are scored afterwards. BLEU and chrF by sacreBLEU
+of the raw test set, beam 5. Every finished point is written to the JSON file at once: `--resume` goes on.
+
+    python -m benchmarks.time_to_quality                             mtkit and every installed peer
+    python -m benchmarks.time_to_quality --systems mtkit             mtkit alone; peers can be added later by
+    python -m benchmarks.time_to_quality --resume --systems fairseq
+    python -m benchmarks.time_to_quality --dry-run                   how long it would take
+    python -m benchmarks.time_to_quality --resume --systems none     only print and draw what there is
+
+Peers are installed by `make bench-peers`, matplotlib by `pip install 'mtkit[bench]'`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.peers.fairseq import Fairseq
+from benchmarks.quality.curves import conclusions, deviations, table
+from benchmarks.quality.drawing import can_draw, draw
+from benchmarks.quality.machine import facts, take_cores
+from benchmarks.quality.points import Point, Record, open_record
+from benchmarks.quality.systems import System, Systems
+from mtkit.errors import MtkitError
+from mtkit.model.device import available_cores
+
+HERE = Path(__file__).resolve().parent
+PREPARING, SCORING, STRETCH = 1.0, 0.7, 1.2  # minutes, for the expected total only
+
+
+def main() -> int:
+    """Measure what is missing, then print and draw everything there is."""
+    given = _options().parse_args()
+    try:
+        return run(given)
+    except MtkitError as error:
+        print(f"{error.prefix}{error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    out = Path("runs/time_to_quality")
+    options.add_argument("--minutes", type=float, nargs="+", default=[5, 10, 20], metavar="M")
+    options.add_argument("--systems", nargs="+", metavar="NAME", help="mtkit, names of peers, or none")
+    options.add_argument("--cores", type=int, default=min(2, available_cores()))
+    options.add_argument("--recipe", type=Path, default=HERE / "time_to_quality.yaml", help="mtkit's")
+    options.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="setting of mtkit's recipe"
+    )
+    options.add_argument("--work", type=Path, default=out / "work", help="everything that is made on the way")
+    options.add_argument("--json", type=Path, default=out / "curves.json")
+    options.add_argument("--png", type=Path, default=out / "curves.png")
+    options.add_argument("--resume", action="store_true", help="go on with the points of --json")
+    options.add_argument("--dry-run", action="store_true", help="only print what would be trained")
+    return options
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do what the command line says.
+
+    Raises:
+        MtkitError: a wrong option, a training that failed; finished points are in the JSON file.
+    """
+    minutes = sorted(set(given.minutes))
+    cores = take_cores(given.cores)
+    systems = Systems(given.recipe, given.set, [Fairseq()], given.work, len(cores))
+    names = [] if given.systems == ["none"] else given.systems or systems.installed()
+    chosen = [systems.open(name) for name in names]
+    record = open_record(
+        given.json, systems.conditions, facts(systems.versions()), resume=given.resume or given.dry_run
+    )
+    todo = {system: record.missing(system.name, system.identity, minutes) for system in chosen}
+    print(expected(todo), file=sys.stderr)
+    if given.dry_run:
+        return 0
+    for system, missing in todo.items():
+        record.about.setdefault("settings", {})[system.name] = system.settings
+        for point in system.points(missing) if missing else ():
+            record.add(point)
+            print(told(point), file=sys.stderr)
+    show(record, minutes, given.png)
+    return 0
+
+
+def expected(todo: dict[System, list[float]]) -> str:
+    """What will be trained, and how long all of it should take."""
+    lines, total = [], 0.0
+    for system, missing in todo.items():
+        training = max(missing, default=0.0) if system.peer else sum(missing)
+        extra = (PREPARING if system.peer else STRETCH) + SCORING * len(missing)
+        total += training + extra if missing else 0.0
+        at = ", ".join(f"{asked:g}" for asked in missing)
+        lines.append(f"{system.name}: {f'{training:g} minutes of training, for {at}' if at else 'is there'}")
+    return "\n".join([*lines, f"expected in all: about {total:.0f} minutes"])
+
+
+def told(point: Point) -> str:
+    """A point in a line."""
+    scores = "  ".join(f"{metric} {value:.2f}" for metric, value in point.scores.items())
+    return f"{point.system} after {point.minutes:.2f} of {point.asked_minutes:g} minutes: {scores}"
+
+
+def show(record: Record, minutes: Sequence[float], png: Path) -> None:
+    """Print table and conclusions, draw the curves."""
+    if not record.points:
+        return
+    print("\n".join([*table(record.points, minutes), "", *conclusions(record.points, minutes)]))
+    print("\n".join(deviations(record.points)))
+    for signature in sorted({text for point in record.points for text in point.signatures.values()}):
+        print(signature)
+    print(f"points: {record.path}", file=sys.stderr)
+    if can_draw():
+        machine = record.about["machine"]
+        draw(
+            record.points,
+            png,
+            f"{record.conditions['languages']}, {record.conditions['cores']} cores of {machine['processor']}",
+        )
+        print(f"curves: {png}", file=sys.stderr)
+    else:
+        print("no picture: pip install 'mtkit[bench]' for matplotlib", file=sys.stderr)
+
+
+def title(record: Record) -> str:
+    """What the picture is of, in a line."""
+    data = ", ".join(
+        filter(None, (part["dataset"] or part["stem"] for part in record.conditions["corpus"]["train"]))
+    )
+    processor = record.about["machine"]["processor"]
+    return f"{data} {record.conditions['languages']}, {record.conditions['cores']} cores of {processor}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
