@@ -19,6 +19,10 @@ class Fairseq(Peer):
         """Of the package that was installed."""
         return self.installed_version("fairseq-fixed")
 
+    def environment(self, threads: int) -> dict[str, str]:
+        """Torch reads the objects in its checkpoints only if told to; here it reads what it wrote itself."""
+        return {**super().environment(threads), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
     def prepare(self, pieces: Pieces, work: Path) -> None:
         """Binarise, with the vocabulary as it is: fairseq counts nothing anew."""
         lines = "".join(f"{piece} 1\n" for piece in pieces.vocabulary)
