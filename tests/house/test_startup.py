@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,14 @@ def test_help_is_quick_and_loads_nothing_heavy(arguments: list[str]) -> None:
     seconds, modules = json.loads(found.stderr.splitlines()[-1])
     assert not [name for name in HEAVY if name in modules]
     assert seconds < MOST_SECONDS
+
+
+def test_what_is_to_run_is_told_without_loading_what_runs_it(tmp_path: Path) -> None:
+    recipe = Path(__file__).resolve().parents[2] / "recipes" / "reverse.yaml"
+    arguments = ["corpus", str(recipe), "--dry-run", "--runs", str(tmp_path)]
+    found = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True
+    )
+    _, modules = json.loads(found.stderr.splitlines()[-1])
+    assert "to run" in found.stdout
+    assert not {"torch", "polars", "sentencepiece"}.intersection(modules)
