@@ -107,7 +107,9 @@ def gradients(
         output_gradient.add_(of_output)
         sums.append(LossSums(loss.objective.detach(), loss.nats))
     parameters = list(model.parameters())
-    found = torch.autograd.grad(hidden, parameters, torch.cat(hidden_gradients), allow_unused=True)
+    # A number with the gradient that is wanted: to begin at a tensor, torch loads a symbolic algebra first.
+    root = (hidden * torch.cat(hidden_gradients)).sum()
+    found = torch.autograd.grad(root, parameters, allow_unused=True)
     return add(sums), [
         _sum(gradient, output_gradient) if parameter is model.output_weight else gradient
         for parameter, gradient in zip(parameters, found, strict=True)

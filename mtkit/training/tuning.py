@@ -29,7 +29,7 @@ from mtkit.training.update import part_gradients
 
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise
 BFLOAT16_MARGIN = 1.15  # it rounds to 8 bits, and has to earn that
-SECONDS = 1.0  # for threads, and as long again for the precision
+SECONDS = 0.6  # for threads, and as long again for the precision
 MOST_ROUNDS = 7
 HOPELESS = 3  # times as long as the simplest way: one look is enough
 TASK_SECONDS = 0.1  # about how long one measured task takes

@@ -8,12 +8,13 @@ from mtkit.training.uncompiled import AdamW
 
 PROBE = """
 import sys
-import torch
+from mtkit.batches.batch import make_batch
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import Muon
 from mtkit.log import RunContext
 from mtkit.model.transformer import Transformer
 from mtkit.training.devices import prepared
+from mtkit.training.loss import accumulate, gradients
 from mtkit.training.optimizer import Optimizer
 
 sizes = {"dim": 8, "ffn_dim": 8, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
@@ -21,10 +22,10 @@ with prepared(RunContext(device="cpu")) as device:
     model = Transformer(ModelSettings(**sizes), 9, 9)
     optimizer = Optimizer(model, Muon())
     optimizer.zero_grad()
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)
+    _, found = gradients(model, make_batch([[5, 6]], [[7, 8]], [0]), 3, 0.1)
+    accumulate(model, found)
     optimizer.step(1.0)
-print([name for name in ("torch._dynamo", "torch._inductor") if name in sys.modules])
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
 
 
