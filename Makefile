@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+PEERS := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 SENTENCE ?= The device is already configured.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow rules check format docs clean distclean
+.PHONY: help demo test test-slow rules check format docs bench-peers bench clean distclean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,9 +47,23 @@ format: $(VENV)/installed-dev ## put the code into its format
 docs: $(VENV)/installed-dev ## write the generated pages of docs/ anew
 	$(RUN)/python docs/generate.py
 
+bench-peers: ## install the toolkits that mtkit is compared with, each in .peers/NAME (about 1 GB each)
+	$(MAKE) --keep-going $(PEERS:%=.peers/%/installed)
+
+.peers/%/installed: benchmarks/peers/%.txt constraints.txt
+	$(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+bench: $(VENV)/installed-dev ## every benchmark for a CPU, with the peers that are installed (about 20 minutes)
+	$(RUN)/python benchmarks/training.py --json benchmarks/results/training.json
+	$(RUN)/python benchmarks/corpus.py --pairs 1000000
+	$(RUN)/python docs/generate.py
+
 clean: ## remove what tools leave behind; runs/ stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove the virtual environment and every run too
-	rm -rf $(VENV) runs
+distclean: clean ## remove the virtual environments and every run too
+	rm -rf $(VENV) .peers runs

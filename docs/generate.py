@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import click.testing
 
+from benchmarks.figures import summary, table
 from mtkit.cli.main import COMMANDS, mtkit
 from mtkit.config.explain import explain
 from mtkit.config.schema import recipe_schema
@@ -24,6 +25,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "commands.md", commands_page()
     schema = json.dumps(recipe_schema(KINDS), ensure_ascii=False, indent=2)
     yield ROOT / "recipes" / "recipe.schema.json", schema + "\n"
+    yield ROOT / "docs" / "performance.md", performance_page()
 
 
 def settings_page() -> str:
@@ -44,6 +46,20 @@ def commands_page() -> str:
         )
         parts += [f"## {' '.join(('mtkit', *words))}", "", "```text", result.stdout.rstrip(), "```", ""]
     return "\n".join(parts)
+
+
+def performance_page() -> str:
+    """The page as it is, with the tables of the stored results of benchmarks in their places."""
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "benchmarks" / "results").glob("training*.json")):
+        begin, end = f"<!-- {path.stem}: begin -->", f"<!-- {path.stem}: end -->"
+        result = json.loads(path.read_text(encoding="utf-8"))
+        block = f"{begin}\n{summary(result)}\n\n{table(result)}\n{end}"
+        head, found, rest = text.partition(begin)
+        _, closed, tail = rest.partition(end)
+        assert found and closed, f"docs/performance.md has no place for {path.name}"
+        text = head + block + tail
+    return text
 
 
 def commands() -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,37 @@
+"""Every toolkit that a benchmark can compare, by name."""
+
+from benchmarks.peers.eole import Eole
+from benchmarks.peers.fairseq import Fairseq
+from benchmarks.peers.joeynmt import Joeynmt
+from benchmarks.peers.mtkit import Mtkit
+from benchmarks.peers.opennmt import Opennmt
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.plain import Plain
+
+BFLOAT16 = ("stages.train.precision=bfloat16",)
+
+
+def all_peers() -> dict[str, Peer]:
+    """All of them, installed or not; mtkit and the plain reference first."""
+    own = (Mtkit(), Mtkit("mtkit-bfloat16", BFLOAT16), Plain())
+    peers: tuple[Peer, ...] = (*own, Fairseq(), Opennmt(), Eole(), Joeynmt())
+    return {peer.name: peer for peer in peers}
+
+
+def chosen_peers(names: str | None) -> list[Peer]:
+    """Those of a list of names with commas between; None: all that are installed, mtkit in float32 alone.
+
+    Raises:
+        SystemExit: there is no such toolkit, or it is not installed.
+    """
+    known = all_peers()
+    if names is None:
+        return [peer for peer in known.values() if peer.is_installed() and peer.name != "mtkit-bfloat16"]
+    wanted = names.split(",")
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise SystemExit(f"no toolkit {', '.join(unknown)}\n  Expected: some of {', '.join(known)}")
+    missing = [name for name in wanted if not known[name].is_installed()]
+    if missing:
+        raise SystemExit(f"not installed: {', '.join(missing)}\n  Next: make bench-peers")
+    return [known[name] for name in wanted]
