@@ -21,6 +21,7 @@ COMMANDS = {
     "corpus": ("mtkit.cli.stage_verbs", "Run a recipe up to its corpus."),
     "subword": ("mtkit.cli.stage_verbs", "Run a recipe up to its subword model."),
     "train": ("mtkit.cli.stage_verbs", "Run a recipe up to its trained model."),
+    "verify-resume": ("mtkit.cli.verify_resume", "Kill and resume a training; prove that it is the same."),
     "translate": ("mtkit.cli.translate", "Translate lines of text from stdin to stdout."),
     "score": ("mtkit.cli.score", "Score translations: BLEU, chrF, TER with signatures."),
     "perplexity": ("mtkit.cli.perplexity", "Compute the log-probability of given translations."),
@@ -42,7 +43,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[name][0])
-        command = getattr(module, name)
+        command = getattr(module, name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -32,4 +32,10 @@ device_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: all]"
 )
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that train together on this machine, each on a GPU of its own.  [default: 1]",
+)
 quiet_option = click.option("--quiet", is_flag=True, help="Say nothing but errors.")

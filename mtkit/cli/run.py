@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mtkit.cli.options import RUNS, device_option, quiet_option, runs_option, set_option, threads_option
+from mtkit.cli.options import (
+    RUNS,
+    device_option,
+    processes_option,
+    quiet_option,
+    runs_option,
+    set_option,
+    threads_option,
+)
 from mtkit.pipeline.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -23,12 +31,7 @@ _OPTIONS = (
     runs_option,
     device_option,
     threads_option,
-    click.option(
-        "--processes",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Processes that train together on this machine, each on a GPU of its own.  [default: 1]",
-    ),
+    processes_option,
     quiet_option,
 )
 

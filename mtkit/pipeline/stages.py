@@ -19,6 +19,7 @@ from mtkit.log import RunContext
 
 if TYPE_CHECKING:
     from mtkit.model.folder import ModelCard
+    from mtkit.training.stretch import Stretch
     from mtkit.training.train import TrainSummary
 
 Reads = dict[str, Path]
@@ -63,8 +64,10 @@ def train(settings: TrainSettings, reads: Reads, out: Path, run: RunContext, rec
     train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, card), out, run)
 
 
-def train_along(settings: TrainSettings, reads: Reads, out: Path, run: RunContext) -> None:
-    """A follower's part in training: it computes its share, and leaves the model folder to rank 0."""
+def train_along(
+    settings: TrainSettings, reads: Reads, out: Path, run: RunContext, stretch: "Stretch | None" = None
+) -> None:
+    """Training without a model folder: of a follower, which leaves it to rank 0, or of a stretch."""
     from mtkit.pipeline.validating import validator
     from mtkit.training.train import TrainInputs
     from mtkit.training.train import train as train_model
@@ -74,7 +77,9 @@ def train_along(settings: TrainSettings, reads: Reads, out: Path, run: RunContex
 
     facts = read_json(reads["corpus"] / "corpus.json")
     validate = validator(settings, facts, reads, run)
-    train_model(settings, TrainInputs(reads["corpus"], reads["subword"], validate, no_card), out, run)
+    train_model(
+        settings, TrainInputs(reads["corpus"], reads["subword"], validate, no_card), out, run, stretch
+    )
 
 
 def _card(

@@ -152,10 +152,7 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         """Checkpoint folders, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        found = (path for path in self.folder.iterdir() if re.fullmatch(r"\d{8,}(-\d+)?", path.name))
-        return sorted(found, key=_number)
+        return _folders(self.folder)
 
     def _delete(self, paths: list[Path]) -> None:
         for path in paths:
@@ -165,8 +162,32 @@ class Checkpoints:
     def _open(self, path: Path, record: dict[str, Any]) -> Checkpoint:
         if record["identity"] != self._identity:
             raise _other(path, record["identity"], self._identity)
-        tensors = read_tensors(path / TENSORS, record["files"][TENSORS])
-        return Checkpoint(path, TrainState.from_json(record["state"]), tensors)
+        return _opened(path, record)
+
+
+def last_checkpoint(folder: Path) -> Checkpoint:
+    """The newest checkpoint in a folder, whatever training it is of.
+
+    Raises:
+        ModelError: it is damaged, or there is none.
+    """
+    paths = _folders(folder)
+    if not paths:
+        raise damaged(folder, "holds no checkpoint")
+    return _opened(paths[-1], _read_record(paths[-1]))
+
+
+def _opened(path: Path, record: dict[str, Any]) -> Checkpoint:
+    tensors = read_tensors(path / TENSORS, record["files"][TENSORS])
+    return Checkpoint(path, TrainState.from_json(record["state"]), tensors)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if re.fullmatch(r"\d{8,}(-\d+)?", path.name))
+    return sorted(found, key=_number)
 
 
 def _number(path: Path) -> tuple[int, int]:
@@ -219,7 +240,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _other(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> MtkitError:
-    name, old, new = _first_difference(found, expected)
+    name, old, new = first_difference(found, expected)
     return ModelError(
         f"this checkpoint belongs to another training: {name} was {old} and is {new}",
         where=str(path),
@@ -228,10 +249,10 @@ def _other(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> Mtkit
     )
 
 
-def _first_difference(old: Any, new: Any, name: str = "") -> tuple[str, str, str]:
-    """The dotted name of the first value that differs, and both values."""
+def first_difference(old: Any, new: Any, name: str = "") -> tuple[str, str, str]:
+    """The dotted name of the first value that differs, empty if none does, and both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if old.get(key) != new.get(key):
-                return _first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+                return first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
     return name, json.dumps(old), json.dumps(new)

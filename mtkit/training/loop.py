@@ -32,6 +32,7 @@ from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
 from mtkit.training.saving import Saved, under
 from mtkit.training.schedule import factor
 from mtkit.training.state import Measured, RollBack, TrainState
+from mtkit.training.stretch import Stretch
 from mtkit.training.tensor_file import Tensors
 from mtkit.training.update import Updater
 from mtkit.training.validation import Validation, Validator, validation_loss
@@ -57,6 +58,7 @@ class Parts:
         validations: folder of what each validation found.
         events: where events go.
         run: seed and talk.
+        stretch: how much of the training is made, and who watches; None: all, and nobody.
     """
 
     settings: FixedTrainSettings
@@ -71,6 +73,7 @@ class Parts:
     validations: Path
     events: EventWriter
     run: RunContext
+    stretch: Stretch | None = None
 
 
 class Loop:
@@ -125,8 +128,10 @@ class Loop:
             self.model.train()
             try:
                 self._begin()
-                while self.state.stopped_by is None:
+                while self.state.stopped_by is None and not self._stretch_is_over():
                     self._go_on(display, interruption)
+                if self.state.stopped_by is None:
+                    self._save("stretch")
                 self.saver.wait()
             except KeyboardInterrupt:
                 with suppress(DivergedError):  # which the same command will meet again
@@ -173,8 +178,17 @@ class Loop:
             self._save("validation", weights="average/" if self.average else "model/")
         else:
             self._update(display, interruption)
-            if any(self.processes.any(time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS)):
+            if self._checkpoint_is_due():
                 self._save("time")
+
+    def _checkpoint_is_due(self) -> bool:
+        stretch = self.parts.stretch
+        if stretch is not None and stretch.saves(self.state.update):
+            return True
+        return any(self.processes.any(time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS))
+
+    def _stretch_is_over(self) -> bool:
+        return (stretch := self.parts.stretch) is not None and stretch.is_over(self.state.update)
 
     def _update(self, display: Display, interruption: Interruption) -> None:
         started = time.monotonic()
@@ -193,6 +207,8 @@ class Loop:
         state.target_tokens += observed.tokens
         state.positions += batches.positions
         state.order = chained(state.order, batches.rows, observed.tokens)
+        if self.parts.stretch is not None and self.processes.is_first:
+            self.parts.stretch.note(observed, batches.rows)
         self.guard.add(observed)
         if number % EVENT_UPDATES == 0 or self.model.device.type == "cpu":
             self.guard.check()

@@ -29,13 +29,14 @@ from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.processes import Processes, processes_of
 from mtkit.training.state import Measured, RollBack
-from mtkit.training.tuning import Tuned, tune, workload
+from mtkit.training.stretch import Stretch
+from mtkit.training.tuning import Tuned, keep_threads, tune, workload
 from mtkit.training.validation import Validation, Validator
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]
 
 BATCHES, CHECKPOINTS, VALIDATIONS, MODEL = "batches", "checkpoints", "validations", "model"
-EVENTS, SUMMARY = "events.jsonl", "train.json"
+EVENTS, SUMMARY, THREADS = "events.jsonl", "train.json", "threads.json"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,13 @@ class TrainInputs:
     card: Callable[[TrainSummary], ModelCard]
 
 
-def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunContext) -> None:
+def train(
+    settings: TrainSettings,
+    inputs: TrainInputs,
+    out: Path,
+    run: RunContext,
+    stretch: Stretch | None = None,
+) -> None:
     """Train a model, or go on where an earlier call with the same arguments was cut off.
 
     The weights depend on the settings, the texts and the seed, not on interruptions.
@@ -113,6 +120,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
         out: gets `model/`, `checkpoints/`, `validations/`, `events.jsonl`, `train.json`, `chosen.json` if
             anything was `auto`, and, until it is finished, `batches/`.
         run: seed, device, threads, talk.
+        stretch: make so much of it and no model; None: all of it.
 
     Raises:
         DataError: no pairs to train or to validate on.
@@ -128,7 +136,7 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
         )
         model = build_model(settings, data.subword, device, run.seed)
         threads = torch.get_num_threads() if device.type == "cpu" else 1
-        tuned = _tuned(settings, model, data, threads, run)
+        tuned = _tuned(settings, model, data, threads, out, run)
         work = _work(model, data, tuned, run)
         chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
         own = -(-chosen.settings.accumulate // processes.share.count)
@@ -136,10 +144,14 @@ def train(settings: TrainSettings, inputs: TrainInputs, out: Path, run: RunConte
             open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
             side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
         ):
-            loop = _loop(chosen.settings, inputs, data, stream, workers, threads, model, events, out, run)
+            loop = _loop(
+                chosen.settings, inputs, data, stream, workers, threads, model, events, out, run, stretch
+            )
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
+        if stretch is not None:
+            return
         model, final_is, final = _final(loop)
         if not processes.is_first:
             return
@@ -170,7 +182,9 @@ def _events(run: RunContext, path: Path) -> Iterator[EventWriter]:
         events.close()
 
 
-def _tuned(settings: TrainSettings, model: Transformer, data: Data, threads: int, run: RunContext) -> Tuned:
+def _tuned(
+    settings: TrainSettings, model: Transformer, data: Data, threads: int, out: Path, run: RunContext
+) -> Tuned:
     """How this machine is going to compute; said if it was measured."""
     facts, longest = data.train.summary, int(data.train.target_lengths.max())
     tokens = (facts.source_tokens, facts.target_tokens)
@@ -178,7 +192,9 @@ def _tuned(settings: TrainSettings, model: Transformer, data: Data, threads: int
     tuned = tune(work, threads, threads=run.threads, seed=run.seed)
     if tuned.measured:
         run.say(tuned.line())
-    return tuned
+    if not processes_of(run).is_alone:  # each is told its threads
+        return tuned
+    return keep_threads(tuned, out / CHECKPOINTS / THREADS, asked=run.threads is not None)
 
 
 def _work(model: Transformer, data: Data, tuned: Tuned, run: RunContext) -> Work:
@@ -202,6 +218,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     events: EventWriter,
     out: Path,
     run: RunContext,
+    stretch: Stretch | None,
 ) -> Loop:
     """The loop at its beginning, nothing resumed yet."""
     processes = processes_of(run)
@@ -219,6 +236,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         validations=out / VALIDATIONS,
         events=events,
         run=run,
+        stretch=stretch,
     )
     return Loop(parts)
 

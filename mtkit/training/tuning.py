@@ -21,6 +21,8 @@ import torch
 from mtkit import __version__
 from mtkit.batches.batch import Batch, make_batch
 from mtkit.config.training import Precision, TrainSettings
+from mtkit.errors import RunError
+from mtkit.files import read_json, write_json
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
 from mtkit.subword.vocabulary import EOS
@@ -177,6 +179,24 @@ def tune(work: Workload, cores: int, *, threads: int | None = None, seed: int = 
         if found.cores_taken < TAKEN_CORES:
             remember("tuning", key, asdict(replace(found, measured_on=date.today().isoformat())))
     return found
+
+
+def keep_threads(tuned: Tuned, record: Path, *, asked: bool) -> Tuned:
+    """The same choice with the threads of torch that an earlier session of the training computed with.
+
+    How many micro-batches are computed side by side changes no bit; how many threads share a product decides
+    the order in which it is summed.
+
+    Args:
+        record: file in which the first session leaves its own.
+        asked: somebody asked for a number of threads, and has it.
+    """
+    if not asked and record.is_file():
+        threads = read_json(record, error=RunError).get("torch_threads")
+        if isinstance(threads, int) and threads > 0:
+            return replace(tuned, torch_threads=threads)
+    write_json(record, {"torch_threads": tuned.torch_threads})
+    return tuned
 
 
 def _on_gpu(work: Workload) -> Tuned:

@@ -61,7 +61,7 @@ def test_the_readme_fits_and_begins_with_the_two_commands() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_files_named_in_a_page_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    verbs = set(re.findall(r"(?:^ {4}|[`|] ?|\| )mtkit ([a-z]+)", text, flags=re.MULTILINE))
+    verbs = set(re.findall(r"(?:^ {4}|[`|] ?|\| )mtkit ([a-z][a-z-]*)", text, flags=re.MULTILINE))
     assert verbs <= set(COMMANDS), verbs - set(COMMANDS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))

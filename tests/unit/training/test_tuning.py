@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from mtkit.config.training import TrainSettings
 from mtkit.model.transformer import Transformer
 from mtkit.training import tuning
-from mtkit.training.tuning import Tuned, Way, Workload, tune, workload
+from mtkit.training.tuning import Tuned, Way, Workload, keep_threads, tune, workload
 
 Seconds = Callable[[Way], float]
 
@@ -165,3 +166,12 @@ def test_what_is_measured_is_as_large_as_what_is_trained(
     given = TrainSettings.model_validate({"until": {"updates": 9000}, "max_tokens": 50, **settings})
     made = workload(given, model, pairs=100, tokens=(1000, 2040), longest=50, cores=4)
     assert made == Workload(model, tokens, (10, 20), micro_batches, "float32")
+
+
+def test_a_resumed_training_keeps_the_threads_of_torch_that_it_began_with(tmp_path: Path) -> None:
+    record = tmp_path / "checkpoints/threads.json"
+    first, later = Tuned(1, 2, "float32", "measured"), Tuned(4, 1, "float32", "measured otherwise")
+    assert keep_threads(first, record, asked=False) == first
+    assert keep_threads(later, record, asked=False) == replace(later, torch_threads=2)
+    assert keep_threads(later, record, asked=True) == later  # who asks for threads has them, from now on
+    assert keep_threads(first, record, asked=False) == replace(first, torch_threads=1)
