@@ -184,7 +184,7 @@ class Launcher:
             f"rank {stood} stood still, and was ended with the others"
             if stood
             else "the processes lost touch",
-            where=_where(self.children),
+            where=_where(self._ended_here or self.children),
             expected=f"an answer within the time that {ANSWER_SECONDS} says (600 s unless it is set)",
             advice=f"See whether the machine is out of memory or the process was stopped. {GOES_ON}",
         )

@@ -5,6 +5,7 @@ No tensors here: those are `processes.py`'s business. Everything left in the sto
 
 import json
 import platform
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -152,7 +153,8 @@ class Meeting:
 
 def lost(what: str, error: Exception | None = None) -> LostError:
     """The error of a process that others have left alone."""
-    reason = f" ({str(error).splitlines()[0]})" if error and str(error) else ""
+    said = re.search(r"Connection \w+ by peer|Timed out[\w ]*|Broken pipe", str(error), re.IGNORECASE)
+    reason = f" ({said.group().strip().lower()})" if said else ""
     return LostError(
         f"{what}{reason}: training was stopped",
         expected="every process to go on to the end",

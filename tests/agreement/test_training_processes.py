@@ -16,7 +16,8 @@ import pytest
 from mtkit.config.training import TrainSettings
 from mtkit.errors import RunError
 from mtkit.log import read_events
-from mtkit.pipeline.launcher import Launcher
+from mtkit.pipeline.launcher import INTERRUPTED, Launcher
+from mtkit.training.place import ANSWER_SECONDS
 
 SCRIPT = """
     import json, os, sys
@@ -147,3 +148,30 @@ def test_a_killed_process_stops_all_in_seconds_with_one_message_and_one_alone_go
     assert capfd.readouterr().err == ""
     assert launcher(toy, out, 1, SHORT).wait() == 0
     assert hashes(out) == hashes(tmp_path / "whole/out")
+
+
+def test_ctrl_c_stops_all_at_one_update_with_a_checkpoint(
+    toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None]
+) -> None:
+    out = tmp_path / "cut/out"
+    once_it_runs(out, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert launcher(toy, out, 2, LONG).wait() == INTERRUPTED
+    checkpoint = [event for event in read_events(out / "events.jsonl") if event["event"] == "checkpoint"][-1]
+    assert checkpoint["why"] == "interrupted"
+    assert not list(out.rglob("*.new"))
+
+
+def test_a_process_that_stands_still_is_named_and_all_stop(
+    toy: Path,
+    tmp_path: Path,
+    once_it_runs: Callable[[Path, Watch], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(ANSWER_SECONDS, "1")
+    monkeypatch.setattr("mtkit.pipeline.launcher.GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("mtkit.pipeline.launcher.KILL_SECONDS", 0.2)
+    out = tmp_path / "cut/out"
+    once_it_runs(out, lambda: os.kill(pid(out, 1), signal.SIGSTOP))
+    with pytest.raises(RunError, match="rank 1 stood still, and was ended with the others") as caught:
+        launcher(toy, out, 2, LONG).wait()
+    assert caught.value.where == f"process {pid(out, 1)}"

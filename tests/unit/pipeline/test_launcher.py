@@ -1,0 +1,87 @@
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from mtkit.errors import RunError
+from mtkit.pipeline import launcher
+from mtkit.pipeline.launcher import INTERRUPTED, Launcher
+from mtkit.training.place import LOST
+
+
+def run(script: str, count: int = 2) -> Launcher:
+    return Launcher(
+        count, [sys.executable, "-c", f"import os, sys, time\nrank = os.environ['RANK']\n{script}"]
+    )
+
+
+def test_all_well_is_zero() -> None:
+    assert run("assert os.environ['WORLD_SIZE'] == '3'", 3).wait() == 0
+
+
+def test_the_code_of_the_process_that_failed_is_the_code(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(f"sys.exit(4 if rank == '0' else {LOST})").wait() == 4
+    assert capfd.readouterr().err == ""
+
+
+def test_what_another_than_rank_0_says_is_shown_if_it_is_the_cause(capfd: pytest.CaptureFixture[str]) -> None:
+    say = "print('no GPU', file=sys.stderr)"
+    script = f"if rank == '1':\n    {say}\n    sys.exit(1)\nsys.exit({LOST})"
+    assert run(script).wait() == 1
+    assert capfd.readouterr().err == "rank 1: no GPU\n"
+
+
+def test_what_another_than_rank_0_says_is_no_talk_where_all_is_well(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run("print('talk', rank, file=sys.stderr)").wait() == 0
+    assert capfd.readouterr().err == "talk 0\n"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_ends_all_with_one_message(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "GRACE_SECONDS", 0.1)
+    started = time.monotonic()
+    with pytest.raises(RunError) as caught:
+        run(f"os.kill(os.getpid(), 9) if rank == '{rank}' else time.sleep(60)").wait()
+    assert caught.value.found == f"rank {rank} was ended by SIGKILL; the others were stopped"
+    assert "checkpoint" in caught.value.advice
+    assert time.monotonic() - started < 20
+
+
+def test_a_process_that_ignores_being_asked_is_made_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(launcher, "KILL_SECONDS", 0.1)
+    ignore = "import signal\nsignal.signal(15, signal.SIG_IGN)"
+    script = f"{ignore}\nsys.exit({LOST}) if rank == '0' else time.sleep(60)"
+    with pytest.raises(RunError, match="rank 1 stood still"):
+        run(script).wait()
+
+
+def test_the_first_ctrl_c_goes_to_rank_0_alone_which_may_take_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launcher, "GRACE_SECONDS", 0.2)
+    script = f"""
+try:
+    time.sleep(1.5 if rank == '1' else 60)
+except KeyboardInterrupt:
+    assert rank == '0'
+    time.sleep(3)
+    os._exit({INTERRUPTED})
+os._exit({INTERRUPTED})
+"""
+    found = run(script)
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    assert found.wait() == INTERRUPTED
+    assert found.children[0].code == INTERRUPTED
+    assert found._ended_here == []
+
+
+def test_signals_are_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    run("pass", 1).wait()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

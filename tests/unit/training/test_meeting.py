@@ -1,0 +1,106 @@
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mtkit.errors import RunError
+from mtkit.training import meeting
+from mtkit.training.meeting import LostError, Meeting, lost
+from mtkit.training.place import Place
+
+
+@pytest.fixture
+def place() -> Place:
+    """Of rank 0 of two, at a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    return Place(count=2, local_count=2, port=port, attempt="test", meet_seconds=20.0)
+
+
+@pytest.fixture
+def two(place: Place) -> Iterator[tuple[Meeting, Meeting]]:
+    """Both sides of a meeting."""
+    found: list[Meeting] = []
+    other = threading.Thread(target=lambda: found.append(Meeting(replace(place, rank=1, local_rank=1))))
+    other.start()
+    first = Meeting(place)
+    other.join()
+    yield first, found[0]
+
+
+def test_a_process_that_does_not_come_is_named_after_the_time_limit(place: Place) -> None:
+    with pytest.raises(RunError) as caught:
+        Meeting(replace(place, meet_seconds=0.3))
+    assert caught.value.found == "the processes did not meet: rank 1 did not come within 0.3 s"
+    assert caught.value.where == f"127.0.0.1:{place.port}"
+    assert "2 processes" in caught.value.expected
+    assert "MASTER_PORT" in caught.value.advice
+
+
+def test_an_address_where_nobody_answers_is_told_after_the_time_limit(place: Place) -> None:
+    with pytest.raises(RunError, match="nobody answered rank 1") as caught:
+        Meeting(replace(place, rank=1, meet_seconds=0.3))
+    assert caught.value.where == f"127.0.0.1:{place.port}"
+
+
+def test_orders_arrive_one_after_the_other(two: tuple[Meeting, Meeting]) -> None:
+    first, second = two
+    first.order({"train": "a"})
+    first.order({"train": "b"})
+    first.order(None)
+    assert [second.next_order() for _ in range(3)] == [{"train": "a"}, {"train": "b"}, None]
+
+
+def test_who_follows_waits_for_the_mark(two: tuple[Meeting, Meeting]) -> None:
+    first, second = two
+    waiting = threading.Thread(target=second.wait_for_mark)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    first.mark()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_who_waits_learns_that_another_failed(two: tuple[Meeting, Meeting]) -> None:
+    first, second = two
+    assert first.may_tell(RunError("the disk is full"))
+    with pytest.raises(LostError, match="another process failed"):
+        second.next_order()
+
+
+def test_one_process_tells_the_cause_and_no_other(
+    two: tuple[Meeting, Meeting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "TOLD_SECONDS", 0.1)
+    first, second = two
+    assert second.may_tell(RunError("no such device"))
+    assert not first.may_tell(lost("a process is gone"))
+    assert not first.may_tell(RunError("another"))
+
+
+def test_an_effect_is_told_where_nobody_tells_the_cause(
+    two: tuple[Meeting, Meeting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "TOLD_SECONDS", 0.1)
+    first, second = two
+    assert second.may_tell(lost("a process is gone"))
+    assert not first.may_tell(lost("a process is gone"))
+
+
+def test_the_launcher_tells_who_was_lost(two: tuple[Meeting, Meeting]) -> None:
+    first, _ = two
+    first.place = replace(first.place, watcher=0)
+    assert not first.may_tell(lost("a process is gone"))
+    assert first.may_tell(RunError("the disk is full"))
+
+
+def test_what_is_lost_is_told_in_few_words() -> None:
+    noise = (
+        "[/path/gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:1959: Connection reset by peer. Logs."
+    )
+    assert lost("a process is gone", RuntimeError(noise)).found == (
+        "a process is gone (connection reset by peer): training was stopped"
+    )
