@@ -119,7 +119,9 @@ class Fitting:
         self._activations = Activations(work.model, precision)
         # Each worker of each process is to have something to do.
         self._side_by_side = (work.workers if work.device.type == "cpu" else 1) * work.processes
-        self._free = None if work.memory is None else work.memory.free // work.processes
+        # A GPU belongs to one process; the memory of a machine is shared.
+        sharers = work.processes if work.device.type == "cpu" else 1
+        self._free = None if work.memory is None else work.memory.free // sharers
 
     def batch_tokens(self) -> tuple[int, str]:
         """The largest update, and why it is no larger."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mtkit.errors import RunError
 from mtkit.training.checkpoint import Checkpoint, Checkpoints
 from mtkit.training.processes import Processes
 from mtkit.training.saving import Saved, Saver
@@ -22,6 +23,25 @@ class NoSaver(Saver):
 
     def wait(self) -> None:
         """Nothing to wait for."""
+
+
+def check_order(state: TrainState, processes: Processes) -> None:
+    """See that all processes are training on the same pairs.
+
+    Raises:
+        RunError: they are not.
+    """
+    orders = processes.gather(state.order)
+    others = [rank for rank, order in enumerate(orders) if order != orders[0]]
+    if others:
+        raise RunError(
+            f"rank {', '.join(map(str, others))} trained on other pairs than rank 0, or on other pieces",
+            where=f"update {state.update}",
+            expected="the same updates in all processes, of which each computes its share",
+            advice="With `subword_sampling`, use a release of sentencepiece that samples the same in every"
+            " process (0.2.1 does, 0.2.2 and 0.2.3 do not); otherwise see that all machines have the same"
+            " software and see the same files.",
+        )
 
 
 def saver_of(checkpoints: Checkpoints, tell: Callable[[Saved], None], processes: Processes) -> Saver:

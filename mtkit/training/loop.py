@@ -22,7 +22,7 @@ from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
-from mtkit.training.following import read_by_first, saver_of
+from mtkit.training.following import check_order, read_by_first, saver_of
 from mtkit.training.guard import DivergedError, Guard, Observed
 from mtkit.training.interruption import Interruption
 from mtkit.training.optimizer import Optimizer
@@ -252,6 +252,7 @@ class Loop:
         started = time.monotonic()
         state, by = self.state, self.settings.validate_.by
         self.guard.check()
+        check_order(state, self.processes)
         with interruption.allowed():
             measured, found = self._measure(self.measured_model)
         better = state.record(measured, by)

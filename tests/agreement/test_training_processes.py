@@ -161,6 +161,7 @@ def test_ctrl_c_stops_all_at_one_update_with_a_checkpoint(
     assert not list(out.rglob("*.new"))
 
 
+@pytest.mark.slow
 def test_a_process_that_stands_still_is_named_and_all_stop(
     toy: Path,
     tmp_path: Path,

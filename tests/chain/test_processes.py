@@ -1,4 +1,4 @@
-"""Several processes run a recipe: the same result as one, also when one of them is killed and torchrun restarts."""
+"""Several processes run a recipe: the same result as one, also where torchrun restarts them after a kill."""
 
 import os
 import signal
