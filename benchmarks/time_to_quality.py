@@ -11,6 +11,11 @@ of the raw test set, beam 5. Every finished point is written to the JSON file at
     python -m benchmarks.time_to_quality --resume --systems fairseq
     python -m benchmarks.time_to_quality --dry-run                   how long it would take
     python -m benchmarks.time_to_quality --resume --systems none     only print and draw what there is
+    python -m benchmarks.time_to_quality --systems mtkit-anytime --minutes 2 5 10 15 20
+
+`mtkit-anytime` draws many points from one training: the longest, and a decay from its plateau for each of the
+others. NAME-narrow is a peer in the width of mtkit's recipe. `--set 20:stages.train.model.dropout=0.1` is for
+the training of 20 minutes only.
 
 Peers are installed by `make bench-peers`, matplotlib by `pip install 'mtkit[bench]'`.
 """
@@ -53,7 +58,11 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--cores", type=int, default=min(2, available_cores()))
     options.add_argument("--recipe", type=Path, default=HERE / "time_to_quality.yaml", help="mtkit's")
     options.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="setting of mtkit's recipe"
+        "--set",
+        action="append",
+        default=[],
+        metavar="[M:]PATH=VALUE",
+        help="setting of mtkit's recipe, or of its M minutes only",
     )
     options.add_argument("--work", type=Path, default=out / "work", help="everything that is made on the way")
     options.add_argument("--json", type=Path, default=out / "curves.json")

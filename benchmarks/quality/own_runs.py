@@ -7,6 +7,7 @@ after that tells the next one how fast the machine was; by how much the minutes 
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,12 +17,13 @@ from typing import Any
 
 from benchmarks.quality.commands import Command, run_to_end
 from benchmarks.quality.points import Point, now
-from mtkit.config.recipe import read_recipe
+from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.files import canonical_hash, read_json, read_lines, write_json
 from mtkit.pipeline.kinds import KINDS
 
 STRETCH_UPDATES = 60  # of the measuring stretch
 STEADY_FROM = 20  # its first updates are slower: memory is being got, caches are cold
+AT_LENGTH = re.compile(r"(\d+(?:\.\d+)?):(.+)")
 AIMED = 0.99  # of the time asked for: rather a little early than late
 
 
@@ -57,7 +59,7 @@ class OwnRuns:
     Args:
         name: of the system in tables.
         recipe: path of the recipe.
-        overrides: `PATH=VALUE`, as `mtkit run --set` takes them.
+        overrides: `PATH=VALUE`, as `mtkit run --set` takes them; `MINUTES:PATH=VALUE` for one length only.
         work: folder for everything.
         environment: of the commands.
     """
@@ -67,15 +69,19 @@ class OwnRuns:
     def __init__(
         self, name: str, recipe: Path, overrides: Sequence[str], work: Path, environment: Mapping[str, str]
     ) -> None:
-        self.name, self.path, self.overrides = name, recipe, tuple(overrides)
-        self.recipe = read_recipe(recipe, KINDS, overrides)
-        self.settings: dict[str, Any] = {
-            stage.name: stage.settings.model_dump(mode="json", by_alias=True)
-            for stage in self.recipe.stages.values()
-        }
-        self.identity = canonical_hash(self.settings)[:12]
+        self.name, self.path, self.given = name, recipe, tuple(overrides)
         self._work, self._environment = work, environment
-        self._pace: Pace | None = None
+        self._paces: dict[str, Pace] = {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the recipe, and what is different at some lengths."""
+        at_lengths = [text for text in self.given if AT_LENGTH.match(text)]
+        return {"recipe": _settings(self._recipe(None)), "at_lengths": at_lengths}
+
+    def identity(self, minutes: float | None) -> str:
+        """Hash of the settings of a length; None: of those for no length in particular."""
+        return canonical_hash(_settings(self._recipe(minutes)))[:12]
 
     def points(self, minutes: Sequence[float]) -> Iterator[Point]:
         """Train and score, one time after the other.
@@ -84,25 +90,33 @@ class OwnRuns:
             RunError: mtkit failed.
         """
         for asked in minutes:
-            folder = self._folder(f"{asked:g}")
+            folder = self._folder(asked, f"{asked:g}")
             trained = self._trained(folder, asked)
-            self._run(folder, "score", trained.updates)
-            scores = read_json(self._link(folder, "score") / "scores.json")
-            yield Point(
-                system=self.name,
-                peer=self.peer,
-                asked_minutes=asked,
-                minutes=trained.minutes,
-                updates=trained.updates,
-                scores={score["metric"]: score["value"] for score in scores},
-                signatures={score["metric"]: score["signature"] for score in scores},
-                how=f"a training planned for {asked:g} minutes",
-                settings=self.identity,
-                date=now(),
-            )
+            overrides = self._overrides(asked, trained.updates)
+            run_recipe(self.path, overrides, "score", folder, self._environment)
+            how = f"a training planned for {asked:g} minutes"
+            yield self._point(folder, asked, trained.minutes, trained.updates, how)
 
-    def _folder(self, what: str) -> Path:
-        return self._work / f"{self.recipe.name}-{self.identity}-{what}"
+    def _point(self, folder: Path, asked: float, minutes: float, updates: int, how: str) -> Point:
+        scores = read_json(self._link(folder, "score") / "scores.json")
+        return Point(
+            system=self.name,
+            peer=self.peer,
+            asked_minutes=asked,
+            minutes=minutes,
+            updates=updates,
+            scores={score["metric"]: score["value"] for score in scores},
+            signatures={score["metric"]: score["signature"] for score in scores},
+            how=how,
+            settings=self.identity(asked),
+            date=now(),
+        )
+
+    def _recipe(self, minutes: float | None) -> Recipe:
+        return read_recipe(self.path, KINDS, overrides_at(self.given, minutes))
+
+    def _folder(self, minutes: float | None, what: str) -> Path:
+        return self._work / f"{self.name}-{self.identity(minutes)}-{what}"
 
     def _trained(self, folder: Path, minutes: float) -> Trained:
         """Train for a time, unless an earlier session of the benchmark did."""
@@ -111,36 +125,60 @@ class OwnRuns:
             value = read_json(noted)
             trained = Trained(value["minutes"], value["updates"], Pace(**value["pace"]))
         else:
-            pace = self._pace or self._stretch()
-            trained = self._train(folder, pace.updates_in(minutes))
+            trained = self._train(folder, minutes, self._pace(minutes).updates_in(minutes))
             write_json(noted, {**vars(trained), "pace": vars(trained.pace)})
-        self._pace = trained.pace
+        self._paces[self.identity(minutes)] = trained.pace
         return trained
 
-    def _stretch(self) -> Pace:
-        """Measure how fast this machine is with these settings."""
-        return self._train(self._folder("stretch"), STRETCH_UPDATES).pace
+    def _pace(self, minutes: float) -> Pace:
+        """How fast these settings were the last time, or are in a short stretch."""
+        identity = self.identity(minutes)
+        if identity not in self._paces:
+            trained = self._train(self._folder(minutes, "stretch"), minutes, STRETCH_UPDATES)
+            self._paces[identity] = trained.pace
+        return self._paces[identity]
 
-    def _train(self, folder: Path, updates: int) -> Trained:
-        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted session left would spoil the clock
-        self._run(folder, "subword", updates)  # not timed: other systems get their pieces for nothing too
-        seconds = self._run(folder, "train", updates)
+    def _train(self, folder: Path, minutes: float, updates: int) -> Trained:
+        seconds = self._timed(folder, self._overrides(minutes, updates))
         return Trained(seconds / 60, updates, pace_of(self._link(folder, "train"), updates, seconds))
 
-    def _run(self, folder: Path, goal: str, updates: int) -> float:
-        overrides = (*self.overrides, *self._lengths(updates))
-        return run_recipe(self.path, overrides, goal, folder, self._environment)
+    def _timed(self, folder: Path, overrides: tuple[str, ...]) -> float:
+        """Train from nothing; returns the seconds of the training command."""
+        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted session left would spoil the clock
+        # Cutting text into pieces is not timed: peers get theirs for nothing too.
+        run_recipe(self.path, overrides, "subword", folder, self._environment)
+        return run_recipe(self.path, overrides, "train", folder, self._environment)
 
-    def _lengths(self, updates: int) -> list[str]:
-        """The settings that depend on the length of a training."""
-        warmup = self.recipe.stages["train"].settings.model_dump()["schedule"]["warmup_updates"]
+    def _overrides(self, minutes: float | None, updates: int) -> tuple[str, ...]:
+        """All that the recipe is told for a length."""
+        warmup = self._recipe(minutes).stages["train"].settings.model_dump()["schedule"]["warmup_updates"]
         lengths = [f"until.updates={updates}", f"validate.every={updates} updates"]
         if warmup > updates // 4:
             lengths.append(f"schedule.warmup_updates={updates // 4}")
-        return [f"stages.train.{length}" for length in lengths]
+        settings = (f"stages.train.{length}" for length in lengths)
+        return last_of_each([*overrides_at(self.given, minutes), *settings])
 
     def _link(self, folder: Path, stage: str) -> Path:
-        return folder / "runs" / self.recipe.name / stage
+        return folder / "runs" / self._recipe(None).name / stage
+
+
+def overrides_at(given: Sequence[str], minutes: float | None) -> tuple[str, ...]:
+    """The overrides that hold for a length: `20:PATH=VALUE` only for 20 minutes, and wins there."""
+    for_all = [text for text in given if not AT_LENGTH.match(text)]
+    matches = (match for text in given if (match := AT_LENGTH.match(text)))
+    return last_of_each([*for_all, *(match[2] for match in matches if float(match[1]) == minutes)])
+
+
+def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Overrides without those that a later one of the same path replaces."""
+    return tuple({text.partition("=")[0]: text for text in overrides}.values())
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """All settings of all stages."""
+    return {
+        stage.name: stage.settings.model_dump(mode="json", by_alias=True) for stage in recipe.stages.values()
+    }
 
 
 def run_recipe(

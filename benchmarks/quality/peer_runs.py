@@ -62,8 +62,11 @@ class PeerRuns:
     ) -> None:
         self.name, self._driver, self._training, self._corpus = name, driver, training, corpus
         self.settings: dict[str, Any] = {**asdict(training), "version": driver.version()}
-        self.identity = canonical_hash(self.settings)[:12]
-        self._work = work / f"{name}-{self.identity}"
+        self._work = work / f"{name}-{self.identity(None)}"
+
+    def identity(self, minutes: float | None) -> str:
+        """Hash of what it is trained with, which is the same for all times."""
+        return canonical_hash(self.settings)[:12]
 
     def points(self, minutes: Sequence[float]) -> Iterator[Point]:
         """Train once, as long as the longest time, and score each time's checkpoint.
@@ -87,7 +90,7 @@ class PeerRuns:
                 scores={item.metric: item.value for item in found},
                 signatures={item.metric: item.signature for item in found},
                 how=f"{snapshot.path.name} of one training of {max(minutes):g} minutes",
-                settings=self.identity,
+                settings=self.identity(snapshot.asked_minutes),
                 date=now(),
             )
 

@@ -5,7 +5,7 @@ from the points is in `curves.py`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -80,11 +80,14 @@ class Record:
             {"format": FORMAT, "conditions": self.conditions, "about": self.about, "points": points},
         )
 
-    def missing(self, system: str, settings: str, minutes: Sequence[float]) -> list[float]:
-        """The times at which a system was not measured yet with these settings."""
-        mine = [point for point in self.points if (point.system, point.settings) == (system, settings)]
-        have = {point.asked_minutes for point in mine}
-        return [asked for asked in minutes if asked not in have]
+    def missing(self, system: str, identity: Callable[[float], str], minutes: Sequence[float]) -> list[float]:
+        """The times at which a system was not measured yet with the settings that it has for them.
+
+        Args:
+            identity: of the settings for a time.
+        """
+        have = {(point.system, point.settings, point.asked_minutes) for point in self.points}
+        return [asked for asked in minutes if (system, identity(asked), asked) not in have]
 
 
 def open_record(path: Path, conditions: dict[str, Any], about: dict[str, Any], *, resume: bool) -> Record:

@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 from benchmarks.peers.peer import Peer, Shape, Training
 from benchmarks.pieces import RECIPE, make_pieces
-from benchmarks.quality.own_runs import OwnRuns
+from benchmarks.quality.anytime import AnytimeRuns
+from benchmarks.quality.own_runs import OwnRuns, overrides_at
 from benchmarks.quality.peer_runs import BEAM_SIZE, Corpus, PeerRuns
 from benchmarks.quality.points import Point
 from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import RunError
 from mtkit.pipeline.kinds import KINDS
 
-OWN = "mtkit"
+OWN, ANYTIME = "mtkit", "mtkit-anytime"
 NARROW = "-narrow"  # a peer's variant with the width of mtkit's recipe
 
 # What suits peers on a CPU and a small corpus: many small updates at a high rate, reached soon. Checkpoints
@@ -29,14 +30,19 @@ class System(Protocol):
     Attributes:
         name: in tables.
         peer: True for other people's.
-        settings: what it is trained with, for the reader.
-        identity: hash of them.
     """
 
     name: str
     peer: bool
-    settings: dict[str, Any]
-    identity: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it is trained with, for the reader."""
+        ...
+
+    def identity(self, minutes: float) -> str:
+        """Hash of the settings that it has for a time; another hash asks for another point."""
+        ...
 
     def points(self, minutes: Sequence[float]) -> Iterator[Point]:
         """Train and score; each point is given as soon as it is finished."""
@@ -62,7 +68,7 @@ class Systems:
     ) -> None:
         self._path, self._overrides = recipe.resolve(), tuple(overrides)
         self._work, self._cores = work.resolve(), cores
-        self._recipe = read_recipe(recipe, KINDS, overrides)
+        self._recipe = read_recipe(recipe, KINDS, overrides_at(overrides, None))
         self._drivers = {peer.name: peer for peer in peers if peer.is_installed()}
         _check_corpus(self._recipe, recipe)
 
@@ -78,7 +84,7 @@ class Systems:
         return {name: driver.version() for name, driver in self._drivers.items()}
 
     def installed(self) -> list[str]:
-        """mtkit and the peers; variants of a peer are trained only if they are named."""
+        """mtkit and the peers; variants are trained only if they are named."""
         return [OWN, *self._drivers]
 
     def open(self, name: str) -> System:
@@ -87,16 +93,17 @@ class Systems:
         Raises:
             RunError: there is none of this name, or it is not installed.
         """
-        if name == OWN:
+        if name in (OWN, ANYTIME):
             # Without a wish of the environment's, mtkit itself chooses threads and precision.
             environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-            return OwnRuns(name, self._path, self._overrides, self._work, environment)
+            kind = OwnRuns if name == OWN else AnytimeRuns
+            return kind(name, self._path, self._overrides, self._work, environment)
         driver = self._drivers.get(name.removesuffix(NARROW))
         if driver is None:
             raise RunError(
                 f"no system {name!r} is installed",
                 where="--systems",
-                expected=f"none, or some of {', '.join(self.installed())}",
+                expected=f"none, {ANYTIME}, or some of {', '.join(self.installed())}",
                 advice="Install peers by `make bench-peers`.",
             )
         return PeerRuns(name, driver, self._training(name), self._corpus, self._work)

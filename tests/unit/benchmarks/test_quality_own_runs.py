@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.own_runs import AIMED, Pace, pace_of
+from benchmarks.quality.own_runs import AIMED, Pace, overrides_at, pace_of
 
 
 def events(folder: Path, *made: tuple[int, float]) -> Path:
@@ -35,3 +35,10 @@ def test_updates_are_planned_to_end_a_little_before_the_time() -> None:
 
 def test_some_updates_are_made_however_short_the_time() -> None:
     assert Pace(1.0, 100.0).updates_in(0.5) == 4
+
+
+def test_overrides_for_one_length_replace_those_for_all() -> None:
+    given = ["20:a.b=1", "a.b=0", "a.c=0", "7.5:a.b=2"]
+    assert overrides_at(given, 20.0) == ("a.b=1", "a.c=0")
+    assert overrides_at(given, 7.5) == ("a.b=2", "a.c=0")
+    assert overrides_at(given, 5.0) == overrides_at(given, None) == ("a.b=0", "a.c=0")

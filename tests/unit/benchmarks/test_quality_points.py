@@ -50,9 +50,10 @@ def test_a_point_takes_the_place_of_an_earlier_one_of_the_same_system_and_time(t
 
 def test_only_times_not_measured_with_these_settings_are_missing(tmp_path: Path) -> None:
     record = Record(tmp_path / "curves.json", CONDITIONS, ABOUT, [point(asked=5.0), point(asked=20.0)])
-    assert record.missing("mtkit", "a", [5.0, 10.0, 20.0]) == [10.0]
-    assert record.missing("mtkit", "b", [5.0, 10.0]) == [5.0, 10.0]
-    assert record.missing("fairseq", "a", [5.0]) == [5.0]
+    unchanged, changed = {5.0: "a", 10.0: "a", 20.0: "a"}, {5.0: "a", 20.0: "b"}
+    assert record.missing("mtkit", unchanged.__getitem__, [5.0, 10.0, 20.0]) == [10.0]
+    assert record.missing("mtkit", changed.__getitem__, [5.0, 20.0]) == [20.0]
+    assert record.missing("fairseq", unchanged.__getitem__, [5.0]) == [5.0]
 
 
 def test_resuming_goes_on_with_the_points_that_are_there(tmp_path: Path) -> None:

@@ -84,8 +84,16 @@ def test_everybody_gets_all_the_cores_and_a_narrow_variant_our_width(tmp_path: P
 def test_other_settings_are_another_identity(tmp_path: Path) -> None:
     plain, same = opened(tmp_path).open("mtkit"), opened(tmp_path).open("mtkit")
     other = opened(tmp_path, "stages.train.model.dropout=0.2").open("mtkit")
-    assert plain.identity == same.identity
-    assert plain.identity != other.identity
+    assert plain.identity(5.0) == same.identity(5.0) == plain.identity(20.0)
+    assert plain.identity(5.0) != other.identity(5.0)
+
+
+def test_settings_for_one_length_change_only_its_identity(tmp_path: Path) -> None:
+    plain = opened(tmp_path).open("mtkit")
+    longer = opened(tmp_path, "20:stages.train.model.dropout=0.2").open("mtkit")
+    assert plain.identity(5.0) == longer.identity(5.0)
+    assert plain.identity(20.0) != longer.identity(20.0)
+    assert longer.settings["at_lengths"] == ["20:stages.train.model.dropout=0.2"]
 
 
 def test_a_corpus_that_peers_do_not_get_is_refused(tmp_path: Path) -> None:
