@@ -6,12 +6,12 @@ training, so every time is a training of its own, planned by the measured rate; 
 end are trained once, and checkpoints put aside on the way are scored afterwards. BLEU and chrF by sacreBLEU
 of the raw test set, beam 5. Every finished point is written to the JSON file at once: `--resume` goes on.
 
-    python -m benchmarks.time_to_quality                             mtkit and every installed peer
-    python -m benchmarks.time_to_quality --systems mtkit             mtkit alone; peers can be added later by
-    python -m benchmarks.time_to_quality --resume --systems fairseq
-    python -m benchmarks.time_to_quality --dry-run                   how long it would take
-    python -m benchmarks.time_to_quality --resume --systems none     only print and draw what there is
-    python -m benchmarks.time_to_quality --systems mtkit-anytime --minutes 2 5 10 15 20
+    python benchmarks/time_to_quality.py                             mtkit and every installed peer
+    python benchmarks/time_to_quality.py --systems mtkit             mtkit alone; peers can be added later by
+    python benchmarks/time_to_quality.py --resume --systems fairseq
+    python benchmarks/time_to_quality.py --dry-run                   how long it would take
+    python benchmarks/time_to_quality.py --resume --systems none     only print and draw what there is
+    python benchmarks/time_to_quality.py --systems mtkit-anytime --minutes 2 5 10 15 20
 
 `mtkit-anytime` draws many points from one training: the longest, and a decay from its plateau for each of the
 others. NAME-narrow is a peer in the width of mtkit's recipe. `--set 20:stages.train.model.dropout=0.1` is for
@@ -25,7 +25,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.peers.fairseq import Fairseq
+from benchmarks.peers.all import all_peers
+from benchmarks.peers.mtkit import Mtkit
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.plain import Plain
 from benchmarks.quality.curves import conclusions, deviations, table
 from benchmarks.quality.drawing import can_draw, draw
 from benchmarks.quality.machine import facts, take_cores
@@ -80,7 +83,7 @@ def run(given: argparse.Namespace) -> int:
     """
     minutes = sorted(set(given.minutes))
     cores = take_cores(given.cores)
-    systems = Systems(given.recipe, given.set, [Fairseq()], given.work, len(cores))
+    systems = Systems(given.recipe, given.set, peers(), given.work, len(cores))
     names = [] if given.systems == ["none"] else given.systems or systems.installed()
     chosen = [systems.open(name) for name in names]
     record = open_record(
@@ -97,6 +100,11 @@ def run(given: argparse.Namespace) -> int:
             print(told(point), file=sys.stderr)
     show(record, minutes, given.png)
     return 0
+
+
+def peers() -> list[Peer]:
+    """Other people's toolkits, installed or not."""
+    return [peer for peer in all_peers().values() if not isinstance(peer, Mtkit | Plain)]
 
 
 def expected(todo: dict[System, list[float]]) -> str:
