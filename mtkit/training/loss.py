@@ -1,8 +1,7 @@
 """What is minimised: label-smoothed cross-entropy over real target tokens, and penalties on matrices.
 
 Numbers are in nats. The output layer is applied only where a target token stands, a few hundred positions
-at a time: a slice of logits that fits the cache costs a fifth of one that does not, and memory no longer
-grows with positions x vocabulary.
+at a time, and its gradients are computed on the spot: memory does not grow with positions x vocabulary.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,11 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mtkit.batches.batch import Batch
 from mtkit.model.transformer import Transformer
 
 POSITIONS_AT_ONCE = 512  # of the output layer; measured best of 64 to 4096 for 4,000 and 8,000 pieces
+ROWS_AT_ONCE = 32  # of logits, on a CPU: they stay in the cache of a core from one pass to the next
 
 
 class LossSums(NamedTuple):
@@ -29,91 +30,131 @@ class LossSums(NamedTuple):
     nats: Tensor
 
 
-class SmoothedCrossEntropy(torch.autograd.Function):
-    """Label-smoothed cross-entropy of logits, in one softmax and without a second copy of the logits.
+class OutputLoss(torch.autograd.Function):
+    """The output layer and its loss in one, a slice of positions at a time, with their gradients.
 
-    For a target y and smoothing e over V pieces the loss is (1 - e) · -log p(y) + e · mean of -log p(v)
-    over all v, PAD and the other special pieces included: the same as `torch.nn.functional.cross_entropy`
-    (an agreement test says so), three to five times as fast on a CPU.
-
-    Source: Szegedy et al. 2016, section 7.
+    The gradients are computed on the way forward, while the logits of a slice are at hand, and the logits
+    are thrown away.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-        """Returns the objective and the nats, both summed over positions; logits [P, V], targets [P]."""
-        logits = logits.float()
-        probabilities = torch.softmax(logits, dim=-1)  # [P, V]
-        # The largest probability is at least 1/V, so this logarithm never meets an underflow.
-        log_total = logits.amax(dim=-1) - probabilities.amax(dim=-1).log()  # [P]
-        nats = (log_total - logits.gather(1, targets[:, None]).squeeze(1)).sum()
-        objective = nats
-        if smoothing:
-            uniform = (log_total - logits.mean(dim=-1)).sum()
-            objective = (1 - smoothing) * nats + smoothing * uniform
-        ctx.save_for_backward(probabilities, targets)
-        ctx.smoothing = smoothing
-        ctx.mark_non_differentiable(nats)
-        return (objective.clone() if objective is nats else objective), nats
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns `scale` times the objective, which alone can be differentiated, and both sums."""
+        of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight)  # [P, D], [V, D]
+        mean = weight.mean(dim=0)  # [D]
+        sums = []
+        for states, ids, of_states in _slices(hidden, targets, of_hidden):
+            powers, total, part = _unnormalised(states, weight, mean, ids, smoothing)
+            # The gradient of a logit is softmax - (1 - e)[v = y] - e/V. Softmax stays unnormalised in the
+            # matrix products, its divisor being a factor of the position; the constant e/V is a multiple of
+            # the mean vector here, and of the sum of all states below.
+            wanted = ids[:, None]
+            powers.scatter_(1, wanted, powers.gather(1, wanted).sub_(total, alpha=1 - smoothing))
+            powers, factor = powers.to(states.dtype), scale / total  # [P, V], [P, 1]
+            of_states.copy_((powers @ weight.to(states.dtype)) * factor - mean * (smoothing * scale))
+            _add_product(of_weight, powers.mT, (states * factor).to(states.dtype))
+            sums.append(part)
+        of_weight.sub_(hidden.sum(dim=0, dtype=torch.float32), alpha=smoothing * scale / len(weight))
+        ctx.save_for_backward(of_hidden, of_weight)
+        both = add(sums)
+        ctx.mark_non_differentiable(*both)
+        return both.objective * scale, *both
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """p(v) - e/V - (1 - e)[v = y], scaled; written over the saved probabilities."""
-        scale = gradients[0]
-        probabilities, targets = ctx.saved_tensors
-        gradient = probabilities.mul_(scale)
-        if ctx.smoothing:
-            gradient.sub_(scale * (ctx.smoothing / gradient.shape[-1]))
-        gradient[torch.arange(len(targets), device=targets.device), targets] -= (1 - ctx.smoothing) * scale
-        return gradient, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """What was computed on the way forward, scaled."""
+        (of_hidden, of_weight), scale = ctx.saved_tensors, gradients[0]
+        if scale.device.type != "cpu" or scale != 1:  # of a GPU this is not asked: it would be waited for
+            of_hidden, of_weight = of_hidden * scale, of_weight * scale
+        return of_hidden, of_weight, None, None, None
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> LossSums:
-    """Label-smoothed cross-entropy and negative log-likelihood, summed over positions.
+def _unnormalised(
+    hidden: Tensor, weight: Tensor, mean: Tensor, targets: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, LossSums]:
+    """exp(logit - largest logit) [P, V], its sums over the vocabulary [P, 1], and the loss of the positions.
 
     Args:
-        logits: [P, V], any floating type; the sums are float32.
-        targets: [P], ids.
+        hidden: [P, D].
+        weight: [V, D].
+        mean: of the weight's rows, [D].
+        targets: [P].
         smoothing: share of the probability mass spread evenly over the vocabulary.
     """
-    objective, nats = SmoothedCrossEntropy.apply(logits, targets, smoothing)  # type: ignore[no-untyped-call]
-    return LossSums(objective, nats)
+    logits = F.linear(hidden, weight).float()  # [P, V]
+    wanted = logits.gather(1, targets[:, None]).squeeze(1)  # [P]
+    log_totals, totals = [], []
+    for rows in torch.split(logits, ROWS_AT_ONCE if logits.device.type == "cpu" else len(logits)):
+        top = rows.amax(dim=-1, keepdim=True)
+        total = rows.sub_(top).exp_().sum(dim=-1, keepdim=True)
+        log_totals.append(top + total.log())
+        totals.append(total)
+    log_total = torch.cat(log_totals).squeeze(1)  # [P]
+    nats = (log_total - wanted).sum()
+    uniform = (log_total - hidden.float() @ mean).sum()  # the mean of the logits is the logit of the mean
+    return logits, torch.cat(totals), LossSums((1 - smoothing) * nats + smoothing * uniform, nats)
 
 
-def gradients(
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, in one pass where the types are one."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
+
+
+def output_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, scale: float = 1.0
+) -> tuple[Tensor, LossSums]:
+    """Label-smoothed cross-entropy of an output layer, without logits ever being there all at once.
+
+    For a target y, smoothing e and V pieces the loss of a position is (1 - e) · -log p(y) + e · mean of
+    -log p(v) over all v, PAD and the other special pieces included: the same as
+    `torch.nn.functional.cross_entropy` (an agreement test says so).
+
+    Args:
+        hidden: states before the output layer, [P, D].
+        weight: of the output layer, [V, D].
+        targets: ids, [P].
+        smoothing: share of the probability mass spread evenly over the vocabulary.
+        scale: a factor of the objective, so that its gradients need not be multiplied afterwards.
+
+    Returns:
+        `scale` times the summed objective, to be differentiated; and the sums, float32, detached.
+    Source: Szegedy et al. 2016, section 7.
+    """
+    objective, *sums = OutputLoss.apply(hidden, weight, targets, smoothing, scale)  # type: ignore[no-untyped-call]
+    return objective, LossSums(*sums)
+
+
+def objective(
     model: Transformer, batch: Batch, update_tokens: int, smoothing: float
-) -> tuple[LossSums, list[Tensor | None]]:
-    """A batch's share of the gradient of an update. Nothing of the model is changed: threads may share it.
+) -> tuple[Tensor, LossSums]:
+    """A batch's share of what an update minimises, for `backward`, and its sums.
 
     Args:
         model: in training mode, on the batch's device.
         batch: a micro-batch.
         update_tokens: target tokens of the whole update, by which the sum is divided: so micro-batches
             add up to the gradient of one big batch, however unequal they are.
-        smoothing: see `cross_entropy`.
+        smoothing: see `output_loss`.
+    """
+    hidden, targets = _target_positions(model, batch)  # [P, D], [P]
+    return output_loss(hidden, model.output_weight, targets, smoothing, 1 / update_tokens)
+
+
+def gradients(
+    model: Transformer, batch: Batch, update_tokens: int, smoothing: float
+) -> tuple[LossSums, list[Tensor | None]]:
+    """The gradient of `objective`. Nothing of the model is changed: threads may share it.
 
     Returns:
         The batch's sums, detached, and the gradient of each of `model.parameters()`, None where it is zero.
     """
-    hidden, targets = _target_positions(model, batch)  # [P, D], [P]
-    # The graph is cut here: each slice of the output layer is done with before the next one begins.
-    sums, hidden_gradients = [], []
-    output_gradient = torch.zeros_like(model.output_weight)  # [V, D]
-    for part, ids in _slices(hidden.detach(), targets):
-        part.requires_grad_()
-        loss = cross_entropy(model.output(part), ids, smoothing)
-        of_part, of_output = torch.autograd.grad(loss.objective / update_tokens, (part, model.output_weight))
-        hidden_gradients.append(of_part)
-        output_gradient.add_(of_output)
-        sums.append(LossSums(loss.objective.detach(), loss.nats))
-    parameters = list(model.parameters())
-    # A number with the gradient that is wanted: to begin at a tensor, torch loads a symbolic algebra first.
-    root = (hidden * torch.cat(hidden_gradients)).sum()
-    found = torch.autograd.grad(root, parameters, allow_unused=True)
-    return add(sums), [
-        _sum(gradient, output_gradient) if parameter is model.output_weight else gradient
-        for parameter, gradient in zip(parameters, found, strict=True)
-    ]
+    minimised, sums = objective(model, batch, update_tokens, smoothing)
+    return sums, list(torch.autograd.grad(minimised, list(model.parameters()), allow_unused=True))
 
 
 def accumulate(model: Transformer, found: Iterable[Tensor | None]) -> None:
@@ -132,7 +173,11 @@ def _sum(total: Tensor | None, more: Tensor) -> Tensor:
 def measure(model: Transformer, batch: Batch, smoothing: float = 0.0) -> LossSums:
     """A batch's sums without gradients; dropout is as the model's mode says."""
     hidden, targets = _target_positions(model, batch)
-    return add(cross_entropy(model.output(part), ids, smoothing) for part, ids in _slices(hidden, targets))
+    weight = model.output_weight
+    mean = weight.mean(dim=0)
+    return add(
+        _unnormalised(states, weight, mean, ids, smoothing)[2] for states, ids in _slices(hidden, targets)
+    )
 
 
 def add(parts: Iterable[LossSums]) -> LossSums:
@@ -178,6 +223,6 @@ def _target_positions(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]
     return flat.index_select(0, positions), batch.target_out.flatten().index_select(0, positions)
 
 
-def _slices(hidden: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few positions at a time, [P, D], with their targets, [P]."""
-    return zip(torch.split(hidden, POSITIONS_AT_ONCE), torch.split(targets, POSITIONS_AT_ONCE), strict=True)
+def _slices(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same few positions of each tensor [P, …] at a time."""
+    return zip(*(torch.split(tensor, POSITIONS_AT_ONCE) for tensor in tensors), strict=True)

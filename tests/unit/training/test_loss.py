@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from mtkit.batches.batch import Batch
 from mtkit.model.transformer import Transformer
 from mtkit.training import loss
-from mtkit.training.loss import add, cross_entropy, measure, penalty
+from mtkit.training.loss import add, measure, output_loss, penalty
 from mtkit.training.optimizer import matrices
 
 
@@ -67,18 +67,18 @@ def test_padding_is_not_counted(model: Transformer, batches: list[Batch], whole:
 def test_reported_nats_have_no_smoothing() -> None:
     logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0]])
     targets = torch.tensor([0, 1])
-    sums = cross_entropy(logits, targets, 0.3)
+    _, sums = output_loss(logits, torch.eye(3), targets, 0.3)
     assert sums.nats.item() == pytest.approx(F.cross_entropy(logits, targets, reduction="sum").item())
     assert sums.objective.item() != pytest.approx(sums.nats.item())
 
 
 def test_a_target_of_vanishing_probability_has_a_finite_loss_and_gradient() -> None:
-    logits = torch.tensor([[1000.0, 0.0, -1000.0]], requires_grad=True)
-    sums = cross_entropy(logits, torch.tensor([2]), 0.1)
-    sums.objective.backward()  # type: ignore[no-untyped-call]
+    hidden, weight = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[1.0], [0.0], [-1.0]])
+    minimised, sums = output_loss(hidden, weight, torch.tensor([2]), 0.1)
+    minimised.backward()  # type: ignore[no-untyped-call]
     assert sums.nats.item() == 2000.0
-    assert logits.grad is not None
-    assert logits.grad.isfinite().all()
+    assert hidden.grad is not None
+    assert hidden.grad.item() == pytest.approx(1.0 - 0.9 * -1.0)  # of the likeliest, and of the target
 
 
 def test_penalties_act_on_matrices_and_their_gradient_is_that_of_their_value(model: Transformer) -> None:
