@@ -73,10 +73,30 @@ def dropout(values: Tensor, probability: float, training: bool) -> Tensor:
         return values
     if values.device.type != "cpu":
         return F.dropout(values, probability)
-    draws = _draws(values)
+    return values * _factors(values, probability)
+
+
+def add_with_dropout(states: Tensor, values: Tensor, probability: float, training: bool) -> Tensor:
+    """states + dropout(values): on a CPU in one pass less than the two one after the other.
+
+    Args:
+        states: any shape.
+        values: of the same shape.
+        probability: see `dropout`.
+        training: False adds `values` as they are.
+    """
+    if training and probability and values.device.type == "cpu":
+        return torch.addcmul(states, values, _factors(values, probability))
+    return states + dropout(values, probability, training)
+
+
+def _factors(values: Tensor, probability: float) -> Tensor:
+    """0 where a value is dropped, 1/(1 - probability) where it stays."""
     dropped = round(probability * LEVELS)
-    kept = (draws >= dropped - LEVELS // 2).to(values.dtype)
-    return values * kept.mul_(LEVELS / (LEVELS - dropped))
+    # written as numbers at once: comparing to booleans and converting them takes five times as long
+    kept = torch.empty(values.shape, dtype=values.dtype)
+    torch.ge(_draws(values), dropped - LEVELS // 2, out=kept)
+    return kept.mul_(LEVELS / (LEVELS - dropped))
 
 
 def _draws(values: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
-from mtkit.model.dropout import dropout
+from mtkit.model.dropout import add_with_dropout, dropout
 
 LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = 1e-6  # both are what CTranslate2 takes where a model names none
@@ -73,8 +73,8 @@ class Layer(nn.Module):
     def add(self, states: Tensor, norm: nn.Module, block: Callable[[Tensor], Tensor]) -> Tensor:
         """The residual sum of a block: x + block(norm(x)), or norm(x + block(x)) for post-norm."""
         if self.pre_norm:
-            return states + dropout(block(norm(states)), self.dropout, self.training)
-        return norm(states + dropout(block(states), self.dropout, self.training))  # type: ignore[no-any-return]
+            return add_with_dropout(states, block(norm(states)), self.dropout, self.training)
+        return norm(add_with_dropout(states, block(states), self.dropout, self.training))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(Layer):
@@ -97,14 +97,15 @@ class DecoderLayer(Layer):
         self.cross_attention = CrossAttention(settings)
         self.cross_attention_norm = make_norm(settings)
 
-    def forward(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None) -> Tensor:
+    def forward(self, states: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
         """States [B, T, D] to states [B, T, D].
 
         Args:
             states: all target positions, [B, T, D].
-            keys_values: of the source, [B, 2, G, S, K].
+            memory: of the source, [B, S, D].
             may_attend: [B, 1, 1, S], or None if no source position is padding.
         """
+        keys_values = self.cross_attention.keys_values(memory)  # [B, 2, G, S, K]
         states = self.add(states, self.self_attention_norm, self.self_attention)
         states = self.add(
             states, self.cross_attention_norm, lambda x: self.cross_attention(x, keys_values, may_attend)

@@ -62,8 +62,8 @@ class Decoder(Stack):
     def forward(self, embedded: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
         """Embeddings [B, T, D] and memory [B, S, D] to hidden states [B, T, D]."""
         states = self.begin(embedded)
-        for layer, keys_values in zip(self.layers, self.keys_values(memory), strict=True):
-            states = layer(states, keys_values, may_attend)
+        for layer in self.layers:
+            states = layer(states, memory, may_attend)
         return self.norm(states)  # type: ignore[no-any-return]
 
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from mtkit.model.dropout import Rows, dropout, seeded
+from mtkit.model.dropout import Rows, add_with_dropout, dropout, seeded
 
 
 def test_nothing_is_dropped_outside_training_or_at_probability_zero() -> None:
@@ -65,3 +66,19 @@ def test_which_rows_are_computed_is_forgotten_afterwards() -> None:
     with seeded(9, torch.device("cpu"), Rows(0, 1, 5)):
         pass
     assert dropout(torch.ones(3, 4), 0.5, training=True).shape == (3, 4)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_adding_with_dropout_is_dropout_and_a_sum(kind: torch.dtype) -> None:
+    states, values = torch.randn(5, 7), torch.randn(5, 7).to(kind).requires_grad_()
+    cpu = torch.device("cpu")
+    with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+        with seeded(3, cpu):
+            apart = states + dropout(values, 0.3, training=True)
+        with seeded(3, cpu):
+            found = add_with_dropout(states, values, 0.3, training=True)
+    rounding = 1e-6 if kind == torch.float32 else 2**-7  # bfloat16 has eight bits
+    torch.testing.assert_close(found, apart, rtol=rounding, atol=rounding)
+    gradients = [torch.autograd.grad(result.sum(), values)[0] for result in (found, apart)]
+    torch.testing.assert_close(*gradients)
+    assert torch.equal(add_with_dropout(states, values, 0.3, training=False), states + values)

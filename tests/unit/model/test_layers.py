@@ -52,7 +52,7 @@ def test_post_norm_norms_each_sum() -> None:
     wanted = F.layer_norm(states + layer.self_attention(states), (D,))
     wanted = F.layer_norm(wanted + layer.cross_attention(wanted, keys_values), (D,))
     wanted = F.layer_norm(wanted + layer.feed_forward(wanted), (D,))
-    torch.testing.assert_close(layer(states, keys_values, None), wanted)
+    torch.testing.assert_close(layer(states, memory, None), wanted)
 
 
 @pytest.mark.parametrize("which", ["dropout", "attention_dropout", "activation_dropout"])
