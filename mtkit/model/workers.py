@@ -31,7 +31,7 @@ class Workers:
     """
 
     def __init__(self, count: int = 1, torch_threads: int = 1) -> None:
-        self.count = count
+        self.count, self.torch_threads = count, torch_threads
         self._lock = threading.Lock()
         self._seconds = self._processor_seconds = 0.0
         self._pool = None

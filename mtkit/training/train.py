@@ -249,7 +249,7 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
         "target_tokens_per_epoch": data.train.summary.target_tokens,
         "updates_per_epoch": loop.parts.stream.batches_per_epoch(0),
         "device": str(device),
-        "threads": max(torch.get_num_threads(), loop.parts.workers.count),
+        "threads": loop.parts.workers.count * loop.parts.workers.torch_threads,
         "workers": loop.parts.workers.count,
         "processes": loop.processes.share.count,
         "torch": torch.__version__,
