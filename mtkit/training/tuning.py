@@ -37,6 +37,7 @@ HOPELESS = 3  # times as long as the simplest way: one look is enough
 TASK_SECONDS = 0.1  # about how long one measured task takes
 TYPICAL_BATCH = 4096  # target tokens, where the recipe leaves it open
 MOST_TOKENS, LEAST_TOKENS = 512, 32  # target tokens of a measured task; more rows are hardly faster
+CROWDED = "other programs compute here, and more threads would wait for each other"
 TAKEN_CORES = 0.3  # from here on it is said that other programs compute, and nothing is remembered
 
 
@@ -272,7 +273,8 @@ def _measured(work: Workload, ways: Sequence[Way], bfloat16: bool, seed: int) ->
         trial = _Trial(work, seed)
         trial.rounds(ways)
         chosen = _fastest(trial, ways)
-        reason = trial.said_of(chosen, [way for way in ways if way != chosen])
+        others = [way for way in trial.seconds if way != chosen]
+        reason = trial.said_of(chosen, others) if others else "as asked for" if len(ways) == 1 else CROWDED
         precision_reason = "as the recipe says"
         if bfloat16:
             other = chosen._replace(precision="bfloat16")
@@ -285,7 +287,7 @@ def _measured(work: Workload, ways: Sequence[Way], bfloat16: bool, seed: int) ->
             precision_reason = "this processor does not compute in bfloat16"
         measured = {str(way): round(trial.rate(way), 1) for way in trial.seconds}
         taken = round(trial.cores_taken(), 2)
-        return Tuned(*chosen, reason or "as asked for", precision_reason, measured, taken)
+        return Tuned(*chosen, reason, precision_reason, measured, taken)
     finally:
         model.train(was_training)
         torch.set_num_threads(threads)
@@ -294,7 +296,7 @@ def _measured(work: Workload, ways: Sequence[Way], bfloat16: bool, seed: int) ->
 def _fastest(trial: "_Trial", ways: Sequence[Way]) -> Way:
     """The fastest way, a simpler one if it is almost as fast."""
     chosen = ways[0]
-    for way in ways[1:]:
+    for way in (way for way in ways[1:] if way in trial.seconds):
         if trial.rate(way) > MARGIN * trial.rate(chosen):
             chosen = way
     return chosen
@@ -310,30 +312,40 @@ class _Trial:
     def __init__(self, work: Workload, seed: int) -> None:
         self._model, self._seed = work.model, seed
         self._lengths = work.lengths
-        self._batch = self._make(min(work.tokens, 128))
+        self._batch = self._make(min(work.tokens, LEAST_TOKENS))
         torch.set_num_threads(1)
         self._task("float32")
-        each = self._task("float32").processor / self._batch.target_tokens
-        tokens = min(work.tokens, MOST_TOKENS, max(LEAST_TOKENS, round(TASK_SECONDS / each)))
-        self._batch = self._make(tokens)
+        took = self._task("float32").processor
+        # Of a large model even a few tokens take long: there is no time to warm up, and less need.
+        self._warms_up = took < 2 * TASK_SECONDS
+        tokens = round(TASK_SECONDS / took * self._batch.target_tokens)
+        self._batch = self._make(min(work.tokens, MOST_TOKENS, max(LEAST_TOKENS, tokens)))
         self.seconds: dict[Way, list[float]] = {}
         self._shares: list[tuple[int, float]] = []
 
     def rounds(self, ways: Sequence[Way]) -> None:
-        """Measure ways in turn while there is time; a first round warms up, and drops the hopeless."""
+        """Measure ways in turn while there is time; a first round may only warm up.
+
+        That round drops what is hopeless. Threads that wait for each other are not even tried where other
+        programs take the cores: a single task of theirs could take half a minute.
+        """
         ways, first = list(ways), ways[0]
-        simplest, _ = self._once(first)
+        simplest = self._measure(first, counts=not self._warms_up)
         for way in ways[1:]:
-            took, _ = self._once(way)
+            if way.torch_threads > 1 and self.cores_taken() >= TAKEN_CORES:
+                ways.remove(way)
+                continue
+            took = self._measure(way, counts=not self._warms_up)
             if took / way.workers > HOPELESS * simplest / first.workers:
                 self.seconds[way] = [took]
                 ways.remove(way)
         began, done = time.perf_counter(), 0
-        while done < 2 or (done < MOST_ROUNDS and time.perf_counter() - began < SECONDS):
+        least = 2 if self._warms_up else 0  # its first round counts
+        while done < least or (
+            self._warms_up and done < MOST_ROUNDS and time.perf_counter() - began < SECONDS
+        ):
             for way in ways:
-                took, shares = self._once(way)
-                self.seconds.setdefault(way, []).append(took)
-                self._shares += [(way.workers, share) for share in shares]
+                self._measure(way)
             done += 1
 
     def rate(self, way: Way) -> float:
@@ -352,6 +364,14 @@ class _Trial:
         widest = max((workers for workers, _ in self._shares), default=1)
         shares = [share for workers, share in self._shares if workers == widest]
         return widest * (1 - statistics.fmean(shares)) if shares else 0.0
+
+    def _measure(self, way: Way, *, counts: bool = True) -> float:
+        """Measure a way once and, if it counts, keep what was found."""
+        took, shares = self._once(way)
+        if counts:
+            self.seconds.setdefault(way, []).append(took)
+        self._shares += [(way.workers, share) for share in shares]
+        return took
 
     def _once(self, way: Way) -> tuple[float, list[float]]:
         """Seconds of one task of a way, as counted, and the share of a core that each task had."""

@@ -175,3 +175,13 @@ def test_a_resumed_training_keeps_the_threads_of_torch_that_it_began_with(tmp_pa
     assert keep_threads(later, record, asked=False) == replace(later, torch_threads=2)
     assert keep_threads(later, record, asked=True) == later  # who asks for threads has them, from now on
     assert keep_threads(first, record, asked=False) == replace(first, torch_threads=1)
+
+
+def test_threads_that_wait_for_each_other_are_not_tried_among_busy_programs(
+    model: Transformer, machine: Callable[..., list[Way]]
+) -> None:
+    asked = machine(lambda _: 1.0, share=0.5)
+    found = tune(work(model, 1), cores=4)
+    assert found.way == Way(1)
+    assert found.reason == tuning.CROWDED
+    assert Way(1, 4) not in asked
