@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mtkit.config.training import TrainSettings
+from mtkit.files import canonical_hash, read_json
 from mtkit.log import RunContext, read_events
 from mtkit.model.folder import ModelCard
 from mtkit.training import loop
@@ -65,10 +66,15 @@ def run(way: str, toy: Path, out: Path, seed: int = 1) -> None:
 
 
 def hashes(out: Path) -> dict[str, str]:
-    """Of the final weights and of everything that training remembers: weights, optimiser, average."""
+    """Of the final weights and of everything that training remembers, but for how long it took."""
     newest = max(path for path in (out / "checkpoints").iterdir() if path.is_dir())
-    files = {"model": out / "model" / "model.safetensors", "state": newest / "state.safetensors"}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    files = {"model": out / "model" / "model.safetensors", "tensors": newest / "state.safetensors"}
+    found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    # padding, guard, patience, order of data, validations …
+    state = read_json(newest / "checkpoint.json")["state"]
+    assert state["positions"] > state["source_tokens"] + state["target_tokens"]
+    del state["seconds"], state["update_seconds"]
+    return {**found, "state": canonical_hash(state)}
 
 
 class CutError(Exception):
