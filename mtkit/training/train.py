@@ -30,7 +30,8 @@ from mtkit.training.preparation import Data, build_model, identity, open_stream,
 from mtkit.training.processes import Processes, processes_of
 from mtkit.training.state import Measured, RollBack
 from mtkit.training.stretch import Stretch
-from mtkit.training.tuning import Tuned, keep_threads, tune, workload
+from mtkit.training.trial import workload
+from mtkit.training.tuning import Tuned, keep_threads, tune
 from mtkit.training.validation import Validation, Validator
 
 __all__ = ["TrainInputs", "TrainSummary", "Validation", "Validator", "train"]

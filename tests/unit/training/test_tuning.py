@@ -8,8 +8,9 @@ import torch
 
 from mtkit.config.training import TrainSettings
 from mtkit.model.transformer import Transformer
-from mtkit.training import tuning
-from mtkit.training.tuning import Tuned, Way, Workload, keep_threads, tune, workload
+from mtkit.training import trial, tuning
+from mtkit.training.trial import Way, Workload, workload
+from mtkit.training.tuning import Tuned, keep_threads, tune
 
 Seconds = Callable[[Way], float]
 
@@ -34,9 +35,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Way]]:
             asked.append(way)
             return seconds(way), [share] * way.workers
 
-        monkeypatch.setattr(tuning._Trial, "_once", once)
+        monkeypatch.setattr(trial.Trial, "_once", once)
         monkeypatch.setattr(tuning, "has_bfloat16", lambda: bfloat16)
-        monkeypatch.setattr(tuning, "MOST_ROUNDS", 2)
+        monkeypatch.setattr(trial, "MOST_ROUNDS", 2)
         return asked
 
     return made
