@@ -1,0 +1,167 @@
+"""Watches for what holds a training up though nothing is wrong with it: data that come too late, cores that
+other programs take. Says so once, with figures and a remedy; changes nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+# The first updates fill caches and are slower than all others, so they tell nothing.
+SETTLING_UPDATES = 10
+# Long enough that a short job of the system is not taken for a rival, and that processor time, counted in
+# hundredths of a second, is exact to a percent.
+WINDOW_UPDATES, WINDOW_SECONDS = 20, 20.0
+# From a fifth of the time on it is worth a person's while to do something about it.
+WAITING_SHARE = 0.2
+# A worker alone on its core has nearly all of it, but for waiting its turn in Python. One other program on two
+# cores takes half of one of them, which leaves three quarters on the mean; so the line is drawn above that.
+CORE_SHARE = 0.8
+# Less than this is the system itself, which nobody can end.
+TAKEN_CORES = 0.3
+
+
+@dataclass(frozen=True)
+class Stall:
+    """What holds training up.
+
+    Attributes:
+        kind: `data` or `cores`.
+        share: of the time that the model waits for data; or of a core that a worker gets.
+        found: the figures, for people.
+        remedy: what to do.
+    """
+
+    kind: str
+    share: float
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.found}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a watcher asks about the machine; nothing here costs more than a few microseconds.
+
+    Attributes:
+        workers: that compute side by side.
+        cores: that this process may use.
+        core_share: the share of a core that each worker had since it was last asked; None: it is not known,
+            or a GPU computes.
+        busy_seconds: processor time of all programs on these cores so far; None: nobody tells.
+        own_seconds: processor time of this program so far.
+    """
+
+    workers: int
+    cores: int
+    core_share: Callable[[], float | None]
+    busy_seconds: Callable[[], float | None]
+    own_seconds: Callable[[], float] = time.process_time
+
+
+class Watcher:
+    """Adds up updates and looks at them now and then.
+
+    Args:
+        machine: is asked.
+        tell: is told of each kind of stall, once.
+        samples_subwords: text is segmented anew while training, which is the likeliest reason of late data.
+    """
+
+    def __init__(
+        self, machine: Machine, tell: Callable[[Stall], None], samples_subwords: bool = False
+    ) -> None:
+        self._machine, self._tell, self._samples_subwords = machine, tell, samples_subwords
+        self._told: set[str] = set()
+        self._settling = SETTLING_UPDATES
+        self._begin()
+
+    def add(self, waited: float, seconds: float) -> None:
+        """One more update.
+
+        Args:
+            waited: seconds until its micro-batches were there.
+            seconds: that it took in all; what lies between two updates does not count.
+        """
+        if self._settling:
+            self._settling -= 1
+            if not self._settling:
+                self._begin()
+            return
+        self._updates += 1
+        self._waited += waited
+        self._seconds += seconds
+        if self._updates >= WINDOW_UPDATES and self._seconds >= WINDOW_SECONDS:
+            self._look()
+            self._begin()
+
+    def _begin(self) -> None:
+        """A new window."""
+        self._updates, self._waited, self._seconds = 0, 0.0, 0.0
+        self._machine.core_share()  # what was before does not count
+        self._at_begin = self._clocks()
+
+    def _clocks(self) -> tuple[float, float | None, float]:
+        return time.monotonic(), self._machine.busy_seconds(), self._machine.own_seconds()
+
+    def _look(self) -> None:
+        share = self._waited / self._seconds
+        stall = self._late_data(share) if share >= WAITING_SHARE else self._taken_cores()
+        if stall is not None and stall.kind not in self._told:
+            self._told.add(stall.kind)
+            self._tell(stall)
+
+    def _late_data(self, share: float) -> Stall:
+        found = (
+            f"the model waits for data {share:.0%} of the time ({self._waited:.0f} of {self._seconds:.0f} s)"
+        )
+        if self._samples_subwords:
+            return Stall("data", share, found, "Subword sampling takes it: sample one side only, or none.")
+        return Stall(
+            "data", share, found, "Put the runs on a faster disk (`--runs`), or leave it to this program."
+        )
+
+    def _taken_cores(self) -> Stall | None:
+        share, others = self._machine.core_share(), self._others()
+        if share is None or share >= CORE_SHARE or (others is not None and others < TAKEN_CORES):
+            return None
+        machine = self._machine
+        found = f"each of {machine.workers} workers gets {share:.0%} of a core"
+        left = machine.workers - 1
+        if others is not None:
+            found += f"; other programs use {others:.1f} of the {machine.cores} cores"
+            left = min(left, round(machine.cores - others))
+        remedy = "End them" if others is not None else "End other programs"
+        remedy += f", or train with `--threads {left}`." if left >= 1 else "."
+        return Stall("cores", share, found, remedy)
+
+    def _others(self) -> float | None:
+        """Cores that other programs used in this window."""
+        (began, busy_before, own_before), (now, busy, own) = self._at_begin, self._clocks()
+        if busy is None or busy_before is None or now <= began:
+            return None
+        return max(0.0, (busy - busy_before - (own - own_before)) / (now - began))
+
+
+def busy_seconds(root: Path = Path("/")) -> float | None:
+    """Processor time of all programs, on the cores that this process may use, since the machine started.
+
+    Args:
+        root: where /proc is looked for; None is the answer where there is none.
+    """
+    try:
+        lines = (root / "proc/stat").read_text(encoding="ascii").splitlines()
+        mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        ticks = os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return None
+    total = 0
+    for line in lines:
+        name, *columns = line.split()
+        if name in mine:
+            user, nice, system, _idle, _waiting, interrupts, more_interrupts, stolen = map(int, columns[:8])
+            total += user + nice + system + interrupts + more_interrupts + stolen
+    return total / ticks

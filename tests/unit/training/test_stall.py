@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from mtkit.training import stall
+from mtkit.training.stall import Machine, Stall, Watcher, busy_seconds
+
+
+class Made:
+    """A machine of two cores whose clocks are moved by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, others: float | None = 0.0) -> None:
+        self.now = self.own = 0.0
+        self.others, self.share = others, 1.0
+        self.told: list[Stall] = []
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        self.machine = Machine(2, 2, lambda: self.share, self.busy, lambda: self.own)
+
+    def busy(self) -> float | None:
+        return None if self.others is None else self.own + self.others * self.now
+
+    def train(self, watcher: Watcher, updates: int, waited: float = 0.0, seconds: float = 1.0) -> None:
+        for _ in range(updates):
+            self.now += seconds
+            self.own += seconds * self.share * 2
+            watcher.add(waited, seconds)
+
+
+FIRST = stall.SETTLING_UPDATES
+WINDOW = stall.WINDOW_UPDATES
+
+
+def test_a_training_that_is_well_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch)
+    made.train(Watcher(made.machine, made.told.append), FIRST + 5 * WINDOW, waited=0.05)
+    assert made.told == []
+
+
+def test_late_data_are_told_of_once_with_figures_and_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch)
+    watcher = Watcher(made.machine, made.told.append)
+    made.train(watcher, FIRST + WINDOW - 1, waited=0.5)
+    assert made.told == []
+    made.train(watcher, 3 * WINDOW, waited=0.5)
+    (told,) = made.told
+    assert (told.kind, told.share) == ("data", 0.5)
+    assert "waits for data 50% of the time (10 of 20 s)" in str(told)
+    assert "faster disk" in told.remedy
+
+
+def test_subword_sampling_is_named_where_it_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch)
+    made.train(Watcher(made.machine, made.told.append, samples_subwords=True), FIRST + WINDOW, waited=0.3)
+    assert "Subword sampling" in made.told[0].remedy
+
+
+def test_slow_first_updates_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch)
+    watcher = Watcher(made.machine, made.told.append)
+    made.train(watcher, FIRST, waited=60, seconds=60)
+    made.train(watcher, 2 * WINDOW)
+    assert made.told == []
+
+
+def test_many_short_updates_are_not_looked_at_before_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch)
+    watcher = Watcher(made.machine, made.told.append)
+    made.train(watcher, FIRST + 1999, waited=0.009, seconds=0.01)
+    assert made.told == []
+    made.train(watcher, 2, waited=0.009, seconds=0.01)
+    assert len(made.told) == 1
+
+
+def test_a_program_that_takes_a_core_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch, others=1.0)
+    made.share = 0.6
+    made.train(Watcher(made.machine, made.told.append), FIRST + 4 * WINDOW)
+    (told,) = made.told
+    assert told.kind == "cores"
+    assert "each of 2 workers gets 60% of a core; other programs use 1.0 of the 2 cores" in str(told)
+    assert "--threads 1" in told.remedy
+
+
+def test_where_the_system_does_not_tell_who_takes_the_cores_that_they_are_taken_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made(monkeypatch, others=None)
+    made.share = 0.5
+    made.train(Watcher(made.machine, made.told.append), FIRST + WINDOW)
+    assert str(made.told[0]) == (
+        "each of 2 workers gets 50% of a core. End other programs, or train with `--threads 1`."
+    )
+
+
+def test_workers_that_wait_although_nobody_takes_their_cores_are_not_the_users_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made(monkeypatch, others=0.1)
+    made.share = 0.5
+    made.train(Watcher(made.machine, made.told.append), FIRST + 3 * WINDOW)
+    assert made.told == []
+
+
+def test_late_data_are_not_taken_for_taken_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch, others=1.5)
+    made.share = 0.3
+    made.train(Watcher(made.machine, made.told.append), FIRST + 2 * WINDOW, waited=0.9)
+    assert [told.kind for told in made.told] == ["data"]
+
+
+def test_a_gpu_that_computes_is_never_short_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch, others=2.0)
+    machine = Machine(1, 2, lambda: None, made.busy, lambda: made.own)
+    made.train(Watcher(machine, made.told.append), FIRST + 2 * WINDOW)
+    assert made.told == []
+
+
+def test_processor_time_is_that_of_all_programs_on_the_cores_that_may_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text(
+        "cpu  999 0 0 0 0 0 0 0 0 0\ncpu0 100 20 30 4000 500 6 7 8 0 0\ncpu1 1 1 1 1 1 1 1 1 0 0\nintr 5\n"
+    )
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    assert busy_seconds(tmp_path) == 1.71
+    assert busy_seconds(tmp_path / "elsewhere") is None
