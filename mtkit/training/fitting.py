@@ -34,6 +34,7 @@ class Work:
         seed: the recipe's.
         precision: the faster one here, for `auto`.
         precision_reason: why it is.
+        taken: bytes that this process takes before it trains, those of the model included.
     """
 
     model: Transformer
@@ -44,6 +45,7 @@ class Work:
     seed: int = 1
     precision: Precision = "float32"
     precision_reason: str = "nothing faster is known"
+    taken: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -172,7 +174,7 @@ class Fitting:
         activations = max(map(self._activations.bytes, work.shapes(batch_tokens, accumulate)))
         own = -(-accumulate // work.processes)
         at_once = min(work.workers, own) if work.device.type == "cpu" else 1
-        return expected(self._settings, work.model, activations, own, at_once)
+        return expected(self._settings, work.model, activations, own, at_once, work.taken)
 
     def fits(self, needed: Expected) -> bool:
         """True if the memory holds it, or nobody knows how much there is."""

@@ -25,6 +25,7 @@ from mtkit.training.display import Display
 from mtkit.training.following import check_order, read_by_first, saver_of
 from mtkit.training.guard import DivergedError, Guard, Observed
 from mtkit.training.interruption import Interruption
+from mtkit.training.observer import Observer
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.order import chained
 from mtkit.training.processes import Processes
@@ -57,6 +58,7 @@ class Parts:
         checkpoints: where they go.
         validations: folder of what each validation found.
         events: where events go.
+        observer: notices what is not among the numbers.
         run: seed and talk.
         stretch: how much of the training is made, and who watches; None: all, and nobody.
     """
@@ -72,6 +74,7 @@ class Parts:
     checkpoints: Checkpoints
     validations: Path
     events: EventWriter
+    observer: Observer
     run: RunContext
     stretch: Stretch | None = None
 
@@ -95,6 +98,7 @@ class Loop:
         decay = parts.settings.ema_decay
         self.average = ExponentialAverage(parts.model, decay) if decay else None
         self.guard = Guard(self.state.guard)
+        self._observer = parts.observer
         self.saver = saver_of(parts.checkpoints, self._tell_saved, parts.processes)
         self._saved_at = time.monotonic()
         self._meter = Meter()
@@ -197,6 +201,7 @@ class Loop:
         rate *= rate_share(self.settings.on_divergence, state)
         with interruption.allowed():
             batches = self.parts.stream.next_update()
+            waited = time.monotonic() - started
             sums = self.updater.gradients(batches, number)
         observed, objective = self.updater.step(batches, sums, number, rate)
         if self.average:
@@ -216,7 +221,8 @@ class Loop:
         state.seconds += seconds
         state.update_seconds += seconds
         self._meter.add(observed, objective, seconds)
-        self._tell_splits(display)
+        self._observer.update(state, waited, seconds, observed.tokens, self.updater.splits())
+        self._observer.tell(state, self._last_update(), display.note)
         self._tell(display, rate * self.optimizer.peak_rate)
 
     def _tell(self, display: Display, rate: float) -> None:
@@ -237,22 +243,12 @@ class Loop:
             )
         display.update(meter.loss, meter.tokens_per_second, rate, state.epoch)
 
-    def _tell_splits(self, display: Display) -> None:
-        """Record what did not fit in the memory; say so the first time."""
-        for split in self.updater.splits():
-            self.parts.events.write("out_of_memory", update=self.state.update, **split._asdict())
-            if not self.state.in_pieces:
-                display.note(
-                    f"out of memory at update {self.state.update:,}: computed {split}, with the same result."
-                    " Should this come often, raise `accumulate`, or set it to `auto`."
-                )
-            self.state.in_pieces += 1
-
     def _validate(self, display: Display, interruption: Interruption) -> None:
         started = time.monotonic()
         state, by = self.state, self.settings.validate_.by
         self.guard.check()
         check_order(state, self.processes)
+        self._observer.tell_splits(state, display.note)
         with interruption.allowed():
             measured, found = self._measure(self.measured_model)
         better = state.record(measured, by)

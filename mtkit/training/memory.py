@@ -165,7 +165,12 @@ def _training(model: nn.Module) -> Iterator[None]:
 
 
 def expected(
-    settings: TrainSettings, model: Transformer, activations: int, micro_batches: int, at_once: int
+    settings: TrainSettings,
+    model: Transformer,
+    activations: int,
+    micro_batches: int,
+    at_once: int,
+    taken: int = 0,
 ) -> Expected:
     """The memory of a training.
 
@@ -175,6 +180,7 @@ def expected(
         activations: bytes that the largest micro-batch keeps.
         micro_batches: of an update.
         at_once: how many of them are computed at a time.
+        taken: what the program takes already, the weights included.
     """
     weights = FLOAT * count_parameters(model)
     # Muon remembers one number for each weight of a matrix in the layers, AdamW two for each weight.
@@ -185,7 +191,7 @@ def expected(
         optimizer=2 * weights - single,
         average=weights if settings.ema_decay else 0,
         activations=activations * at_once,
-        others=resident_bytes() - weights if model.device.type == "cpu" else 0,
+        others=max(0, taken - weights),
     )
 
 
@@ -274,6 +280,11 @@ def resident_bytes() -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def taken_bytes(device: torch.device) -> int:
+    """What this process takes of a device's memory now."""
+    return resident_bytes() if device.type == "cpu" else torch.cuda.memory_reserved(device)
 
 
 def human(size: float) -> str:

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from mtkit.model.device import available_cores
+from mtkit.model.workers import Workers
+
 # The first updates fill caches and are slower than all others, so they tell nothing.
 SETTLING_UPDATES = 10
 # Long enough that a short job of the system is not taken for a rival, and that processor time, counted in
@@ -15,8 +20,8 @@ SETTLING_UPDATES = 10
 WINDOW_UPDATES, WINDOW_SECONDS = 20, 20.0
 # From a fifth of the time on it is worth a person's while to do something about it.
 WAITING_SHARE = 0.2
-# A worker alone on its core has nearly all of it, but for waiting its turn in Python. One other program on two
-# cores takes half of one of them, which leaves three quarters on the mean; so the line is drawn above that.
+# A worker alone on its core has nearly all of it, but for waiting its turn in Python. One other program on
+# two cores takes half of one, which leaves three quarters on the mean; so the line is drawn above that.
 CORE_SHARE = 0.8
 # Less than this is the system itself, which nobody can end.
 TAKEN_CORES = 0.3
@@ -144,6 +149,17 @@ class Watcher:
         if busy is None or busy_before is None or now <= began:
             return None
         return max(0.0, (busy - busy_before - (own - own_before)) / (now - began))
+
+
+def machine_of(workers: Workers, device: torch.device) -> Machine:
+    """This machine, while these workers compute."""
+    on_cpu = device.type == "cpu"
+    return Machine(
+        workers=workers.count,
+        cores=available_cores(),
+        core_share=workers.core_share if on_cpu else lambda: None,
+        busy_seconds=busy_seconds,
+    )
 
 
 def busy_seconds(root: Path = Path("/")) -> float | None:

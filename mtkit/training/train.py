@@ -26,8 +26,11 @@ from mtkit.training.choosing import Chosen, choose
 from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
+from mtkit.training.memory import taken_bytes
+from mtkit.training.observer import Observer
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.processes import Processes, processes_of
+from mtkit.training.stall import machine_of
 from mtkit.training.state import Measured, RollBack
 from mtkit.training.stretch import Stretch
 from mtkit.training.trial import workload
@@ -145,8 +148,20 @@ def train(
             open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
             side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
         ):
+            observer = Observer(chosen.settings, work, processes, machine_of(workers, device), events)
             loop = _loop(
-                chosen.settings, inputs, data, stream, workers, threads, model, events, out, run, stretch
+                chosen.settings,
+                inputs,
+                data,
+                stream,
+                workers,
+                threads,
+                model,
+                events,
+                observer,
+                out,
+                run,
+                stretch,
             )
             _tell_begin(loop, data, device)
             loop.resume()
@@ -204,7 +219,7 @@ def _work(model: Transformer, data: Data, tuned: Tuned, run: RunContext) -> Work
     return Work(
         model, train.source_lengths, train.target_lengths, workers=tuned.workers, seed=run.seed,
         precision=tuned.precision, precision_reason=tuned.precision_reason,
-        processes=processes_of(run).share.count,
+        processes=processes_of(run).share.count, taken=taken_bytes(model.device),
     )  # fmt: skip
 
 
@@ -217,6 +232,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     threads: int,
     model: Transformer,
     events: EventWriter,
+    observer: Observer,
     out: Path,
     run: RunContext,
     stretch: Stretch | None,
@@ -236,6 +252,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
+        observer=observer,
         run=run,
         stretch=stretch,
     )
