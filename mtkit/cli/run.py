@@ -109,6 +109,7 @@ def run_recipe(
     from mtkit.log import RunContext
     from mtkit.pipeline.graph import of_kind
     from mtkit.pipeline.orders import dismiss
+    from mtkit.pipeline.runner import forecasts
     from mtkit.pipeline.runner import run as run_stages
     from mtkit.pipeline.runs import STORE
     from mtkit.pipeline.store import Store
@@ -125,8 +126,11 @@ def run_recipe(
     place = _place(options)
     if options.dry_run:
         result = run_stages(recipe, goals, store, context, dry_run=True)
-        for line in result.lines if place.is_first else ():
-            click.echo(line)
+        if place.is_first:
+            for line in result.lines:
+                click.echo(line)
+            for line in forecasts(recipe, goals or [], store, context) if kind else ():
+                click.echo(line)
         return result
     with together(place, context) as context:
         if not place.is_first:

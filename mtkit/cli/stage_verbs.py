@@ -21,15 +21,25 @@ def stage_verb(kind: str) -> click.Command:
 
 
 def _help(kind: str) -> str:
+    again = "What is stored is not made again; stopped at any moment, the same command goes on from there."
     return f"""Run a recipe up to its {kind} stage: {KINDS[kind].purpose}.
 
-    What is stored is not made again; stopped at any moment, the same command goes on from there.
+    {again}{_dry_run(kind)}
 
     \b
     Examples:
       mtkit {kind} recipes/demo.yaml
       mtkit {kind} recipes/demo.yaml --dry-run
     """
+
+
+def _dry_run(kind: str) -> str:
+    if not KINDS[kind].forecast:
+        return ""
+    return """
+
+    --dry-run also says what running would take: memory, speed, time. That is measured, for a few seconds, on
+    sentences as long as those of the corpus."""
 
 
 corpus = stage_verb("corpus")

@@ -20,6 +20,7 @@ class Kind:
         purpose: one line for people.
         identity: `module:function` that hashes the data files it reads; empty: it reads none.
         uses_languages: True if the recipe's languages are part of the result.
+        forecast: `module:function` that says in a line what running it would take; empty: nothing does.
         resumes: True if it goes on in a folder it left half-done; others start anew.
     """
 
@@ -32,4 +33,5 @@ class Kind:
     uses_seed: bool = False
     identity: str = ""
     uses_languages: bool = False
+    forecast: str = ""
     resumes: bool = False

@@ -36,6 +36,7 @@ TRAIN = Kind(
     version=4,
     settings=TrainSettings,
     function="mtkit.pipeline.stages:train",
+    forecast="mtkit.pipeline.stages:train_forecast",
     purpose="a model folder, learned from the training pairs",
     reads=MappingProxyType({"corpus": "corpus", "subword": "subword"}),
     uses_seed=True,

@@ -3,7 +3,8 @@
 What each kind does is in `stages.py` and imported only when a stage of it has to run.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from mtkit.config.show import show
 from mtkit.files import read_text
 from mtkit.log import RunContext
 from mtkit.pipeline import runs
+from mtkit.pipeline.fingerprint import load
 from mtkit.pipeline.graph import needed
 from mtkit.pipeline.making import make
 from mtkit.pipeline.plan import Planned, lines, plan, short
@@ -102,6 +104,25 @@ def run(
     for line in table(expectations):
         context.say(line)
     return RunResult(run_folder.path, tuple(results), tuple(lines(planned)), expectations)
+
+
+def forecasts(recipe: Recipe, goals: list[str], store: Store, context: RunContext) -> Iterator[str]:
+    """What the stages that would run are going to take, where their kind can tell; each takes seconds.
+
+    Raises:
+        MtkitError: a stage could not run on this machine.
+    """
+    planned = plan(needed(recipe, goals), recipe, store, {})
+    by_name = {item.stage.name: item for item in planned}
+    for item in planned:
+        kind = item.stage.kind
+        if item.is_stored or not kind.forecast:
+            continue
+        reads = {role: by_name[name] for role, name in item.stage.reads.items()}
+        folders = {role: other.folder if other.is_stored else None for role, other in reads.items()}
+        beside = {role: other.stage.settings for role, other in reads.items()}
+        told = load(kind.forecast)(item.stage.settings, folders, beside, replace(context, seed=recipe.seed))
+        yield f"{item.stage.name}: {told}"
 
 
 def _reach(

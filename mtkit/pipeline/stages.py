@@ -4,6 +4,7 @@ Here the knots are tied that the rooms leave open: training is handed what trans
 import of a room is inside a function, so that a run in which all is stored loads none of them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mtkit.config.corpus import CorpusSettings
 from mtkit.config.recipe import Recipe
 from mtkit.config.scoring import ScoreSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.config.settings import Settings
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.training import TrainSettings
 from mtkit.files import read_json
@@ -80,6 +82,28 @@ def train_along(
     train_model(
         settings, TrainInputs(reads["corpus"], reads["subword"], validate, no_card), out, run, stretch
     )
+
+
+def train_forecast(
+    settings: TrainSettings, reads: Mapping[str, Path | None], beside: Mapping[str, Settings], run: RunContext
+) -> str:
+    """What a training would take, measured by a short probe.
+
+    Args:
+        settings: of the stage.
+        reads: folders of the stages that it reads; None for one that is not stored.
+        beside: settings of the stages that it reads.
+        run: device, threads and seed.
+    """
+    from mtkit.training.preflight import assumed_lengths, probe_training, stored_lengths
+
+    corpus, vocabulary, planned = reads["corpus"], reads["subword"], beside["subword"]
+    if corpus is not None and vocabulary is not None:
+        lengths = stored_lengths(corpus, vocabulary, settings.max_tokens)
+    else:
+        assert isinstance(planned, SubwordSettings), "training reads a subword stage"
+        lengths = assumed_lengths(planned.pieces, settings.max_tokens)
+    return probe_training(settings, lengths, run)
 
 
 def _card(

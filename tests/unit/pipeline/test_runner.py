@@ -1,5 +1,6 @@
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from mtkit.config.recipe import Recipe
 from mtkit.errors import DataError, RunError
 from mtkit.files import read_json, write_text
 from mtkit.log import RunContext, read_events
-from mtkit.pipeline.runner import run
+from mtkit.pipeline import runner
+from mtkit.pipeline.runner import forecasts, run
 from mtkit.pipeline.store import Store
 
 Read = Callable[..., Recipe]
@@ -199,3 +201,20 @@ def test_ctrl_c_in_a_stage_that_begins_anew_promises_nothing(
     said = capsys.readouterr().err
     assert "text: stopped; it begins anew when the same command runs again" in said
     assert "kept" not in said
+
+
+def test_what_would_run_is_forecast_where_its_kind_can_tell(
+    read: Read, store: Store, context: RunContext, toys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(settings: Any, reads: Any, beside: Any, run: RunContext) -> str:
+        return f"{settings.times} times, from {reads['text']}, {beside['text'].file}, seed {run.seed}"
+
+    monkeypatch.setattr(runner, "load", lambda _: told)
+    recipe = read()
+    repeat = recipe.stages["repeat"]
+    can_tell = replace(repeat, kind=replace(repeat.kind, forecast="there:told"))
+    recipe = replace(recipe, stages={**recipe.stages, "repeat": can_tell})
+    assert list(forecasts(recipe, ["count"], store, context)) == [
+        "repeat: 2 times, from None, text.txt, seed 1"
+    ]
+    assert toys.calls == []
