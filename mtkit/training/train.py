@@ -148,36 +148,28 @@ def train(
             open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
             side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
         ):
-            observer = Observer(chosen.settings, work, processes, machine_of(workers, device), events)
             loop = _loop(
-                chosen.settings,
-                inputs,
-                data,
-                stream,
-                workers,
-                threads,
-                model,
-                events,
-                observer,
-                out,
-                run,
-                stretch,
+                chosen.settings, inputs, data, stream, workers, threads, work, events, out, run, stretch
             )
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
-        if stretch is not None:
-            return
-        model, final_is, final = _final(loop)
-        if not processes.is_first:
-            return
-        summary = _summary(loop, data, chosen, final_is, final)
-        save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
-        write_json(out / SUMMARY, asdict(summary))
-        run.say(f"model: {final_is}")
-        events.write("end", **summary.final, stopped_by=summary.stopped_by, final_is=final_is)
-        # the ids serve no reader of the result; a call that comes back to it writes them again
-        shutil.rmtree(out / BATCHES, ignore_errors=True)
+        if stretch is None:
+            _finish(loop, inputs, data, chosen, out)
+
+
+def _finish(loop: Loop, inputs: TrainInputs, data: Data, chosen: Chosen, out: Path) -> None:
+    """Make the model of what was learnt, and say how it went."""
+    model, final_is, final = _final(loop)
+    if not loop.processes.is_first:
+        return
+    summary = _summary(loop, data, chosen, final_is, final)
+    save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
+    write_json(out / SUMMARY, asdict(summary))
+    loop.parts.run.say(f"model: {final_is}")
+    loop.parts.events.write("end", **summary.final, stopped_by=summary.stopped_by, final_is=final_is)
+    # the ids serve no reader of the result; a call that comes back to it writes them again
+    shutil.rmtree(out / BATCHES, ignore_errors=True)
 
 
 def _held(out: Path, processes: Processes) -> AbstractContextManager[None]:
@@ -230,9 +222,8 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     stream: BatchStream,
     workers: Workers,
     threads: int,
-    model: Transformer,
+    work: Work,
     events: EventWriter,
-    observer: Observer,
     out: Path,
     run: RunContext,
     stretch: Stretch | None,
@@ -242,7 +233,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
     parts = Parts(
         settings=settings,
-        model=model,
+        model=work.model,
         stream=stream,
         workers=workers,
         threads=threads,
@@ -252,7 +243,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
-        observer=observer,
+        observer=Observer(settings, work, processes, machine_of(workers, work.device), events),
         run=run,
         stretch=stretch,
     )
