@@ -28,7 +28,8 @@ from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.fitting import Fitting, Work
 from mtkit.training.memory import FIRST_ID, Expected, human, memory_of, taken_bytes
 from mtkit.training.optimizer import Optimizer
-from mtkit.training.tuning import tune, workload
+from mtkit.training.trial import workload
+from mtkit.training.tuning import tune
 from mtkit.training.update import Updater
 
 SAMPLED_PAIRS = 5_000  # of a stored corpus, whose lengths stand for all
