@@ -93,12 +93,22 @@ def run(given: argparse.Namespace) -> int:
     print(expected(todo), file=sys.stderr)
     if given.dry_run:
         return 0
-    for system, missing in todo.items():
-        record.about.setdefault("settings", {})[system.name] = system.settings
-        for point in system.points(missing) if missing else ():
+    record.about.setdefault("versions", {}).update(systems.versions())
+    failures = [measure(system, missing, record) for system, missing in todo.items() if missing]
+    show(record, minutes, given.png)
+    return max(failures, default=0)
+
+
+def measure(system: System, minutes: Sequence[float], record: Record) -> int:
+    """Add a system's points to the record; 0, or the exit code of its failure, which stops no other."""
+    record.about.setdefault("settings", {})[system.name] = system.settings
+    try:
+        for point in system.points(minutes):
             record.add(point)
             print(told(point), file=sys.stderr)
-    show(record, minutes, given.png)
+    except MtkitError as error:
+        print(f"{error.prefix}{system.name}: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 

@@ -40,9 +40,9 @@ class Joeynmt(Peer):
     def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
         """`joeynmt translate` from stdin to stdout: its option to write a file crashes at the end."""
         configuration = json.loads((work / CONFIGURATION).read_text("utf-8"))
-        configuration["testing"]["beam_size"] = beam_size
+        configuration["testing"].update(beam_size=beam_size, load_model=str(checkpoint))
         (work / "translate.yaml").write_text(json.dumps(configuration), "utf-8")
-        command = [self.python, "-m", "joeynmt", "translate", "translate.yaml", "--ckpt", str(checkpoint)]
+        command = [self.python, "-m", "joeynmt", "translate", "translate.yaml"]
         with source.open(encoding="utf-8") as stream:
             done = self.run(command, work, stdin=stream)
         target.write_text(done.stdout, "utf-8")
@@ -91,7 +91,7 @@ def _configuration(training: Training) -> dict[str, Any]:
             "epochs": 100_000,
             "updates": training.updates,
             "validation_freq": training.save_updates or training.updates,
-            "logging_freq": 50,
+            "logging_freq": min(50, (training.save_updates or 100) // 2),  # must be below validation_freq
             "early_stopping_metric": "loss",
             "print_valid_sents": [],
             "keep_best_ckpts": -1,

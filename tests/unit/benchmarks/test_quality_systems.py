@@ -1,14 +1,16 @@
 import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from benchmarks.peers.peer import Peer, Training
 from benchmarks.pieces import Pieces
+from benchmarks.quality.points import Point, Record, read_record
 from benchmarks.quality.systems import Systems
-from benchmarks.time_to_quality import HERE, expected, run
+from benchmarks.time_to_quality import HERE, expected, measure, run
 from mtkit.errors import RunError
 
 RECIPE = HERE / "time_to_quality.yaml"
@@ -108,6 +110,26 @@ def test_the_expected_total_counts_a_peer_once_and_every_training_of_ours(tmp_pa
     assert lines[0].startswith("mtkit: 35 minutes of training")
     assert lines[1].startswith("parrot: 20 minutes of training")
     assert 55 < float(lines[-1].split()[-2]) < 65
+
+
+def test_a_system_that_fails_keeps_its_points_and_stops_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing:
+        name, peer = "failing", True
+        settings: ClassVar[dict[str, object]] = {"layers": 3}
+
+        def identity(self, minutes: float) -> str:
+            return "a"
+
+        def points(self, minutes: Sequence[float]) -> Iterator[Point]:
+            yield Point("failing", True, 5.0, 5.1, None, {"bleu": 1.0, "chrf": 2.0}, {}, "", "a", "")
+            raise RunError("the disk broke")
+
+    record = Record(tmp_path / "curves.json", {}, {})
+    assert measure(Failing(), [5.0, 10.0], record) == 1
+    assert [point.minutes for point in read_record(record.path).points] == [5.1]
+    assert "failing: the disk broke" in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_the_expected_total_and_makes_nothing(
