@@ -111,6 +111,10 @@ def train_section(name: str, folder: Path) -> list[str]:
         f" ({facts['tokens_per_second']:,.0f} a second), {facts['padding_share']:.1%} padding."
         f" Stopped by {text(facts['stopped_by'])}; best at update {facts['best']['update']:,}."
     ]
+    for setting, choice in facts.get("chosen", {}).items():  # absent in stages of earlier versions
+        lines.append(f"`{setting}: auto` became {_flat(choice['value'])}: {text(choice['because'])}.")
+    if facts.get("in_pieces"):
+        lines.append(f"{facts['in_pieces']:,} micro-batches ran out of memory and were computed in pieces.")
     validations = [read_json(path) for path in sorted((folder / "validations").glob("*.json"))]
     names = list(dict.fromkeys(name for item in validations for name in item if name not in NOT_SCORES))
     return section(
