@@ -58,6 +58,7 @@ bench-peers: ## install the toolkits that mtkit is compared with, each in .peers
 
 bench: $(VENV)/installed-dev ## every benchmark for a CPU, with the peers that are installed (about 20 minutes)
 	$(RUN)/python benchmarks/training.py --json benchmarks/results/training.json
+	$(RUN)/python benchmarks/contention.py
 	$(RUN)/python benchmarks/corpus.py --pairs 1000000
 	$(RUN)/python docs/generate.py
 

@@ -4,9 +4,9 @@ With METER set to a file, one line of JSON is appended to it after every update 
 `wall` (seconds since 1970), `cpu_seconds` (of every process of the session), `tokens` (real ones of both
 sides, one EOS a side) and `positions` (with padding), all of them totals. METER_SPECIALS names the ids of
 padding, BOS and EOS, METER_PIECES the size of the vocabulary, METER_WATCHES what is looked at: `torch`
-(embeddings and optimisers) or `mtkit` (its stream of batches, so that nothing is put between mtkit and its
-kernels). Runs in the peers' own environments: only the standard library and, once the program itself has
-imported it, torch.
+(embeddings), `sockeye` (its batches) or `mtkit` (its stream of batches, so that nothing is put between mtkit
+and its kernels). Runs in the peers' own environments: only the standard library and, once the program
+itself has imported it, torch.
 """
 
 import importlib.abc
@@ -46,9 +46,15 @@ class Meter:
         self._positions += positions
 
     def count_ids(self, ids: Any) -> None:
-        """Sentences of one side as a tensor of ids, [B, T]; special ids count as one EOS a sentence."""
-        words = (ids != self.specials[0]) & (ids != self.specials[1]) & (ids != self.specials[2])
-        self.count(int(words.sum()) + ids.shape[0], ids.numel())
+        """Sentences of one side as a tensor of ids, [B, T]; special ids count as one EOS a sentence.
+
+        Some toolkits give sources no EOS: it is counted for them, among the positions too.
+        """
+        pad, bos, eos = self.specials
+        marks = (ids == bos) | (ids == eos)
+        words = int(((ids != pad) & ~marks).sum())
+        sentences = ids.shape[0]
+        self.count(words + sentences, ids.numel() + (0 if bool(marks.any()) else sentences))
 
     def update(self) -> None:
         """An update has ended."""
@@ -79,11 +85,17 @@ def session_seconds() -> float:
     return ticks / TICK
 
 
-def watch_torch(meter: Meter, _: ModuleType) -> None:
-    """Count at every embedding of training and at every step of any optimiser."""
+def watch_steps(meter: Meter, _: ModuleType) -> None:
+    """An update ends with a step of any optimiser."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    register_optimizer_step_post_hook(lambda *_: meter.update())
+
+
+def watch_embeddings(meter: Meter, _: ModuleType) -> None:
+    """Count the ids that are looked up in training."""
     import torch
     from torch.nn import functional
-    from torch.optim.optimizer import register_optimizer_step_post_hook
 
     plain = functional.embedding
 
@@ -93,7 +105,18 @@ def watch_torch(meter: Meter, _: ModuleType) -> None:
         return plain(ids, weight, *rest, **named)
 
     functional.embedding = embedding  # type: ignore[assignment]
-    register_optimizer_step_post_hook(lambda *_: meter.update())
+
+
+def watch_sockeye(meter: Meter, data: ModuleType) -> None:
+    """Count Sockeye's batches when they are put to use: its traced model looks nothing up in Python."""
+    plain = data.Batch.load
+
+    def load(batch: Any, device: Any) -> Any:
+        for ids in (batch.source, batch.target):
+            meter.count_ids(ids[:, :, 0])
+        return plain(batch, device)
+
+    data.Batch.load = load
 
 
 def watch_mtkit(meter: Meter, stream: ModuleType) -> None:
@@ -143,6 +166,14 @@ class Watcher(importlib.abc.MetaPathFinder):
         return spec
 
 
+# what to watch → the modules that are waited for, each with what to do then
+WATCHES = {
+    "torch": (("torch.optim", watch_embeddings), ("torch.optim", watch_steps)),
+    "sockeye": (("sockeye.data_io", watch_sockeye), ("torch.optim", watch_steps)),
+    "mtkit": (("mtkit.batches.stream", watch_mtkit),),
+}
+
+
 def start() -> None:
     """Begin, if the environment asks for it."""
     path = os.environ.get("METER")
@@ -150,11 +181,8 @@ def start() -> None:
         return
     specials = [int(number) for number in os.environ["METER_SPECIALS"].split(",")]
     meter = Meter(Path(path), specials, int(os.environ["METER_PIECES"]))
-    if os.environ["METER_WATCHES"] == "mtkit":
-        watcher = Watcher("mtkit.batches.stream", partial(watch_mtkit, meter))
-    else:
-        watcher = Watcher("torch.optim", partial(watch_torch, meter))
-    sys.meta_path.insert(0, watcher)
+    for module, watch in WATCHES[os.environ["METER_WATCHES"]]:
+        sys.meta_path.insert(0, Watcher(module, partial(watch, meter)))
 
 
 start()

@@ -7,6 +7,8 @@ from benchmarks.peers.mtkit import Mtkit
 from benchmarks.peers.opennmt import Opennmt
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.plain import Plain
+from benchmarks.peers.sockeye import Sockeye
+from benchmarks.peers.transformers import Transformers
 
 BFLOAT16 = ("stages.train.precision=bfloat16",)
 
@@ -14,7 +16,7 @@ BFLOAT16 = ("stages.train.precision=bfloat16",)
 def all_peers() -> dict[str, Peer]:
     """All of them, installed or not; mtkit and the plain reference first."""
     own = (Mtkit(), Mtkit("mtkit-bfloat16", BFLOAT16), Plain())
-    peers: tuple[Peer, ...] = (*own, Fairseq(), Opennmt(), Eole(), Joeynmt())
+    peers: tuple[Peer, ...] = (*own, Fairseq(), Opennmt(), Eole(), Sockeye(), Transformers(), Joeynmt())
     return {peer.name: peer for peer in peers}
 
 

@@ -33,7 +33,6 @@ class Opennmt(Peer):
         shape = training.shape
         configuration = {
             "data": {"corpus": {"path_src": "pieces/train.source", "path_tgt": "pieces/train.target"}},
-            "transforms": [],
             "src_vocab": VOCABULARY,
             "tgt_vocab": VOCABULARY,
             "share_vocab": True,

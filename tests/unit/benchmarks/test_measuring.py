@@ -14,9 +14,11 @@ embedding = torch.nn.Embedding(100, 4)
 other = torch.nn.Embedding(9, 4)
 optimizer = torch.optim.SGD(embedding.parameters(), 0.1)
 source = torch.tensor([[7, 8, 3, 0], [7, 7, 7, 3]])      # one EOS a row, one padded position
+bare = torch.tensor([[7, 8, 8, 0]])                      # no EOS: it is counted all the same
 target_in = torch.tensor([[2, 5, 5], [2, 5, 0]])         # BOS first, no EOS
 for _ in range(2):
-    (embedding(source).sum() + embedding(target_in).sum() + other(source).sum()).backward()
+    sides = [embedding(ids).sum() for ids in (source, bare, target_in)]
+    (sum(sides) + other(source).sum()).backward()
     optimizer.step()
 with torch.no_grad():
     embedding(source)
@@ -30,11 +32,11 @@ def test_the_meter_counts_tokens_of_training_with_one_eos_a_side(tmp_path: Path)
     environment.update(METER_WATCHES="torch", PYTHONPATH=str(METER))
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, env=environment)
     readings = read_meter(path)
-    # words 2 + 3 and 2 + 1, an EOS for each of the four sentences
+    # words 2 + 3, 3 and 2 + 1, an EOS for each of the five sentences
     assert [(one.update, one.tokens, one.positions) for one in readings] == [
-        (1, 12, 14),
-        (2, 24, 28),
-        (3, 24, 28),
+        (1, 16, 19),
+        (2, 32, 38),
+        (3, 32, 38),
     ]
     assert readings[0].cpu_seconds > 0
 
