@@ -29,10 +29,10 @@ from benchmarks.peers.all import all_peers
 from benchmarks.peers.mtkit import Mtkit
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.plain import Plain
-from benchmarks.quality.curves import conclusions, deviations, table
 from benchmarks.quality.drawing import can_draw, draw
 from benchmarks.quality.machine import facts, take_cores
 from benchmarks.quality.points import Point, Record, open_record
+from benchmarks.quality.reporting import report, title
 from benchmarks.quality.systems import System, Systems
 from mtkit.errors import MtkitError
 from mtkit.model.device import available_cores
@@ -95,7 +95,7 @@ def run(given: argparse.Namespace) -> int:
         return 0
     record.about.setdefault("versions", {}).update(systems.versions())
     failures = [measure(system, missing, record) for system, missing in todo.items() if missing]
-    show(record, minutes, given.png)
+    show(record, given.png)
     return max(failures, default=0)
 
 
@@ -135,34 +135,17 @@ def told(point: Point) -> str:
     return f"{point.system} after {point.minutes:.2f} of {point.asked_minutes:g} minutes: {scores}"
 
 
-def show(record: Record, minutes: Sequence[float], png: Path) -> None:
-    """Print table and conclusions, draw the curves."""
+def show(record: Record, png: Path) -> None:
+    """Print what the points say, draw the curves."""
     if not record.points:
         return
-    print("\n".join([*table(record.points, minutes), "", *conclusions(record.points, minutes)]))
-    print("\n".join(deviations(record.points)))
-    for signature in sorted({text for point in record.points for text in point.signatures.values()}):
-        print(signature)
+    print("\n".join(report(record)))
     print(f"points: {record.path}", file=sys.stderr)
     if can_draw():
-        machine = record.about["machine"]
-        draw(
-            record.points,
-            png,
-            f"{record.conditions['languages']}, {record.conditions['cores']} cores of {machine['processor']}",
-        )
+        draw(record.points, png, title(record))
         print(f"curves: {png}", file=sys.stderr)
     else:
         print("no picture: pip install 'mtkit[bench]' for matplotlib", file=sys.stderr)
-
-
-def title(record: Record) -> str:
-    """What the picture is of, in a line."""
-    data = ", ".join(
-        filter(None, (part["dataset"] or part["stem"] for part in record.conditions["corpus"]["train"]))
-    )
-    processor = record.about["machine"]["processor"]
-    return f"{data} {record.conditions['languages']}, {record.conditions['cores']} cores of {processor}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import click
 import click.testing
 
 from benchmarks.figures import summary, table
+from benchmarks.quality.points import read_record
+from benchmarks.quality.reporting import report
 from mtkit.cli.main import COMMANDS, mtkit
 from mtkit.config.explain import explain
 from mtkit.config.schema import recipe_schema
@@ -51,15 +53,23 @@ def commands_page() -> str:
 def performance_page() -> str:
     """The page as it is, with the tables of the stored results of benchmarks in their places."""
     text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    for path in sorted((ROOT / "benchmarks" / "results").glob("training*.json")):
-        begin, end = f"<!-- {path.stem}: begin -->", f"<!-- {path.stem}: end -->"
-        result = json.loads(path.read_text(encoding="utf-8"))
-        block = f"{begin}\n{summary(result)}\n\n{table(result)}\n{end}"
+    for name, block in results():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         head, found, rest = text.partition(begin)
         _, closed, tail = rest.partition(end)
-        assert found and closed, f"docs/performance.md has no place for {path.name}"
-        text = head + block + tail
+        assert found and closed, f"docs/performance.md has no place for {name}"
+        text = f"{head}{begin}\n{block}\n{end}{tail}"
     return text
+
+
+def results() -> Iterator[tuple[str, str]]:
+    """The stored results of benchmarks: name, and the Markdown that shows them."""
+    folder = ROOT / "benchmarks" / "results"
+    for path in sorted(folder.glob("training*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        yield path.stem, f"{summary(result)}\n\n{table(result)}"
+    for path in sorted(folder.glob("time_to_quality*.json")):
+        yield path.stem, "\n".join(report(read_record(path)))
 
 
 def commands() -> Iterator[tuple[str, ...]]:
