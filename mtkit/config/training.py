@@ -8,6 +8,8 @@ from mtkit.config.settings import Field, Finding, Settings
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.values import Interval, Patience, Probability, Share, amount, unit
 
+FIRST_MOMENTUM = 0.85  # where a momentum that warms up begins, as in Jordan et al. 2024
+
 
 class Until(Settings):
     """When training stops: at whichever comes first."""
@@ -101,10 +103,24 @@ class Muon(Settings):
         0.02, gt=0, description="peak rate of matrices, scaled by sqrt(max(1, rows/columns))"
     )
     momentum: Probability = Field(0.95, description="Nesterov momentum")
+    momentum_warmup_updates: int = Field(
+        0,
+        ge=0,
+        description="updates over which momentum rises from 0.85 to `momentum`; 0: it is there at once",
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices")
     adamw: AdamW = Field(
         default_factory=lambda: AdamW(learning_rate=3e-3), description="for all other parameters"
     )
+
+    def findings(self) -> Iterator[Finding]:
+        if self.momentum_warmup_updates and self.momentum <= FIRST_MOMENTUM:
+            yield Finding(
+                ("momentum_warmup_updates",),
+                f"a momentum of {self.momentum:g} cannot rise: its warm-up begins at {FIRST_MOMENTUM:g}",
+                f"a momentum above {FIRST_MOMENTUM:g}, or no warm-up of it",
+                "Remove `momentum_warmup_updates`.",
+            )
 
 
 Optimizer = Annotated[AdamW | Muon, Field(discriminator="kind")]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtkit.config.training import FIRST_MOMENTUM
 from mtkit.config.training import AdamW as AdamWSettings
 from mtkit.config.training import Muon as MuonSettings
 from mtkit.config.training import Optimizer as OptimizerSettings
@@ -36,6 +37,7 @@ class Optimizer:
     """
 
     def __init__(self, model: Transformer, settings: OptimizerSettings, workers: Workers = ALONE) -> None:
+        self._settings = settings
         self._named: Names = dict(model.named_parameters())
         self._parts: list[torch.optim.Optimizer] = []
         adamw, rest = settings, self._named
@@ -53,16 +55,26 @@ class Optimizer:
         """The learning rate at the schedule's peak: of the first group, Muon's if there is one."""
         return self._peaks[0][0]
 
-    def step(self, rate_factor: float) -> None:
+    def step(self, rate_factor: float, update: int) -> None:
         """Move all parameters along their gradients.
 
         Args:
             rate_factor: share of each peak learning rate (`schedule.factor`).
+            update: its number, from 1, on which a momentum that warms up depends.
         """
         for part, peaks in zip(self._parts, self._peaks, strict=True):
             for group, peak in zip(part.param_groups, peaks, strict=True):
                 group["lr"] = peak * rate_factor
+                if isinstance(part, Muon):
+                    group["momentum"] = self._momentum(update)
             part.step()
+
+    def _momentum(self, update: int) -> float:
+        """Muon's momentum at an update."""
+        assert isinstance(self._settings, MuonSettings)
+        wanted, rising = self._settings.momentum, self._settings.momentum_warmup_updates
+        share = min(1.0, update / rising) if rising else 1.0
+        return wanted * share + FIRST_MOMENTUM * (1 - share)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -148,6 +148,6 @@ class Updater:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.settings.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.clip_norm, norm)
-        self.optimizer.step(rate_factor)
+        self.optimizer.step(rate_factor, update)
         observed = Observed(update, batches.rows, sums.nats, tokens, norm)
         return observed, objective

@@ -62,7 +62,7 @@ def test_the_optimisers_memory_is_what_it_remembers(method: Optimizer) -> None:
     made = optimizer.Optimizer(model, method)
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
-    made.step(1.0)
+    made.step(1.0, 1)
     remembered = sum(value.nbytes for value in made.state_dict().values() if value.dim())
     assert expected(settings, model, 0, 1, 1).optimizer == remembered
 

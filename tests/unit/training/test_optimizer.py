@@ -23,7 +23,7 @@ def learn(model: Transformer, optimizer: Optimizer, batch: Batch, updates: int) 
     for _ in range(updates):
         optimizer.zero_grad()
         backward(model, batch, batch.target_tokens, 0.1)
-        optimizer.step(1.0)
+        optimizer.step(1.0, 1)
 
 
 @pytest.mark.parametrize("settings", BOTH, ids=lambda settings: settings.kind)
@@ -44,7 +44,7 @@ def test_a_factor_of_zero_moves_nothing(
 ) -> None:
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     backward(model, whole, 1, 0.0)
-    Optimizer(model, settings).step(0.0)
+    Optimizer(model, settings).step(0.0, 1)
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
@@ -58,7 +58,7 @@ def test_weight_decay_shrinks_matrices_only(model: Transformer, settings: Optimi
         for value in model.parameters():
             value.fill_(1.0)
             value.grad = torch.zeros_like(value)
-    Optimizer(model, settings).step(1.0)
+    Optimizer(model, settings).step(1.0, 1)
     for name, value in model.named_parameters():
         assert bool((value < 1.0).all()) == (value.dim() == 2), name
 
@@ -112,3 +112,13 @@ def test_a_state_of_another_model_is_refused(model: Transformer) -> None:
         Optimizer(model, AdamW()).load_state_dict({"target_embedding.weight/exp_avg": torch.zeros(2, 2)})
     with pytest.raises(ModelError, match="fits no parameter"):
         Optimizer(model, AdamW()).load_state_dict({"elsewhere/exp_avg": torch.zeros(2, 2)})
+
+
+def test_a_momentum_that_warms_up_rises_from_its_beginning_to_its_end(model: Transformer) -> None:
+    optimizer = Optimizer(model, Muon(momentum=0.95, momentum_warmup_updates=100))
+    found = []
+    for update in (1, 50, 100, 1000):
+        optimizer.step(0.0, update)
+        (momentum,) = {group["momentum"] for group in optimizer._parts[0].param_groups}
+        found.append(momentum)
+    assert found == pytest.approx([0.851, 0.9, 0.95, 0.95])

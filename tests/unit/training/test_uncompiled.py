@@ -24,7 +24,7 @@ with prepared(RunContext(device="cpu")) as device:
     optimizer.zero_grad()
     _, found = gradients(model, make_batch([[5, 6]], [[7, 8]], [0]), 3, 0.1)
     accumulate(model, found)
-    optimizer.step(1.0)
+    optimizer.step(1.0, 1)
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
 
