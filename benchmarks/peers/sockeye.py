@@ -53,6 +53,7 @@ class Sockeye(Peer):
             *("--transformer-dropout-attention", "0:0", "--transformer-dropout-act", "0:0"),
             *("--weight-tying-type", "src_trg_softmax", "--label-smoothing", f"{shape.label_smoothing}"),
             *("--batch-type", "max-word", "--batch-size", f"{training.batch_tokens}"),
+            *("--batch-sentences-multiple-of", "1"),
             *("--max-seq-len", LONGEST, "--optimizer", "adam", "--optimizer-betas", "0.9:0.98"),
             *("--gradient-clipping-type", "norm", "--gradient-clipping-threshold", "1.0"),
             *("--initial-learning-rate", f"{training.learning_rate}"),

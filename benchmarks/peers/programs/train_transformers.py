@@ -20,6 +20,7 @@ from transformers import (
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 LINES_AT_ONCE = 64
+LONGEST = 100  # tokens: hundreds of the longest sentences come first, in a batch that fits in no memory
 
 
 class Padder:
@@ -33,6 +34,9 @@ class Padder:
         rows = [one["input_ids"] + [PAD] * (longest - len(one["input_ids"])) for one in features]
         ids = torch.tensor(rows)
         return {"input_ids": ids, "attention_mask": (ids != PAD).long()}
+
+    def save_pretrained(self, _: str) -> None:
+        """Nothing: the vocabulary lies beside the checkpoints."""
 
 
 def numbers() -> dict[str, int]:
@@ -51,9 +55,13 @@ def train(given: dict[str, Any]) -> None:
     """Train from scratch."""
     known = numbers()
     sides = [ids_of(Path(f"pieces/train.{side}"), known) for side in ("source", "target")]
-    pairs = [{"input_ids": source, "labels": target} for source, target in zip(*sides, strict=True)]
+    pairs = [
+        {"input_ids": source, "labels": target}
+        for source, target in zip(*sides, strict=True)
+        if max(len(source), len(target)) <= LONGEST
+    ]
     # The Trainer counts sentences, not tokens: as many as have the tokens wanted in the mean.
-    sentences = round(given["batch_tokens"] * len(pairs) / sum(len(target) for target in sides[1]))
+    sentences = round(given["batch_tokens"] * len(pairs) / sum(len(one["labels"]) for one in pairs))
     torch.manual_seed(given["seed"])
     model = MarianMTModel(configuration(given, len(known) + EOS + 1))
     arguments = Seq2SeqTrainingArguments(
