@@ -1,7 +1,7 @@
 """Settings of the train stage: updates, loss, schedule, optimiser, validation, what is kept."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.settings import Field, Finding, Settings
@@ -218,9 +218,23 @@ class TrainSettings(Settings):
         "float32",
         description="of matrix products in training; weights stay float32. auto: the faster one here",
     )
+    shard: bool = Field(
+        False,
+        description="share weights, gradients and optimiser out among processes, to save memory (FSDP2); same"
+        " result to rounding, nothing changes in one process",
+    )
     model: ModelSettings = Field(default_factory=ModelSettings, description="the architecture")
 
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"shard"})
+
     def findings(self) -> Iterator[Finding]:
+        if self.shard and self.ema_decay > 0:
+            yield Finding(
+                ("shard",),
+                "`shard` with `ema_decay`: an average of shared-out weights cannot be kept yet",
+                "one of them",
+                "Remove `ema_decay`, or average validations with `keep.average`.",
+            )
         if self.keep.average > 1 and self.ema_decay > 0:
             yield Finding(
                 ("ema_decay",),

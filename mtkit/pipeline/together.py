@@ -37,7 +37,7 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
     os.environ.setdefault(
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # read when torch is loaded: its warnings say nothing
-    from mtkit.training.meeting import LostError, Meeting
+    from mtkit.training.meeting import LostError, Meeting, as_lost
     from mtkit.training.processes import device_of, group_of, threads_of
 
     _die_with_the_launcher(place)
@@ -60,9 +60,10 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
             raise
         raise SystemExit(INTERRUPTED) from error
     except Exception as error:
-        was_left_alone = isinstance(error, LostError)
-        if meeting.may_tell(error):
-            raise
+        meant = as_lost(error)
+        was_left_alone = isinstance(meant, LostError)
+        if meeting.may_tell(meant):
+            raise meant from (None if meant is error else error)
         raise SystemExit(LOST if place.is_watched else 1) from error
     finally:
         if group is not None:

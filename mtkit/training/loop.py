@@ -32,6 +32,7 @@ from mtkit.training.processes import Processes
 from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
 from mtkit.training.saving import Saved, under
 from mtkit.training.schedule import factor
+from mtkit.training.sharding import Sharded, all_whole, shared_out
 from mtkit.training.state import Measured, RollBack, TrainState
 from mtkit.training.stretch import Stretch
 from mtkit.training.tensor_file import Tensors
@@ -53,6 +54,7 @@ class Parts:
         workers: compute its micro-batches.
         threads: of the CPU, that a validation may use.
         processes: that train the model together.
+        sharded: the model again, if its weights are shared out among them.
         valid: this process's share of the validation set, the same batches every time.
         validate: translates and scores, or None.
         checkpoints: where they go.
@@ -69,6 +71,7 @@ class Parts:
     workers: Workers
     threads: int
     processes: Processes
+    sharded: Sharded | None
     valid: Callable[[], Iterable[Batch]]
     validate: Validator | None
     checkpoints: Checkpoints
@@ -93,7 +96,13 @@ class Loop:
         self.optimizer = Optimizer(parts.model, parts.settings.optimizer, parts.workers)
         self.processes = parts.processes
         self.updater = Updater(
-            parts.model, self.optimizer, parts.settings, parts.run.seed, parts.workers, parts.processes
+            parts.model,
+            self.optimizer,
+            parts.settings,
+            parts.run.seed,
+            parts.workers,
+            parts.processes,
+            parts.sharded,
         )
         decay = parts.settings.ema_decay
         self.average = ExponentialAverage(parts.model, decay) if decay else None
@@ -106,6 +115,8 @@ class Loop:
     @property
     def measured_model(self) -> Transformer:
         """The model that is validated and kept: the exponential average, if there is one."""
+        if self.parts.sharded is not None:
+            return self.parts.sharded.gathered()
         return self.average.model if self.average else self.model
 
     def resume(self) -> bool:
@@ -318,7 +329,8 @@ class Loop:
             "optimizer/": self.optimizer.state_dict(),
             "average/": dict(self.average.model.named_parameters()) if self.average else {},
         }
-        return {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
+        named = {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
+        return named if self.parts.sharded is None else all_whole(named, self.processes)
 
     def _load(self, found: Checkpoint) -> None:
         tensors = found.tensors
@@ -364,4 +376,4 @@ def fill(model: Transformer, weights: Tensors) -> None:
     parameters = dict(model.named_parameters())
     assert parameters.keys() == weights.keys(), "a checkpoint of the same settings has the same weights"
     for name, value in weights.items():
-        parameters[name].copy_(value)
+        parameters[name].copy_(shared_out(value, parameters[name]))

@@ -151,6 +151,12 @@ class Meeting:
             raise lost("rank 0 is gone", error) from error
 
 
+def as_lost(error: Exception) -> Exception:
+    """The error, or what it means if it is torch's for a process that is gone or does not answer."""
+    is_network = isinstance(error, RuntimeError) and re.search(r"gloo|NCCL", str(error))
+    return lost("a process is gone", error) if is_network else error
+
+
 def lost(what: str, error: Exception | None = None) -> LostError:
     """The error of a process that others have left alone."""
     said = re.search(r"Connection \w+ by peer|Timed out[\w ]*|Broken pipe", str(error), re.IGNORECASE)

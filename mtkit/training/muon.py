@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mtkit.model.workers import ALONE, Workers
+from mtkit.training.sharding import is_shared_out, shared_out, whole
 from mtkit.training.uncompiled import Uncompiled
 
 # X ← aX + b(XXᵀ)X + c(XXᵀ)²X, one (a, b, c) a round: the polynomials that bring singular values between 0.02
@@ -56,7 +57,9 @@ class Muon(Uncompiled):
         assert closure is None, "this optimiser evaluates nothing again"
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            if weights and weights[0].device.type == "cpu":
+            if weights and is_shared_out(weights[0]):
+                self._move_sharded(weights, group)
+            elif weights and weights[0].device.type == "cpu":
                 list(self._workers.map(partial(self._move, [weight], group) for weight in weights))
             else:
                 self._move(weights, group)
@@ -70,6 +73,16 @@ class Muon(Uncompiled):
             parts = torch.split(weight, [len(block) for block in blocks])
             for part, block in zip(parts, blocks, strict=True):
                 part.add_(block, alpha=-group["lr"] * math.sqrt(max(1.0, len(block) / block.shape[1])))
+
+    @torch.no_grad()
+    def _move_sharded(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """The same for weights of which each process holds some rows: one whole matrix at a time."""
+        for weight in weights:
+            direction = self._direction(weight, group["momentum"])
+            (blocks,) = _orthogonal_blocks([whole(direction)], group["rows"])
+            scaled = [block * math.sqrt(max(1.0, len(block) / block.shape[1])) for block in blocks]
+            step = shared_out(torch.cat(scaled), weight)
+            weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-group["lr"])
 
     def _direction(self, weight: Tensor, momentum: float) -> Tensor:
         """The averaged gradient, looked at one step ahead."""

@@ -20,6 +20,7 @@ from mtkit.model.layers import FeedForward
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.muon import Muon
+from mtkit.training.sharding import shared_out
 from mtkit.training.uncompiled import AdamW
 
 EPSILON = 1e-9  # of AdamW, as in Vaswani et al. 2017, section 5.3; the usual 1e-8 damps rare pieces
@@ -102,7 +103,7 @@ class Optimizer:
         for key, value in tensors.items():
             name, _, what = key.rpartition("/")
             self._check(name, key, value)
-            states[name][what] = value.to(self._named[name].device, copy=True)
+            states[name][what] = shared_out(value, self._named[name])
         names: dict[Tensor, str] = {parameter: name for name, parameter in self._named.items()}
         for part in self._parts:
             part.state.clear()

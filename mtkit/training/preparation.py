@@ -107,7 +107,7 @@ def build_model(settings: TrainSettings, subword: Subword, device: torch.device,
 def identity(settings: FixedTrainSettings, data: Data, seed: int) -> dict[str, Any]:
     """What a checkpoint must agree with to be resumed."""
     return {
-        "settings": settings.model_dump(mode="json", by_alias=True),
+        "settings": settings.model_dump(mode="json", by_alias=True, exclude={"shard"}),
         "seed": seed,
         "subword": asdict(data.subword.card),
         "train": asdict(data.train.summary),

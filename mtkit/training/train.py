@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from mtkit.training.memory import taken_bytes
 from mtkit.training.observer import Observer
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.processes import Processes, processes_of
+from mtkit.training.sharding import Sharded
 from mtkit.training.stall import machine_of
 from mtkit.training.state import Measured, RollBack
 from mtkit.training.stretch import Stretch
@@ -231,6 +232,9 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     """The loop at its beginning, nothing resumed yet."""
     processes = processes_of(run)
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
+    sharded = _sharded(settings, work.model, run)
+    # what is foretold of the memory is tried out, by one process alone
+    tried = work if sharded is None else replace(work, model=sharded.plain)
     parts = Parts(
         settings=settings,
         model=work.model,
@@ -238,16 +242,25 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         workers=workers,
         threads=threads,
         processes=processes,
+        sharded=sharded,
         valid=lambda: data.valid_batches(settings.batch_tokens, processes.share),
         validate=inputs.validate if asked else None,
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
-        observer=Observer(settings, work, processes, machine_of(workers, work.device), events),
+        observer=Observer(settings, tried, processes, machine_of(workers, work.device), events),
         run=run,
         stretch=stretch,
     )
     return Loop(parts)
+
+
+def _sharded(settings: FixedTrainSettings, model: Transformer, run: RunContext) -> Sharded | None:
+    """The model with its weights shared out, if they are to be."""
+    processes = processes_of(run)
+    if settings.shard and processes.is_alone:
+        run.say("`shard` changes nothing: this is one process")
+    return Sharded(model, processes) if settings.shard and not processes.is_alone else None
 
 
 def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:

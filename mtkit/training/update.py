@@ -6,6 +6,8 @@ fit in the memory is computed in pieces, with the same result to rounding (`piec
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -21,6 +23,7 @@ from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, p
 from mtkit.training.optimizer import Optimizer, matrices
 from mtkit.training.pieces import Found, Split, in_pieces_if_needed
 from mtkit.training.processes import ONE_PROCESS, Processes
+from mtkit.training.sharding import Sharded, whole
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
@@ -67,6 +70,7 @@ class Updater:
         seed: the recipe's.
         workers: compute the micro-batches of an update.
         processes: each computes micro-batches of its own; their gradients are added up.
+        sharded: the model, if its weights are shared out among the processes.
     """
 
     def __init__(
@@ -77,9 +81,10 @@ class Updater:
         seed: int,
         workers: Workers = ALONE,
         processes: Processes = ONE_PROCESS,
+        sharded: Sharded | None = None,
     ) -> None:
         self.model, self.optimizer, self.settings, self.seed = model, optimizer, settings, seed
-        self._workers, self._processes = workers, processes
+        self._workers, self._processes, self._sharded = workers, processes, sharded
         self._parameters = list(model.parameters())
         self._matrices = matrices(model)
         self._splits: list[Split] = []
@@ -104,12 +109,25 @@ class Updater:
             )
             for number, batch in zip(batches.numbers, batches, strict=True)
         )
+        if self._sharded is not None:
+            sums_here = self._sharded.gradients(
+                batches, self.settings.loss.label_smoothing, partial(self._around, update)
+            )
+            return LossSums(*self._processes.sum(torch.stack(sums_here)).unbind())
         sums = [no_sums(self._device)]
         for part, found in self._workers.map(tasks):  # in order, so that the sum's rounding repeats itself
             accumulate(self.model, found)
             sums.append(part)
         self._processes.sum_gradients(self._parameters)
         return LossSums(*self._processes.sum(torch.stack(add(sums))).unbind())
+
+    @contextmanager
+    def _around(self, update: int, number: int) -> Iterator[None]:
+        """The precision and the randomness of a micro-batch."""
+        is_bfloat16 = self.settings.precision == "bfloat16"
+        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_bfloat16)
+        with autocast, seeded(derived_seed(self.seed, "update", update, number), self._device):
+            yield
 
     def _part(self, batch: Batch, tokens: int, seed: int) -> Found:
         """A micro-batch's share of the gradients; runs in a worker's thread."""
@@ -144,10 +162,11 @@ class Updater:
         """
         tokens = batches.target_tokens
         loss = self.settings.loss
-        objective = sums.objective / tokens + penalty(self._matrices, loss.l1, loss.l2)
+        fine = penalty(self._matrices, loss.l1, loss.l2)
+        objective = sums.objective / tokens + (whole(fine) if isinstance(fine, Tensor) else fine)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.settings.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, self.settings.clip_norm, norm)
         self.optimizer.step(rate_factor, update)
-        observed = Observed(update, batches.rows, sums.nats, tokens, norm)
+        observed = Observed(update, batches.rows, sums.nats, tokens, whole(norm))
         return observed, objective

@@ -130,6 +130,28 @@ def test_two_processes_are_one_with_accumulation_bit_for_bit(
         assert first["chrf"] == second["chrf"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_shared_out_weights_learn_as_whole_ones_do_and_one_process_goes_on(
+    kind: str, toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None]
+) -> None:
+    changes = {"optimizer": {"kind": kind}, "loss": {"l1": 1e-4}, **SHORT}
+    whole, shared = tmp_path / "whole/out", tmp_path / "shared/out"
+    assert launcher(toy, whole, 1, changes).wait() == 0
+    once_it_runs(shared, lambda: os.kill(pid(shared, 1), signal.SIGKILL))
+    with pytest.raises(RunError, match="SIGKILL"):
+        launcher(toy, shared, 2, changes, {"shard": True}).wait()
+    assert launcher(toy, shared, 1, changes, {"shard": True}).wait() == 0
+    assert launcher(toy, tmp_path / "again/out", 2, changes, {"shard": True}).wait() == 0
+    for out in (shared, tmp_path / "again/out"):
+        assert losses(out) == pytest.approx(losses(whole), abs=1e-4)  # measured: equal to 5 digits
+
+
+def losses(out: Path) -> dict[int, float]:
+    events = [event for event in read_events(out / "events.jsonl") if event["event"] == "validation"]
+    return {event["update"]: event["loss_nats_per_token"] for event in events}
+
+
 def test_a_killed_process_stops_all_in_seconds_with_one_message_and_one_alone_goes_on(
     toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
