@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mtkit.pipeline.runner import RunResult
     from mtkit.training.place import Place
 
+FEW_PROCESSES = 8  # as many GPUs as large machines have
+MOST_PROCESSES_PER_CORE = 4
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -158,4 +161,23 @@ def _place(options: RunOptions) -> "Place":
             expected="one of them to say how many",
             advice="Leave --processes out: torchrun and srun say how many.",
         )
+    _check_cores(wanted)
     raise SystemExit(launch(wanted))
+
+
+def _check_cores(processes: int) -> None:
+    """Each process loads torch: hundreds of them take a machine's memory before one can say a word."""
+    from mtkit.errors import RunError
+
+    if processes <= FEW_PROCESSES:  # nobody's mistake, and torch need not be loaded here to count cores
+        return
+    from mtkit.model.device import available_cores
+
+    cores = available_cores()
+    if processes <= MOST_PROCESSES_PER_CORE * cores:
+        return
+    raise RunError(
+        f"--processes {processes:,}, on a machine with {cores} {'core' if cores == 1 else 'cores'} for them",
+        expected="a process for each GPU, or for each core",
+        advice=f"Use `--processes {cores}`, or leave it out: one process uses all cores.",
+    )

@@ -103,12 +103,21 @@ class _Build:
         return normalized(texts, self._settings.normalize)
 
     def _write_held_out(self, name: str, files: Files, label: str) -> int:
+        has_reference = False
         with PairWriter(self._out, name) as writer:
             for chunk in self._chunks(files):
+                has_reference = has_reference or any(chunk.texts["target"])
                 self._held_out.add(chunk)
                 writer.write(chunk)
         if not writer.pairs:
             raise empty(label)
+        if name == "valid" and not has_reference:
+            raise DataError(
+                f"none of {writer.pairs:,} validation pairs has a reference: every target line is empty",
+                where=label,
+                expected="sentences with their translations",
+                advice="Name pairs with references for `valid` in the recipe.",
+            )
         return writer.pairs
 
     def _write_train(self, sources: list[tuple[Files, str]]) -> int:

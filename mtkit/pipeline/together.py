@@ -42,11 +42,14 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
 
     _die_with_the_launcher(place)
     device, threads = device_of(context.device, place), threads_of(context.threads, place)
+    crowded = _crowded(device, place)
     meeting = Meeting(place)
     group: Group | None = None
     was_left_alone = False
     try:
         group = group_of(meeting, device)
+        if crowded and place.is_first:
+            context.say(crowded)
         yield replace(
             context,
             device=device,
@@ -83,6 +86,19 @@ def follow(context: RunContext) -> None:
 
     for order in orders(context):
         train_along(order.settings, order.reads, order.folder, replace(context, seed=order.seed))
+
+
+def _crowded(device: str, place: Place) -> str:
+    """What to say if processes take the cores from each other; empty if they need not."""
+    from mtkit.model.device import available_cores
+
+    cores = available_cores()
+    if device.startswith("cuda") or place.local_count <= cores:
+        return ""
+    return (
+        f"{place.local_count} processes share {cores} {'core' if cores == 1 else 'cores'}: slower than"
+        f" `--processes {cores}`"
+    )
 
 
 def _die_with_the_launcher(place: Place) -> None:

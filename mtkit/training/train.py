@@ -24,6 +24,7 @@ from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.choosing import Chosen, choose
 from mtkit.training.devices import prepared, side_by_side
+from mtkit.training.feasible import check_parts, check_precision, check_warm_up
 from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.memory import taken_bytes
@@ -136,9 +137,11 @@ def train(
     """
     processes = processes_of(run)
     with _held(out, processes), prepared(run) as device, _events(run, out / EVENTS) as events:
+        check_precision(settings.precision, device)
         data = processes.after_first(
             lambda: prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
         )
+        check_parts(settings, data.train.summary.pairs)
         model = build_model(settings, data.subword, device, run.seed)
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         tuned = _tuned(settings, model, data, threads, out, run)
@@ -149,6 +152,7 @@ def train(
             open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
             side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
         ):
+            check_warm_up(settings, stream.batches_per_epoch(0))
             loop = _loop(
                 chosen.settings, inputs, data, stream, workers, threads, work, events, out, run, stretch
             )

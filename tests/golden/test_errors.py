@@ -143,6 +143,9 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
         "corpus r.yaml",
         lambda f: [(f / f"text/valid.{s}").write_text("") for s in ("aa", "bb")],
     ),
+    "validation_without_a_reference_file": ("corpus r.yaml", remove("text/valid.bb")),
+    "validation_without_references": ("corpus r.yaml", write("text/valid.bb", "\n" * 10)),
+    "validation_cut_short": ("corpus r.yaml", write("text/valid.bb", "ONE\nTWO\n")),
     "corpus_emptied_by_filters": (f"corpus r.yaml {SET}.filters='[{{length: {{min: 9}}}}]'", nothing),
     "sides_out_of_step": ("corpus r.yaml", replace("text/train.bb", "FOUR\n", "")),
     "side_cut_short": ("corpus r.yaml", cut("text/train.bb", 28)),
@@ -202,6 +205,16 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
         "train r.yaml --set stages.subword.pieces=320 --set stages.train.max_tokens=2",
         nothing,
     ),
+    "more_micro_batches_than_pairs": (
+        "train r.yaml --set stages.subword.pieces=320 --set stages.train.accumulate=11",
+        nothing,
+    ),
+    "epochs_end_before_warm_up": (
+        "train r.yaml --set stages.subword.pieces=320 --set 'stages.train.until={epochs: 3, updates: null}'"
+        " --set stages.train.schedule.warmup_updates=50 --set stages.train.validate.every='1 epochs'",
+        nothing,
+    ),
+    "more_processes_than_a_machine_bears": ("train r.yaml --processes 100000", nothing),
     # models
     "model_folder_missing": ("translate --model nowhere", nothing),
     "model_missing": ("translate --model text", nothing),
@@ -297,6 +310,8 @@ def folder(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def without_chance(text: str, folder: Path, port: int) -> str:
     """The message with capitals for what differs from run to run."""
     text = text.replace(str(folder), "FOLDER").replace(f":{port}/", ":PORT/")
+    text = re.sub(r"with \d+ cores?\b", "with N cores", text)
+    text = re.sub(r"Use `--processes \d+`", "Use `--processes N`", text)
     return re.sub(r"-[0-9a-f]{16}\b", "-FINGERPRINT", text)
 
 

@@ -2,6 +2,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,30 @@ def test_other_settings_in_the_same_folder_are_refused(toy: Path, tmp_path: Path
         changed = settings(until=Until(updates=5)).model_dump(by_alias=True)
         changed["loss"]["label_smoothing"] = 0.2
         train(TrainSettings(**changed), inputs(toy), tmp_path, QUIET)
+
+
+def test_checkpoints_of_another_model_size_are_refused(toy: Path, tmp_path: Path) -> None:
+    train(settings(until=Until(updates=5)), inputs(toy), tmp_path, QUIET)
+    wider = settings(until=Until(updates=5), model=MODEL.model_copy(update={"dim": 32}))
+    with pytest.raises(
+        ModelError, match=r"another training: settings\.model\.dim was 16 and is 32"
+    ) as caught:
+        train(wider, inputs(toy), tmp_path, QUIET)
+    assert caught.value.where == str(tmp_path / "checkpoints" / "00000005")
+    assert caught.value.expected
+    assert caught.value.advice
+
+
+def test_checkpoints_of_another_corpus_are_refused(toy: Path, tmp_path: Path) -> None:
+    train(settings(until=Until(updates=5)), inputs(toy), tmp_path / "out", QUIET)
+    shutil.copytree(toy / "corpus", tmp_path / "corpus")
+    for side in ("source", "target"):
+        path = tmp_path / f"corpus/train.{side}"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    other = TrainInputs(tmp_path / "corpus", toy / "subword", None, card)
+    shutil.rmtree(tmp_path / "out" / "batches", ignore_errors=True)
+    with pytest.raises(ModelError, match=r"another training: train\.pairs was \d+ and is \d+"):
+        train(settings(until=Until(updates=5)), other, tmp_path / "out", QUIET)
 
 
 def test_a_second_training_in_the_same_folder_is_refused(toy: Path, tmp_path: Path) -> None:
