@@ -21,6 +21,7 @@ Peers are installed by `make bench-peers`, matplotlib by `pip install 'mtkit[ben
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,8 +45,14 @@ PREPARING, SCORING, STRETCH = 1.0, 0.7, 1.2  # minutes, for the expected total o
 def main() -> int:
     """Measure what is missing, then print and draw everything there is."""
     given = _options().parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # by way of `finally`, which ends what was started
     try:
         return run(given)
+    except KeyboardInterrupt:
+        print("stopped; finished points are kept, and --resume goes on", file=sys.stderr)
+        return 130
     except MtkitError as error:
         print(f"{error.prefix}{error}", file=sys.stderr)
         return error.exit_code
