@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,7 @@ from mtkit.files import atomic, read_json, read_lines, user_errors, write_json
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES, Side
 
-FORMAT = 1
+FORMAT = 2
 HEADER = "ids.json"
 CHUNK_PAIRS = 8192  # encoded at a time; decides how much memory writing takes
 
@@ -38,6 +39,7 @@ class IdStoreSummary:
         source_tokens: tokens of all sources, EOS counted.
         target_tokens: tokens of all targets, EOS counted.
         types: numpy type of each side's ids.
+        hashes: SHA-256 of each side's sentences, as ids and in their order.
     """
 
     format: int
@@ -47,6 +49,7 @@ class IdStoreSummary:
     source_tokens: int
     target_tokens: int
     types: dict[Side, str]
+    hashes: dict[Side, str]
 
 
 def write_ids(
@@ -108,6 +111,7 @@ def _summary(writers: "list[_SideWriter]", left_out: int, max_tokens: int) -> Id
         source_tokens=source.tokens,
         target_tokens=target.tokens,
         types={writer.side: writer.type for writer in writers},
+        hashes={writer.side: writer.hash for writer in writers},
     )
 
 
@@ -119,6 +123,7 @@ class _SideWriter:
         self.type = "<u2" if size <= 1 << 16 else "<i4"
         self.sentences = 0
         self._ids = 0
+        self._length_hash, self._id_hash = sha256(), sha256()
         self._id_stream: BinaryIO = stack.enter_context(atomic(folder / f"{side}.ids"))
         self._offset_stream: BinaryIO = stack.enter_context(atomic(folder / f"{side}.offsets"))
         self._offset_stream.write(np.zeros(1, dtype="<i8").tobytes())
@@ -128,10 +133,18 @@ class _SideWriter:
         """Tokens so far, an EOS a sentence counted."""
         return self._ids + self.sentences
 
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the sentences so far: of the hashes of their lengths and of their ids."""
+        return sha256(self._length_hash.digest() + self._id_hash.digest()).hexdigest()
+
     def write(self, sentences: Sequence[Sequence[int]]) -> None:
         """Append sentences."""
         lengths = np.array([len(ids) for ids in sentences], dtype="<i8")
-        self._id_stream.write(np.fromiter(itertools.chain.from_iterable(sentences), self.type).tobytes())
+        ids = np.fromiter(itertools.chain.from_iterable(sentences), self.type).tobytes()
+        self._length_hash.update(lengths.tobytes())
+        self._id_hash.update(ids)
+        self._id_stream.write(ids)
         self._offset_stream.write((self._ids + np.cumsum(lengths)).astype("<i8").tobytes())
         self._ids += int(lengths.sum())
         self.sentences += len(sentences)

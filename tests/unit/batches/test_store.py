@@ -78,6 +78,18 @@ def test_other_splits_are_written_by_name(tmp_path: Path, subword: Subword) -> N
     assert write_ids(tmp_path, subword, tmp_path / "ids", max_tokens=64, split="valid").pairs == 1
 
 
+def test_the_same_counts_of_other_text_have_another_hash(tmp_path: Path, subword: Subword) -> None:
+    summaries = [
+        write_ids(
+            written(tmp_path / name, source, ["haus"] * 2), subword, tmp_path / name / "ids", max_tokens=64
+        )
+        for name, source in (("a", ["hund", "haus"]), ("b", ["haus", "hund"]))
+    ]
+    assert summaries[0].source_tokens == summaries[1].source_tokens
+    assert summaries[0].hashes["source"] != summaries[1].hashes["source"]
+    assert summaries[0].hashes["target"] == summaries[1].hashes["target"]
+
+
 def test_chunks_and_threads_do_not_change_the_files(
     corpus: Path, subword: Subword, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
