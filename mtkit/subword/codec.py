@@ -6,9 +6,9 @@ BOS nor EOS is added here: `batches/` does.
 
 import hashlib
 import re
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import sentencepiece
 from mtkit.config.training import SubwordSampling
 from mtkit.errors import ModelError, RecipeError
 from mtkit.files import atomic, read_versioned_json, user_errors, write_json
+from mtkit.subword.segmenting import SPACE_MARK, DroppingMerges, Pieces, SampledLattice, Sampler
 from mtkit.subword.vocabulary import SIDES, Ids, Side
 
 FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
@@ -24,12 +25,8 @@ CARD = "subword.json"
 
 # SentencePiece writes U+2581 for a space, so that one in the text would come back as a space. Normalised
 # text holds no control characters: one of them stands for U+2581 inside the models.
-SPACE_MARK = "\u2581"
 SPACE_MARK_INSIDE = "\x1a"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-# SentencePiece seeds a thread's random generator from one global seed when the thread first samples.
-_SEEDING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ class Subword:
         self._models = models
         processors = {name: _processor(name, model) for name, model in models.items()}
         self._processors = {side: processors[model_file(card.share, side)] for side in SIDES}
+        self._sampler = lru_cache(maxsize=len(SIDES))(self._new_sampler)  # it remembers words
 
     @classmethod
     def load(cls, folder: Path) -> "Subword":
@@ -113,7 +111,7 @@ class Subword:
             lines: normalised text.
             side: whose vocabulary.
             sampling: how far to stray from the best segmentation, and on which sides.
-            seed: the same lines and seed give the same ids, whatever ran before.
+            seed: from 0; the same lines and seed give the same ids, in every process and on every machine.
 
         Raises:
             RecipeError: the sampling has a setting that this algorithm does not know.
@@ -121,8 +119,17 @@ class Subword:
         self.check_sampling(sampling)
         if sampling.sides not in (side, "both"):
             return self.encode(lines, side)
-        alpha = sampling.probability if self.card.algorithm == "bpe" else sampling.temperature
-        return _sample_in_new_thread(self._processors[side], _inside(lines), alpha, seed)
+        strength = sampling.probability if self.card.algorithm == "bpe" else sampling.temperature
+        return self._sampler(model_file(self.card.share, side), strength).sample(_inside(lines), seed)
+
+    def _new_sampler(self, model: str, strength: float) -> Sampler:
+        """What samples with the model of this name."""
+        pieces = Pieces(_processor(model, self._models[model]))
+        return (
+            DroppingMerges(pieces, strength)
+            if self.card.algorithm == "bpe"
+            else SampledLattice(pieces, strength)
+        )
 
     def check_sampling(self, sampling: SubwordSampling) -> None:
         """Refuse a setting of `sampling` that cannot have an effect on these vocabularies.
@@ -178,30 +185,6 @@ def _inside(lines: Sequence[str]) -> list[str]:
 
 def _outside(match: re.Match[str]) -> str:
     return SPACE_MARK if match[0] == SPACE_MARK_INSIDE else ""
-
-
-def _sample_in_new_thread(processor: Any, lines: list[str], alpha: float, seed: int) -> list[list[int]]:
-    """Sample in a thread of its own, whose random generator starts from `seed`."""
-    sampled: list[list[int]] = []
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            # nbest_size -1: from all segmentations, not from the n best ones.
-            sampled.extend(
-                processor.encode(lines, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1)
-            )
-        except BaseException as failure:
-            failures.append(failure)
-
-    with _SEEDING:
-        sentencepiece.set_random_generator_seed(seed % 2**32)
-        thread = threading.Thread(target=work, name="subword-sampling")
-        thread.start()
-        thread.join()
-    if failures:
-        raise failures[0]
-    return sampled
 
 
 def _processor(name: str, model: bytes) -> Any:

@@ -38,9 +38,7 @@ def check_order(state: TrainState, processes: Processes) -> None:
             f"rank {', '.join(map(str, others))} trained on other pairs than rank 0, or on other pieces",
             where=f"update {state.update}",
             expected="the same updates in all processes, of which each computes its share",
-            advice="With `subword_sampling`, use a release of sentencepiece that samples the same in every"
-            " process (0.2.1 does, 0.2.2 and 0.2.3 do not); otherwise see that all machines have the same"
-            " software and see the same files.",
+            advice="See that all machines have the same software and see the same files.",
         )
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from mtkit.config.training import SubwordSampling
 from mtkit.subword.codec import Subword
 codec = Subword.load(Path(sys.argv[1]))
-print(json.dumps(codec.sample(["the small house is older than the tree"] * 3, "source", SubwordSampling(), 5)))
+lines = ["the small house is older than the tree"] * 3
+print(json.dumps(codec.sample(lines, "source", SubwordSampling(), 5)))
 """
 
 
@@ -28,7 +29,7 @@ def test_two_processes_sample_the_same_segmentations(tmp_path: Path, algorithm: 
             f"the small tree {number} is older than a house by the sea\n" for number in range(300)
         )
         (tmp_path / "corpus" / f"train.{side}").write_text(lines, encoding="utf-8")
-    settings = SubwordSettings.model_validate({"algorithm": algorithm, "pieces": 60})
+    settings = SubwordSettings.model_validate({"algorithm": algorithm, "pieces": 290})
     out = tmp_path / "subword"
     out.mkdir()
     learn_subword(settings, SubwordInputs(tmp_path / "corpus"), out, RunContext(quiet=True))

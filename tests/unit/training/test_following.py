@@ -68,4 +68,4 @@ def test_processes_that_train_on_other_data_are_told() -> None:
     with pytest.raises(RunError, match="rank 1 trained on other pairs") as caught:
         check_order(TrainState(update=6, order="mine"), Second())
     assert caught.value.where == "update 6"
-    assert "sentencepiece" in caught.value.advice
+    assert "same software" in caught.value.advice
