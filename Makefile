@@ -21,7 +21,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 9 minutes)
+demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 8 minutes)
 	$(RUN)/mtkit run recipes/demo.yaml
 	@printf '\n%s\n' '$(SENTENCE)'
 	@printf '%s\n' '$(SENTENCE)' | $(RUN)/mtkit translate --quiet

@@ -56,7 +56,7 @@ def test_only_the_sides_that_are_named_are_sampled(store: IdStore, subword: Subw
 def test_growth_is_one_without_sampling_and_more_with_it(store: IdStore, subword: Subword) -> None:
     assert sampled_pairs(store, subword, probability=0.0).growth() == 1
     assert sampled_pairs(store, subword, sides="source").growth() == 1
-    assert sampled_pairs(store, subword, probability=0.3).growth() > 1.2
+    assert sampled_pairs(store, subword, probability=0.3).growth() > 1.15
 
 
 def test_sampling_at_once_or_in_turns_takes_every_sentence(
