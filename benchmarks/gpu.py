@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from benchmarks.figures import FLOPS_A_MULTIPLY_ADD
 from benchmarks.peers.peer import Shape
 from benchmarks.reference import EOS, PAD, Model
 from mtkit.batches.batch import Update
-from mtkit.batches.store import IdStore
+from mtkit.batches.store import FORMAT, HEADER, IdStore, IdStoreSummary
 from mtkit.batches.stream import BatchStream
 from mtkit.config.training import FixedTrainSettings
+from mtkit.files import write_json
 from mtkit.model.count import model_flops
 from mtkit.model.transformer import Transformer
 from mtkit.training.optimizer import Optimizer
@@ -132,16 +133,17 @@ def made_up_store(folder: Path, case: Case) -> IdStore:
             folder / f"{side}.ids"
         )
     np.arange(case.pairs, dtype="<i8").tofile(folder / "rows")
-    header = {
-        "format": 1,
-        "pairs": case.pairs,
-        "left_out": 0,
-        "max_tokens": MOST_TOKENS,
-        "source_tokens": int(source.sum()) + case.pairs,
-        "target_tokens": int(target.sum()) + case.pairs,
-        "types": {"source": "<u2", "target": "<u2"},
-    }
-    (folder / "ids.json").write_text(json.dumps(header), "utf-8")
+    summary = IdStoreSummary(
+        format=FORMAT,
+        pairs=case.pairs,
+        left_out=0,
+        max_tokens=MOST_TOKENS,
+        source_tokens=int(source.sum()) + case.pairs,
+        target_tokens=int(target.sum()) + case.pairs,
+        types={"source": "<u2", "target": "<u2"},
+        hashes={"source": "made up", "target": "made up"},
+    )
+    write_json(folder / HEADER, asdict(summary))
     return IdStore.open(folder)
 
 
