@@ -36,7 +36,7 @@ from benchmarks.quality.points import Point, Record, open_record
 from benchmarks.quality.reporting import report, title
 from benchmarks.quality.systems import System, Systems
 from mtkit.errors import MtkitError
-from mtkit.model.device import available_cores
+from mtkit.model.cores import available_cores
 
 HERE = Path(__file__).resolve().parent
 PREPARING, SCORING, STRETCH = 1.0, 0.7, 1.2  # minutes, for the expected total only

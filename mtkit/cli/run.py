@@ -171,7 +171,7 @@ def _check_cores(processes: int) -> None:
 
     if processes <= FEW_PROCESSES:  # nobody's mistake, and torch need not be loaded here to count cores
         return
-    from mtkit.model.device import available_cores
+    from mtkit.model.cores import available_cores
 
     cores = available_cores()
     if processes <= MOST_PROCESSES_PER_CORE * cores:

@@ -45,7 +45,7 @@ TRAIN = Kind(
 )
 TRANSLATE = Kind(
     name="translate",
-    version=1,
+    version=2,
     settings=TranslateSettings,
     function="mtkit.pipeline.stages:translate",
     purpose="translations of a held-out split",

@@ -90,7 +90,7 @@ def follow(context: RunContext) -> None:
 
 def _crowded(device: str, place: Place) -> str:
     """What to say if processes take the cores from each other; empty if they need not."""
-    from mtkit.model.device import available_cores
+    from mtkit.model.cores import available_cores
 
     cores = available_cores()
     if device.startswith("cuda") or place.local_count <= cores:

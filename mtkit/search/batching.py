@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mtkit.model.workers import Workers
+from mtkit.search.grouping import token_batches
 from mtkit.subword.vocabulary import PAD
 
 Ids = Sequence[int]
@@ -33,29 +34,6 @@ def padded(sentences: Sequence[Ids], device: torch.device) -> Padded:
     lengths = torch.tensor([len(ids) for ids in sentences])
     is_token = torch.arange(width) < lengths.unsqueeze(1)  # [B, T]
     return Padded(torch.tensor(rows, dtype=torch.long).to(device), is_token.to(device))
-
-
-def token_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Cut sentences into batches whose padded size is at most `batch_tokens`, the longest first.
-
-    Sorted by length, so that little is padding; equal lengths keep their order. A sentence longer than the
-    budget is a batch of its own. The longest come first, so that a lack of memory shows at once.
-
-    Args:
-        lengths: tokens of each sentence.
-        batch_tokens: most rows times longest length.
-
-    Returns:
-        Batches of positions in `lengths`, each position once.
-    """
-    batches: list[list[int]] = []
-    widest = 0
-    for number in sorted(range(len(lengths)), key=lambda n: (-lengths[n], n)):
-        if not batches or (len(batches[-1]) + 1) * widest > batch_tokens:
-            batches.append([])
-            widest = lengths[number]
-        batches[-1].append(number)
-    return batches
 
 
 def in_batches(

@@ -63,6 +63,6 @@ def search_batch(
     beams = Beams(limits, settings, model.device)
     while beams.running:
         logits = model.step(beams.newest(), cache)  # [B * N, V]
-        candidates = best_candidates(logits, beams.totals, settings.beam_size)
+        candidates = best_candidates(logits, beams.totals, 2 * settings.beam_size)
         cache.select(beams.advance(candidates))
     return beams.results()

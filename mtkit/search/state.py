@@ -6,19 +6,20 @@ import torch
 from torch import Tensor
 
 from mtkit.config.search import SearchSettings
-from mtkit.search.hypothesis import Hypothesis, best_first
+from mtkit.search.hypothesis import Hypothesis, best_first, most_ended, most_probable
 from mtkit.search.length import length_penalty
-from mtkit.search.step import Candidates
+from mtkit.search.step import Candidates, first_of_best
 from mtkit.subword.vocabulary import BOS, EOS
 
 
 class Beams:
     """The beams of a batch of sentences, all at the same step.
 
-    Each sentence has `beam_size` places. A hypothesis that ends with EOS leaves and takes its place with it;
-    the others go on in the places that are left. A sentence is done
+    Of the best 2N continuations of a sentence (N is `beam_size`) those among the first N that end with EOS
+    have ended, and the first N that do not end go on: the beam keeps its width. That is how fairseq and
+    CTranslate2 search, so that all engines find the same. A sentence is done
 
-    - when no place is left, or
+    - when 2N hypotheses have ended; if more have, the 2N most probable are kept, or
     - when `n_best` hypotheses have ended and none that runs can still score better than the worst of them:
       a log probability only falls, so its best possible score divides it by the largest penalty, that of the
       length limit, or
@@ -39,7 +40,6 @@ class Beams:
         self.ended: list[list[Hypothesis]] = [[] for _ in limits]
         self.tokens = 0  # target positions written so far
         self.running = list(range(count))  # sentences that are not done; the rows of all that follows
-        self.free = torch.full((count,), settings.beam_size, device=device)  # [B]
         self.totals = torch.full((count, settings.beam_size), -torch.inf, device=device)  # [B, N]
         self.totals[:, 0] = 0.0  # all hypotheses are alike at first: one runs
         self.ids = torch.empty((count, settings.beam_size, 0), dtype=torch.long, device=device)  # [B, N, T]
@@ -54,34 +54,34 @@ class Beams:
         """Take one step.
 
         Args:
-            candidates: the `beam_size` best continuations of each sentence that runs.
+            candidates: the 2N best continuations of each sentence that runs (fewer if there are no more).
 
         Returns:
             Which of the old rows (hypotheses of all sentences) the new rows continue, [B' * N].
         """
         self.tokens += 1
+        size = self.totals.size(1)
         past = self.ids.gather(1, candidates.parents.unsqueeze(-1).expand(-1, -1, self.tokens - 1))
-        self.ids = torch.cat([past, candidates.ids.unsqueeze(-1)], dim=-1)  # [B, N, T]
-        ranks = torch.arange(self.totals.size(1), device=self.totals.device)
-        placed = (ranks < self.free.unsqueeze(1)) & candidates.totals.isfinite()  # [B, N]
-        ends = placed & (candidates.ids == EOS)  # [B, N]
-        self._record(ends, candidates.totals, finished=True)
-        self.free = self.free - ends.sum(1)
-        self.totals = candidates.totals.masked_fill(~placed | ends, -torch.inf)
-        return self._leave(candidates.parents)
+        ids = torch.cat([past, candidates.ids.unsqueeze(-1)], dim=-1)  # [B, 2N, T]
+        ends = candidates.ids == EOS  # [B, 2N]
+        at_limit = torch.tensor([self.limits[n] <= self.tokens for n in self.running], device=ends.device)
+        ranks = torch.arange(ends.size(1), device=ends.device)
+        leave = (ranks < size) & candidates.totals.isfinite() & (ends | at_limit.unsqueeze(1))  # [B, 2N]
+        self._record(candidates.totals[leave].tolist(), ids[leave].tolist(), leave.nonzero()[:, 0].tolist())
+        self.totals, order = first_of_best(candidates.totals.masked_fill(ends, -torch.inf), size)  # [B, N]
+        self.ids = ids.gather(1, order.unsqueeze(-1).expand(-1, -1, self.tokens))  # [B, N, T]
+        return self._leave(candidates.parents.gather(1, order))
 
     def results(self) -> list[list[Hypothesis]]:
         """The n best hypotheses of each sentence, best first."""
-        return [best_first(found)[: self.settings.n_best] for found in self.ended]
+        size, count = self.settings.beam_size, self.settings.n_best
+        return [best_first(most_probable(found, size))[:count] for found in self.ended]
 
-    def _record(self, which: Tensor, totals: Tensor, *, finished: bool) -> None:
-        """Note the hypotheses at `which` [B, N] as ended."""
-        places = which.nonzero().tolist()
-        if not places:
-            return
+    def _record(self, totals: list[float], all_ids: list[list[int]], rows: list[int]) -> None:
+        """Note hypotheses that have ended or were cut off, and the rows of their sentences."""
         penalty = length_penalty(self.tokens, self.settings.length_penalty)
-        all_ids, values = self.ids[which].tolist(), totals[which].tolist()
-        for (row, _), ids, total in zip(places, all_ids, values, strict=True):
+        for total, ids, row in zip(totals, all_ids, rows, strict=True):
+            finished = ids[-1] == EOS
             kept = tuple(ids[:-1] if finished else ids)
             self.ended[self.running[row]].append(Hypothesis(kept, total, total / penalty, finished))
 
@@ -90,17 +90,14 @@ class Beams:
         bests = self.totals.amax(1).tolist()
         done = [self._is_done(n, best) for n, best in zip(self.running, bests, strict=True)]
         old = (
-            torch.arange(len(done), device=parents.device).unsqueeze(1) * parents.size(1) + parents
+            torch.arange(len(done), device=parents.device).unsqueeze(1) * self.totals.size(1) + parents
         )  # [B, N]
         if not any(done):
             return old.flatten()
-        at_limit = [self.limits[n] <= self.tokens for n in self.running]
-        cut = torch.tensor(at_limit, device=parents.device).unsqueeze(1) & self.totals.isfinite()  # [B, N]
-        self._record(cut, self.totals, finished=False)
         stay = torch.tensor([row for row, gone in enumerate(done) if not gone], dtype=torch.long)
         stay = stay.to(parents.device)
         self.running = [self.running[row] for row in stay.tolist()]
-        self.free, self.totals, self.ids = self.free[stay], self.totals[stay], self.ids[stay]
+        self.totals, self.ids = self.totals[stay], self.ids[stay]
         return old[stay].flatten()
 
     def _is_done(self, number: int, best_running: float) -> bool:
@@ -110,5 +107,7 @@ class Beams:
         ended, wanted = self.ended[number], self.settings.n_best
         if len(ended) < wanted:
             return False
+        if len(ended) >= most_ended(self.settings.beam_size):
+            return True
         worst = sorted((found.score for found in ended), reverse=True)[wanted - 1]
         return best_running / length_penalty(limit, self.settings.length_penalty) <= worst

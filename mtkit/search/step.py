@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from mtkit.errors import ModelError
-from mtkit.subword.vocabulary import BOS, PAD, UNK
-
-NEVER_PRODUCED = (PAD, UNK, BOS)  # ids that stand for no text
+from mtkit.subword.vocabulary import NEVER_PRODUCED
 
 
 class Candidates(NamedTuple):
@@ -26,7 +24,7 @@ class Candidates(NamedTuple):
 
 
 def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
-    """The `count` best of all N * V continuations of each sentence.
+    """The `count` best of all N * V continuations of each sentence, or all if there are fewer.
 
     PAD, UNK and BOS are never produced; they keep their share of probability, so that a hypothesis has the
     log probability that the model gives it. Of equal totals the lower hypothesis wins, then the lower id.
@@ -42,7 +40,8 @@ def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
     size = logits.size(-1)
     scores = logits.float().log_softmax(-1).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
     scores[..., NEVER_PRODUCED] = -torch.inf
-    best, places = first_of_best(scores.flatten(1), count)  # [B, k]
+    flat = scores.flatten(1)
+    best, places = first_of_best(flat, min(count, flat.size(1)))  # [B, k]
     if bool(best.isnan().any()):
         raise ModelError(
             "the model's scores are not numbers (NaN)",

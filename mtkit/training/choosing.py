@@ -16,8 +16,8 @@ from mtkit import __version__
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import RunError
 from mtkit.files import read_json, write_json
+from mtkit.model.remembering import recall, remember
 from mtkit.training.fitting import Fitting, Work
-from mtkit.training.remembering import recall, remember
 
 FORMAT = 1
 CHOSEN = "chosen.json"

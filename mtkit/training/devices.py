@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from mtkit.log import RunContext
-from mtkit.model.device import default_threads, find_device
+from mtkit.model.cores import default_threads
+from mtkit.model.device import find_device
 from mtkit.model.workers import Workers
 
 

@@ -19,7 +19,8 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from mtkit.batches.stream import WHOLE, Share
 from mtkit.errors import RunError
 from mtkit.log import RunContext
-from mtkit.model.device import default_threads, find_device
+from mtkit.model.cores import default_threads
+from mtkit.model.device import find_device
 from mtkit.training.meeting import Meeting, lost
 from mtkit.training.place import Place
 

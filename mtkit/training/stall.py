@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mtkit.model.device import available_cores
+from mtkit.model.cores import available_cores
 from mtkit.model.workers import Workers
 
 # The first updates fill caches and are slower than all others, so they tell nothing.

@@ -19,7 +19,7 @@ from mtkit import __version__
 from mtkit.config.training import Precision
 from mtkit.errors import RunError
 from mtkit.files import read_json, write_json
-from mtkit.training.remembering import recall, remember
+from mtkit.model.remembering import recall, remember
 from mtkit.training.trial import TAKEN_CORES, Trial, Way, Workload
 
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise

@@ -1,12 +1,14 @@
 """The engine that runs our own models with torch. The only file of this room that imports torch."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 
 from mtkit.config.search import SearchSettings
-from mtkit.model.device import default_threads, find_device
+from mtkit.model.cores import default_threads
+from mtkit.model.device import find_device
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.model.workers import ALONE, Workers
@@ -46,6 +48,10 @@ class TorchEngine:
         workers = Workers(threads or default_threads())
         torch.set_num_threads(1)
         return cls(model, batch_tokens, workers)
+
+    def in_double(self) -> "TorchEngine":
+        """The same model computing in double precision, for what rounding leaves open."""
+        return TorchEngine(deepcopy(self.model).double(), self.batch_tokens)
 
     def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
         """Beam search, as the protocol says."""

@@ -19,8 +19,7 @@ from mtkit.model.transformer import Stack, Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.search.step import NEVER_PRODUCED
-from mtkit.subword.vocabulary import BOS, EOS
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
 ctranslate2 = pytest.importorskip("ctranslate2")
 common_spec = pytest.importorskip("ctranslate2.specs.common_spec")

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtkit.search.batching import padded, token_batches
+from mtkit.search.batching import padded
+from mtkit.search.grouping import token_batches
 from mtkit.search.length import length_penalty
 from mtkit.search.step import best_candidates, first_of_best
 

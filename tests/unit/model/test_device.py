@@ -1,11 +1,8 @@
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
 from mtkit.errors import RunError
-from mtkit.model.device import available_cores, find_device
+from mtkit.model.device import find_device
 
 
 def test_auto_is_a_gpu_or_the_cpu() -> None:
@@ -17,26 +14,3 @@ def test_auto_is_a_gpu_or_the_cpu() -> None:
 def test_a_device_that_is_not_there_is_refused_with_what_there_is(name: str) -> None:
     with pytest.raises(RunError, match="auto, cpu, cuda or cuda:N"):
         find_device(name)
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000\n"}, 8),
-        ({"cpu.max": "250000 100000\n"}, 3),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "something else\n"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
-    ],
-    ids=str,
-)
-def test_a_container_has_the_cores_that_its_share_of_time_is_worth(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert available_cores(tmp_path) == cores

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from mtkit.model import device
+from mtkit.model import cores
 from mtkit.pipeline.together import _crowded
 from mtkit.training.place import Place
 
@@ -18,6 +18,6 @@ from mtkit.training.place import Place
 def test_processes_that_crowd_the_cores_are_told_of_in_one_line(
     name: str, processes: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "available_cores", lambda: 2)
+    monkeypatch.setattr(cores, "available_cores", lambda: 2)
     place = dataclasses.replace(Place(), count=processes, local_count=processes)
     assert _crowded(name, place) == said

@@ -1,6 +1,7 @@
 import torch
 
-from mtkit.search.batching import padded, token_batches
+from mtkit.search.batching import padded
+from mtkit.search.grouping import token_batches
 
 
 def test_padding_stands_behind_and_the_mask_tells_tokens() -> None:

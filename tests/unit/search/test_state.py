@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mtkit.config.search import SearchSettings
+from mtkit.search.hypothesis import most_probable
 from mtkit.search.length import length_penalty
 from mtkit.search.state import Beams
 from mtkit.search.step import Candidates
@@ -39,24 +40,44 @@ def test_ids_follow_their_parents() -> None:
     assert state.newest().tolist() == [6, 7]
 
 
-def test_a_hypothesis_that_ends_takes_its_place_with_it() -> None:
-    state = beams(9, beam_size=3, n_best=3)
-    state.advance(step([(-1.0, 0, 4), (-1.5, 0, EOS), (-2.0, 0, 5)]))
-    assert state.totals.tolist() == [[-1.0, -math.inf, -2.0]]
-    state.advance(step([(-1.1, 0, 6), (-2.1, 2, 6), (-2.2, 2, 7)]))
-    assert state.totals[0].tolist() == pytest.approx([-1.1, -2.1, -math.inf])
-
-
-def test_no_place_left_means_done() -> None:
+def test_what_ends_makes_room_for_the_next_best_that_goes_on() -> None:
     state = beams(9, n_best=2)
-    state.advance(step([(-1.0, 0, EOS), (-2.0, 0, 5)]))
+    rows = state.advance(step([(-1.0, 0, 4), (-1.5, 0, EOS), (-2.0, 0, 5), (-2.5, 0, 6)]))
+    assert rows.tolist() == [0, 0]
+    assert state.totals.tolist() == [[-1.0, -2.0]]
+    assert state.newest().tolist() == [4, 5]
+
+
+def test_what_would_end_behind_the_first_of_the_beam_is_dropped() -> None:
+    state = beams(9, n_best=2)
+    state.advance(step([(-1.0, 0, 4), (-1.5, 0, 5), (-2.0, 0, EOS), (-2.5, 0, 6)]))
+    assert state.totals.tolist() == [[-1.0, -1.5]]
+    assert state.results() == [[]]
+
+
+def test_a_sentence_is_done_when_twice_a_beam_have_ended() -> None:
+    state = beams(9, n_best=2, alpha=1.0)
+    state.advance(step([(-1.0, 0, EOS), (-1.1, 0, 5), (-1.2, 0, 6), (-9.0, 0, 7)]))
+    state.advance(step([(-1.3, 1, EOS), (-1.31, 0, 6), (-1.32, 0, 7), (-9.0, 0, 8)]))
+    state.advance(step([(-1.4, 1, EOS), (-1.41, 0, 6), (-1.42, 0, 7), (-9.0, 0, 8)]))
     assert state.running == [0]
-    rows = state.advance(step([(-3.0, 1, EOS), (-4.0, 1, 6)]))
+    rows = state.advance(step([(-1.5, 1, EOS), (-1.51, 0, 6), (-1.52, 0, 7), (-9.0, 0, 8)]))
     assert state.running == []
     assert rows.tolist() == []
     first, second = state.results()[0]
     assert (first.ids, first.log_probability, first.finished) == ((), -1.0, True)
-    assert (second.ids, second.log_probability, second.finished) == ((5,), -3.0, True)
+    assert (second.ids, second.log_probability, second.finished) == ((5, 6, 7), -1.5, True)
+
+
+def test_if_more_than_twice_a_beam_end_the_most_probable_are_kept() -> None:
+    state = beams(9, n_best=1, alpha=3.0)
+    state.advance(step([(-1.0, 0, EOS), (-1.1, 0, 5), (-1.2, 0, 6), (-9.0, 0, 7)]))
+    state.advance(step([(-1.3, 1, EOS), (-1.31, 0, 6), (-1.32, 0, 7), (-9.0, 0, 8)]))
+    state.advance(step([(-1.4, 1, EOS), (-1.41, 0, 6), (-1.42, 0, 7), (-9.0, 0, 8)]))
+    state.advance(step([(-1.5, 1, EOS), (-1.51, 0, EOS), (-1.52, 0, 7), (-9.0, 0, 8)]))
+    assert state.running == []
+    assert len(state.ended[0]) == 5
+    assert [found.ids for found in most_probable(state.ended[0], 2)] == [(), (6,), (5, 7), (5, 6, 7)]
 
 
 def test_search_stops_once_nothing_that_runs_can_win() -> None:
@@ -86,8 +107,9 @@ def test_all_n_best_must_be_safe_before_search_stops() -> None:
 
 def test_at_the_limit_what_runs_is_returned_unfinished() -> None:
     state = beams(2, n_best=2)
-    state.advance(step([(-1.0, 0, 4), (-2.0, 0, 5)]))
-    state.advance(step([(-2.0, 0, 6), (-3.0, 1, EOS)]))
+    state.advance(step([(-1.0, 0, 4), (-2.0, 0, 5), (-3.0, 0, 6), (-4.0, 0, 7)]))
+    state.advance(step([(-2.0, 0, 6), (-3.0, 1, EOS), (-3.5, 0, 7), (-4.0, 1, EOS)]))
+    assert state.running == []
     ended, cut = state.results()[0]
     assert (ended.ids, ended.finished) == ((5,), True)
     assert (cut.ids, cut.finished, cut.log_probability) == ((4, 6), False, -2.0)

@@ -1,0 +1,36 @@
+"""How many CPU cores this process may use. Light: no torch."""
+
+import math
+import os
+from pathlib import Path
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of Linux; a container sees its own here
+
+
+def default_threads() -> int:
+    """All available cores, or fewer if the environment says so."""
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wish) if wish.isdigit() and int(wish) else available_cores()
+
+
+def available_cores(groups: Path = CONTROL_GROUPS) -> int:
+    """CPU cores that this process may use, which in a container can be fewer than the machine has.
+
+    Args:
+        groups: where the system shows the shares of processor time that containers get.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota(groups))))
+
+
+def _quota(groups: Path) -> float:
+    """Cores' worth of processor time that the control group of this process gets."""
+    try:
+        if (groups / "cpu.max").is_file():
+            quota, period = (groups / "cpu.max").read_text(encoding="utf-8").split()
+        else:  # the first version of control groups
+            quota, period = ((groups / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="utf-8").strip()
+                             for name in ("quota", "period"))  # fmt: skip
+        return math.inf if quota in ("max", "-1") else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
