@@ -228,13 +228,6 @@ class TrainSettings(Settings):
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"shard"})
 
     def findings(self) -> Iterator[Finding]:
-        if self.shard and self.ema_decay > 0:
-            yield Finding(
-                ("shard",),
-                "`shard` with `ema_decay`: an average of shared-out weights cannot be kept yet",
-                "one of them",
-                "Remove `ema_decay`, or average validations with `keep.average`.",
-            )
         if self.keep.average > 1 and self.ema_decay > 0:
             yield Finding(
                 ("ema_decay",),

@@ -1,11 +1,13 @@
 """Averages of weights: exponential while training, and of several snapshots afterwards."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from mtkit.training.sharding import here
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -19,13 +21,14 @@ class ExponentialAverage(Generic[Model]):
     Args:
         model: the model that is trained.
         decay: share of the average that an update keeps.
+        copied: makes a copy of the model, whose weights are shared out if the model's are.
 
     Source: Polyak and Juditsky 1992; the start as in TensorFlow's ExponentialMovingAverage.
     """
 
-    def __init__(self, model: Model, decay: float) -> None:
+    def __init__(self, model: Model, decay: float, copied: Callable[[Model], Model] = copy.deepcopy) -> None:
         self.decay = decay
-        self.model = copy.deepcopy(model)
+        self.model = copied(model)
         self.model.requires_grad_(False).eval()
         self._average: list[Tensor] = list(self.model.parameters())
         self._trained: list[Tensor] = list(model.parameters())
@@ -34,7 +37,7 @@ class ExponentialAverage(Generic[Model]):
     def follow(self, update: int) -> None:
         """Move the average towards the weights after `update`."""
         decay = min(self.decay, (1 + update) / (10 + update))
-        torch._foreach_lerp_(self._average, self._trained, 1 - decay)
+        torch._foreach_lerp_([*map(here, self._average)], [*map(here, self._trained)], 1 - decay)
 
 
 def mean(snapshots: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -67,6 +67,16 @@ class Work:
         """Of the device, before the training."""
         return memory_of(self.device)
 
+    def activations(self, precision: str) -> Activations:
+        """What micro-batches of the model keep for their backward pass; found out once."""
+        if precision not in self._counted:
+            self._counted[precision] = Activations(self.model, precision)
+        return self._counted[precision]
+
+    @cached_property
+    def _counted(self) -> dict[str, Activations]:
+        return {}
+
     def shapes(self, batch_tokens: int, accumulate: int) -> list[Shape]:
         """The largest micro-batches of a training: of some of its pairs, the longest among them."""
         found = []
@@ -118,7 +128,7 @@ class Fitting:
 
     def __init__(self, settings: TrainSettings, work: Work, precision: str) -> None:
         self._settings, self._work = settings, work
-        self._activations = Activations(work.model, precision)
+        self._activations = work.activations(precision)
         # Each worker of each process is to have something to do.
         self._side_by_side = (work.workers if work.device.type == "cpu" else 1) * work.processes
         # A GPU belongs to one process; the memory of a machine is shared.

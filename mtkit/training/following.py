@@ -5,21 +5,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from mtkit.errors import RunError
 from mtkit.training.checkpoint import Checkpoint, Checkpoints
 from mtkit.training.processes import Processes
-from mtkit.training.saving import Saved, Saver
+from mtkit.training.saving import Named, Saved, Saver
 from mtkit.training.state import TrainState
-from mtkit.training.tensor_file import Tensors
 
 Found = TypeVar("Found", Checkpoint, Checkpoint | None)
+Part = Callable[[str, Tensor], Tensor]
 
 
 class NoSaver(Saver):
     """Leaves the writing of checkpoints to rank 0."""
 
-    def save(self, state: TrainState, tensors: Tensors, why: str, *, keep: int, weights: str | None) -> None:
-        """Nothing: rank 0 has the same."""
+    def save(self, state: TrainState, tensors: Named, why: str, *, keep: int, weights: str | None) -> None:
+        """Nothing but the making of the tensors: where weights are shared out, it takes all processes."""
+        for _ in tensors:
+            pass
 
     def wait(self) -> None:
         """Nothing to wait for."""
@@ -47,8 +51,17 @@ def saver_of(checkpoints: Checkpoints, tell: Callable[[Saved], None], processes:
     return (Saver if processes.is_first else NoSaver)(checkpoints, tell)
 
 
-def read_by_first(find: Callable[[], Found], processes: Processes) -> Found:
+def _all(_name: str, value: Tensor) -> Tensor:
+    return value
+
+
+def read_by_first(find: Callable[[], Found], processes: Processes, part: Part = _all) -> Found:
     """The checkpoint that rank 0 finds, in every process.
+
+    Args:
+        find: looks for it.
+        processes: that train together.
+        part: what this process keeps of a tensor, by its name; tensors come one at a time.
 
     Raises:
         ModelError: as `find`, in rank 0.
@@ -61,9 +74,10 @@ def read_by_first(find: Callable[[], Found], processes: Processes) -> Found:
         return {"path": str(found.path), "state": found.state.to_json()} if found else None
 
     told = processes.told(facts)
-    tensors = processes.named_tensors(found.tensors if found else None)
-    if told is None or tensors is None:
+    if told is None:
         return None  # type: ignore[return-value]  # as `find` in rank 0
+    named = processes.each_tensor(found.tensors if found else {})
+    tensors = {name: part(name, value) for name, value in named}
     if found is not None:
         return replace(found, tensors=tensors)
     return Checkpoint(Path(told["path"]), TrainState.from_json(told["state"]), tensors)

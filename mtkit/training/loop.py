@@ -1,9 +1,10 @@
 """The loop: update after update, validations in between, a checkpoint now and then, until it is enough."""
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from mtkit.training.average import ExponentialAverage
 from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
-from mtkit.training.following import check_order, read_by_first, saver_of
+from mtkit.training.following import Found, check_order, read_by_first, saver_of
 from mtkit.training.guard import DivergedError, Guard, Observed
 from mtkit.training.interruption import Interruption
 from mtkit.training.observer import Observer
@@ -30,9 +31,9 @@ from mtkit.training.optimizer import Optimizer
 from mtkit.training.order import chained
 from mtkit.training.processes import Processes
 from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
-from mtkit.training.saving import Saved, under
+from mtkit.training.saving import Named, Saved, under
 from mtkit.training.schedule import factor
-from mtkit.training.sharding import Sharded, all_whole, shared_out
+from mtkit.training.sharding import Sharded, shared_out, whole
 from mtkit.training.state import Measured, RollBack, TrainState
 from mtkit.training.stretch import Stretch
 from mtkit.training.tensor_file import Tensors
@@ -104,24 +105,28 @@ class Loop:
             parts.processes,
             parts.sharded,
         )
-        decay = parts.settings.ema_decay
-        self.average = ExponentialAverage(parts.model, decay) if decay else None
+        decay, sharded = parts.settings.ema_decay, parts.sharded
+        copied = copy.deepcopy if sharded is None else sharded.copied
+        self.average = ExponentialAverage(parts.model, decay, copied) if decay else None
         self.guard = Guard(self.state.guard)
         self._observer = parts.observer
         self.saver = saver_of(parts.checkpoints, self._tell_saved, parts.processes)
         self._saved_at = time.monotonic()
         self._meter = Meter()
 
-    @property
-    def measured_model(self) -> Transformer:
-        """The model that is validated and kept: the exponential average, if there is one."""
-        if self.parts.sharded is not None:
-            return self.parts.sharded.gathered()
-        return self.average.model if self.average else self.model
+    @contextmanager
+    def measured_model(self) -> Iterator[Transformer]:
+        """The model that is validated and kept: the exponential average, if there is one; as a whole."""
+        model = self.average.model if self.average else self.model
+        if self.parts.sharded is None:
+            yield model
+            return
+        with self.parts.sharded.gathered(model) as gathered:
+            yield gathered
 
     def resume(self) -> bool:
         """Go on from the newest good checkpoint; False if there is none."""
-        found = read_by_first(self.parts.checkpoints.newest, self.processes)
+        found = self._read(self.parts.checkpoints.newest)
         if found is None:
             return False
         self._load(found)
@@ -260,8 +265,8 @@ class Loop:
         self.guard.check()
         check_order(state, self.processes)
         self._observer.tell_splits(state, display.note)
-        with interruption.allowed():
-            measured, found = self._measure(self.measured_model)
+        with interruption.allowed(), self.measured_model() as model:
+            measured, found = self._measure(model)
         better = state.record(measured, by)
         state.snapshots.append(state.update)
         state.snapshots = state.wanted_snapshots(self.settings)
@@ -312,7 +317,7 @@ class Loop:
     def _roll_back(self, done: RollBack, display: Display) -> None:
         """Be again where training was well, but for the learning rate and the time that it took."""
         roll_backs, seconds = [*self.state.roll_backs, done], self.state.seconds
-        self._load(read_by_first(lambda: self.parts.checkpoints.at(done.to), self.processes))
+        self._load(self._read(lambda: self.parts.checkpoints.at(done.to)))
         self.state.roll_backs, self.state.seconds = roll_backs, seconds
         for path in self.parts.validations.glob("*.json") if self.processes.is_first else ():
             if int(path.stem) > done.to:
@@ -323,14 +328,24 @@ class Loop:
         display.go_back(done.to)
         self._save("roll_back")
 
-    def _tensors(self) -> Tensors:
+    def _tensors(self) -> Named:
+        """All that a checkpoint holds, one after the other; what is shared out is gathered in its turn."""
         parts: dict[str, Tensors] = {
             "model/": dict(self.model.named_parameters()),
             "optimizer/": self.optimizer.state_dict(),
             "average/": dict(self.average.model.named_parameters()) if self.average else {},
         }
-        named = {prefix + name: value for prefix, part in parts.items() for name, value in part.items()}
-        return named if self.parts.sharded is None else all_whole(named, self.processes)
+        return (
+            (prefix + name, whole(value.detach()))
+            for prefix, part in parts.items()
+            for name, value in part.items()
+        )
+
+    def _read(self, find: Callable[[], Found]) -> Found:
+        """A checkpoint, and of its tensors what this process holds."""
+        if self.parts.sharded is None:
+            return read_by_first(find, self.processes)
+        return read_by_first(find, self.processes, self.parts.sharded.part)
 
     def _load(self, found: Checkpoint) -> None:
         tensors = found.tensors

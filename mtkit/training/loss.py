@@ -141,7 +141,21 @@ def objective(
             add up to the gradient of one big batch, however unequal they are.
         smoothing: see `output_loss`.
     """
-    hidden, targets = _target_positions(model, batch)  # [P, D], [P]
+    states = hidden_states(model, batch)  # [B, T, D]
+    return objective_of(model, batch, states, update_tokens, smoothing)
+
+
+def hidden_states(model: Transformer, batch: Batch) -> Tensor:
+    """The decoder's output, [B, T, D]."""
+    memory = model.encode(batch.source, batch.source_is_token)  # [B, S, D]
+    return model.decode(batch.target_in, memory, batch.source_is_token)
+
+
+def objective_of(
+    model: Transformer, batch: Batch, states: Tensor, update_tokens: int, smoothing: float
+) -> tuple[Tensor, LossSums]:
+    """The `objective` of what `hidden_states` has found."""
+    hidden, targets = _at_target_tokens(states, batch)  # [P, D], [P]
     return output_loss(hidden, model.output_weight, targets, smoothing, 1 / update_tokens)
 
 
@@ -172,7 +186,7 @@ def _sum(total: Tensor | None, more: Tensor) -> Tensor:
 @torch.no_grad()
 def measure(model: Transformer, batch: Batch, smoothing: float = 0.0) -> LossSums:
     """A batch's sums without gradients; dropout is as the model's mode says."""
-    hidden, targets = _target_positions(model, batch)
+    hidden, targets = _at_target_tokens(hidden_states(model, batch), batch)
     weight = model.output_weight
     mean = weight.mean(dim=0)
     return add(
@@ -212,10 +226,8 @@ def penalty(matrices: Iterable[Tensor], l1: float, l2: float) -> float | Tensor:
     return total
 
 
-def _target_positions(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The decoder's output and the ids wanted, at the positions where a target token stands."""
-    memory = model.encode(batch.source, batch.source_is_token)  # [B, S, D]
-    hidden = model.decode(batch.target_in, memory, batch.source_is_token)  # [B, T, D]
+def _at_target_tokens(hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The decoder's output [B, T, D] and the ids wanted, at the positions where a target token stands."""
     # Their number is known, so that a GPU need not be waited for.
     real = batch.target_is_token.flatten()
     positions = torch.nonzero_static(real, size=batch.target_tokens).squeeze(1)  # [P]

@@ -3,7 +3,8 @@ be halves of those, down to one pair. Which micro-batches an update has is not d
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from mtkit.training.loss import LossSums, add
 
 Found = tuple[LossSums, list[Tensor | None]]  # as of `loss.gradients`
 Compute = Callable[[Batch, Rows | None], Found]  # some pairs, and which of a micro-batch they are if not all
+
+Result = TypeVar("Result")
 
 # What torch's allocator of CPU memory says; it has no exception of its own. (Linux, macOS; Windows; cuBLAS)
 SAID_BY_ALLOCATORS = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -59,22 +62,27 @@ def in_pieces_if_needed(batch: Batch, compute: Compute) -> tuple[Found, Split | 
         RunError: one pair by itself does not fit.
     """
     pairs = len(batch)
-    found = _attempt(compute, batch, None)
+    found = attempted(partial(compute, batch, None))
     if found is not None:
         return found, None
-    waiting, done = _halves(Rows(0, pairs, pairs), batch), 0
+    waiting, done = halves(batch, Rows(0, pairs, pairs))[::-1], 0
     while waiting:
         rows = waiting.pop()
-        piece = batch.part(rows.first, rows.last)
-        more = _attempt(compute, piece, rows)
+        more = attempted(partial(compute, batch.part(rows.first, rows.last), rows))
         if more is None:
-            waiting += _halves(rows, piece)
+            waiting += halves(batch, rows)[::-1]
         else:
             found = more if found is None else _sum(found, more)
             done += 1
     assert found is not None, "there was at least one piece"
-    split = Split(int(batch.rows.min()) + 1, pairs, batch.source.shape[1], batch.target_out.shape[1], done)
-    return found, split
+    return found, split_of(batch, done)
+
+
+def split_of(batch: Batch, pieces: int) -> Split:
+    """What is told of a micro-batch that was computed in so many pieces."""
+    return Split(
+        int(batch.rows.min()) + 1, len(batch), batch.source.shape[1], batch.target_out.shape[1], pieces
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -84,10 +92,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID_BY_ALLOCATORS)
 
 
-def _attempt(compute: Compute, piece: Batch, rows: Rows | None) -> Found | None:
-    """The gradients, or None if the memory does not suffice; all that was in it by then is let go."""
+def attempted(compute: Callable[[], Result]) -> Result | None:
+    """What is computed, or None if the memory does not suffice; all that was in it by then is let go."""
     try:
-        return compute(piece, rows)
+        return compute()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -96,12 +104,16 @@ def _attempt(compute: Compute, piece: Batch, rows: Rows | None) -> Found | None:
     return None
 
 
-def _halves(rows: Rows, piece: Batch) -> list[Rows]:
-    """Both halves of some rows, the first one last, as it is to be taken first."""
-    if len(piece) == 1:
-        raise _one_pair(piece)
+def halves(batch: Batch, rows: Rows) -> list[Rows]:
+    """Both halves of some rows of a micro-batch.
+
+    Raises:
+        RunError: it is one row.
+    """
+    if rows.last - rows.first == 1:
+        raise _one_pair(batch.part(rows.first, rows.last))
     middle = (rows.first + rows.last) // 2
-    return [Rows(middle, rows.last, rows.of), Rows(rows.first, middle, rows.of)]
+    return [Rows(rows.first, middle, rows.of), Rows(middle, rows.last, rows.of)]
 
 
 def _one_pair(piece: Batch) -> RunError:

@@ -80,9 +80,10 @@ class Processes:
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Copy rank 0's tensors over the others'."""
 
-    def named_tensors(self, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
-        """Rank 0's tensors, on the CPU; the others' argument is not looked at."""
-        return tensors
+    def each_tensor(self, tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Rank 0's tensors on the CPU, one by one, each taken out of its dictionary; others give none."""
+        for name in list(tensors):
+            yield name, tensors.pop(name)
 
     def after_first(self, work: Callable[[], Result]) -> Result:
         """Let rank 0 do something, and then the others; however long it takes."""
@@ -176,27 +177,19 @@ class Group(Processes):
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
-    def named_tensors(self, tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    def each_tensor(self, tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """As above."""
-        if self.is_first and tensors is not None:
-            tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        here = tensors or {}
-        if not self.told(lambda: tensors is not None):
-            return None
-        names, kinds, shapes = self.told(
-            lambda: (
-                list(here),
-                [str(tensor.dtype) for tensor in here.values()],
-                [list(tensor.shape) for tensor in here.values()],
-            )
+        known = {str(kind): kind for kind in _KINDS}
+        facts = self.told(
+            lambda: {name: (str(tensor.dtype), list(tensor.shape)) for name, tensor in tensors.items()}
         )
-        if not self.is_first:
-            known = {str(kind): kind for kind in _KINDS}
-            facts = zip(names, kinds, shapes, strict=True)
-            tensors = {name: torch.empty(shape, dtype=known[kind]) for name, kind, shape in facts}
-        assert tensors is not None
-        self.broadcast(tensors.values())
-        return tensors
+        for name, (kind, shape) in facts.items():
+            if self.is_first:
+                moved = tensors.pop(name).cpu().contiguous()
+            else:
+                moved = torch.empty(shape, dtype=known[kind])
+            self.broadcast([moved])
+            yield name, moved
 
     def after_first(self, work: Callable[[], Result]) -> Result:
         """As above."""

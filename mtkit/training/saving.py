@@ -4,18 +4,21 @@ What a checkpoint is made of is `checkpoint.py`'s business; when one is due is t
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mtkit.errors import MtkitError
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.state import TrainState
 from mtkit.training.tensor_file import Tensors
+
+Named = Iterable[tuple[str, Tensor]]  # of tensors that may be made one at a time
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,11 @@ class Saver:
         self._writing: Future[Saved] | None = None
         self.last: Path | None = None  # the newest that is whole on disk, as far as `look` has seen
 
-    def save(self, state: TrainState, tensors: Tensors, why: str, *, keep: int, weights: str | None) -> None:
+    def save(self, state: TrainState, tensors: Named, why: str, *, keep: int, weights: str | None) -> None:
         """Copy everything and begin to write it; waits for the write before, if it is still under way.
 
         Args:
-            tensors: all that the state is about; may change as soon as this returns.
+            tensors: all that the state is about, by name; may change as soon as this returns.
             why: it is written, for the events.
             keep: how many checkpoints stay, this one included.
             weights: prefix of the tensors that a validation here measured and that are to be kept.
@@ -122,14 +125,14 @@ def under(tensors: Tensors, prefix: str) -> Tensors:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _copied(tensors: Tensors) -> tuple[Tensors, Callable[[], None]]:
+def _copied(tensors: Named) -> tuple[Tensors, Callable[[], None]]:
     """Copies in the CPU's memory, and what waits until they are made.
 
     From a GPU they are made in the order of its work, so that the next update may be queued at once.
     """
     copies: Tensors = {}
     devices = set()
-    for name, tensor in tensors.items():
+    for name, tensor in tensors:
         value = tensor.detach()
         if value.device.type == "cuda":
             devices.add(value.device)

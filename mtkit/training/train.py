@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,12 @@ def train(
 
 def _finish(loop: Loop, inputs: TrainInputs, data: Data, chosen: Chosen, out: Path) -> None:
     """Make the model of what was learnt, and say how it went."""
-    model, final_is, final = _final(loop)
-    if not loop.processes.is_first:
-        return
-    summary = _summary(loop, data, chosen, final_is, final)
-    save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
+    with loop.measured_model() as model:
+        final_is, final = _final(loop, model)
+        if not loop.processes.is_first:
+            return
+        summary = _summary(loop, data, chosen, final_is, final)
+        save_model(out / MODEL, model, inputs.card(summary), inputs.subword)
     write_json(out / SUMMARY, asdict(summary))
     loop.parts.run.say(f"model: {final_is}")
     loop.parts.events.write("end", **summary.final, stopped_by=summary.stopped_by, final_is=final_is)
@@ -236,9 +237,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     """The loop at its beginning, nothing resumed yet."""
     processes = processes_of(run)
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
-    sharded = _sharded(settings, work.model, run)
-    # what is foretold of the memory is tried out, by one process alone
-    tried = work if sharded is None else replace(work, model=sharded.plain)
+    sharded = _sharded(settings, work, run)
     parts = Parts(
         settings=settings,
         model=work.model,
@@ -252,19 +251,22 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
-        observer=Observer(settings, tried, processes, machine_of(workers, work.device), events),
+        observer=Observer(settings, work, processes, machine_of(workers, work.device), events),
         run=run,
         stretch=stretch,
     )
     return Loop(parts)
 
 
-def _sharded(settings: FixedTrainSettings, model: Transformer, run: RunContext) -> Sharded | None:
+def _sharded(settings: FixedTrainSettings, work: Work, run: RunContext) -> Sharded | None:
     """The model with its weights shared out, if they are to be."""
     processes = processes_of(run)
     if settings.shard and processes.is_alone:
         run.say("`shard` changes nothing: this is one process")
-    return Sharded(model, processes) if settings.shard and not processes.is_alone else None
+    if not settings.shard or processes.is_alone:
+        return None
+    work.activations(settings.precision)  # tried out while one process alone can compute with the model
+    return Sharded(work.model, processes)
 
 
 def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
@@ -289,8 +291,8 @@ def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:
     )
 
 
-def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
-    """The model to keep, where its weights come from, and its numbers."""
+def _final(loop: Loop, model: Transformer) -> tuple[str, Measured]:
+    """Give a model the weights to keep; where they come from, and their numbers."""
     state, keep, by = loop.state, loop.settings.keep, loop.settings.validate_.by
     processes = loop.processes
     kept = [item for item in state.validations if item.update in state.snapshots]
@@ -299,17 +301,16 @@ def _final(loop: Loop) -> tuple[Transformer, str, Measured]:
     chosen = kept[-keep.average :]
     if keep.average == 1:
         chosen = [max(kept, key=lambda item: item.rank(by))] if kept else []
-    model = loop.measured_model
     if not chosen:
-        return model, f"update {state.update}", state.validations[-1]
+        return f"update {state.update}", state.validations[-1]
     updates = [item.update for item in chosen]
     snapshots = loop.parts.checkpoints
     if processes.is_first:
         fill(model, mean(snapshots.load_snapshot(update) for update in updates))
     processes.broadcast(model.parameters())
     if len(chosen) == 1:
-        return model, f"the validation at update {updates[0]}", chosen[0]
-    return model, f"average of the validations at updates {', '.join(map(str, updates))}", loop.measure(model)
+        return f"the validation at update {updates[0]}", chosen[0]
+    return f"average of the validations at updates {', '.join(map(str, updates))}", loop.measure(model)
 
 
 def _is_intact(loop: Loop, item: Measured) -> bool:

@@ -7,7 +7,7 @@ fit in the memory is computed in pieces, with the same result to rounding (`piec
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import torch
@@ -53,11 +53,18 @@ def part_gradients(
         rows: which of the micro-batch's rows they are, if not all. Dropout on a GPU does not know of rows:
             there each piece has a seed of its own.
     """
-    if rows is not None and model.device.type != "cpu":
-        seed = derived_seed(seed, *rows)
-    bfloat16 = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-    with bfloat16, seeded(seed, model.device, rows):
+    with computing(model.device, precision, seed, rows):
         return gradients(model, batch, update_tokens, smoothing)
+
+
+@contextmanager
+def computing(device: torch.device, precision: str, seed: int, rows: Rows | None = None) -> Iterator[None]:
+    """What a micro-batch, or a piece of one, is computed in; arguments as of `part_gradients`."""
+    if rows is not None and device.type != "cpu":
+        seed = derived_seed(seed, *rows)
+    bfloat16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    with bfloat16, seeded(seed, device, rows):
+        yield
 
 
 class Updater:
@@ -110,9 +117,10 @@ class Updater:
             for number, batch in zip(batches.numbers, batches, strict=True)
         )
         if self._sharded is not None:
-            sums_here = self._sharded.gradients(
+            sums_here, splits = self._sharded.gradients(
                 batches, self.settings.loss.label_smoothing, partial(self._around, update)
             )
+            self._splits += splits
             return LossSums(*self._processes.sum(torch.stack(sums_here)).unbind())
         sums = [no_sums(self._device)]
         for part, found in self._workers.map(tasks):  # in order, so that the sum's rounding repeats itself
@@ -121,13 +129,10 @@ class Updater:
         self._processes.sum_gradients(self._parameters)
         return LossSums(*self._processes.sum(torch.stack(add(sums))).unbind())
 
-    @contextmanager
-    def _around(self, update: int, number: int) -> Iterator[None]:
-        """The precision and the randomness of a micro-batch."""
-        is_bfloat16 = self.settings.precision == "bfloat16"
-        autocast = torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_bfloat16)
-        with autocast, seeded(derived_seed(self.seed, "update", update, number), self._device):
-            yield
+    def _around(self, update: int, number: int, rows: Rows | None) -> AbstractContextManager[None]:
+        """What a micro-batch of an update, or some of its rows, is computed in."""
+        seed = derived_seed(self.seed, "update", update, number)
+        return computing(self._device, self.settings.precision, seed, rows)
 
     def _part(self, batch: Batch, tokens: int, seed: int) -> Found:
         """A micro-batch's share of the gradients; runs in a worker's thread."""

@@ -1,8 +1,12 @@
-"""Two processes and one: the same bits. What happens when one of them is lost."""
+"""Two processes and one: the same bits, or, with weights shared out, the same to rounding. What happens when
+one of them is lost.
+"""
 
 import hashlib
+import json
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 import threading
@@ -12,44 +16,103 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from mtkit.config.training import TrainSettings
 from mtkit.errors import RunError
-from mtkit.log import read_events
+from mtkit.log import RunContext, read_events
+from mtkit.model.folder import ModelCard
 from mtkit.pipeline.launcher import INTERRUPTED, Launcher
 from mtkit.training.place import ANSWER_SECONDS
+from mtkit.training.stretch import Stretch
+from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
 
+# Trains one job after the other, with one meeting for all: loading torch is what takes the time.
 SCRIPT = """
-    import json, os, sys
+    import json, os, sys, weakref
     from pathlib import Path
+    import torch
     from mtkit.config.training import TrainSettings
     from mtkit.log import RunContext
+    from mtkit.model import layers
     from mtkit.model.folder import ModelCard
     from mtkit.pipeline.together import together
+    from mtkit.training import loop, processes, sharding
     from mtkit.training.place import read_place
     from mtkit.training.processes import processes_of
+    from mtkit.training.stretch import Stretch
     from mtkit.training.train import TrainInputs, Validation, train
 
-    toy, out = Path(sys.argv[1]), Path(sys.argv[2])
-    settings = TrainSettings.model_validate_json(sys.argv[3])
+    toy, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    alive = []
 
-    def card(summary):
-        sizes = {"source_size": summary.source_size, "target_size": summary.target_size}
-        return ModelCard(
-            architecture=settings.model, source_language="x", target_language="y", normalize="nfc", **sizes
-        )
+    def watched(make, which):
+        # of the tensors that are whole, none but the last is there when the next comes
+        def watch(*arguments):
+            made = make(*arguments)
+            tensor = made if which is None else arguments[which]
+            alive[:] = [other for other in alive if other() is not None]
+            assert len(alive) < 2, [other().shape for other in alive]
+            if tensor.dim():
+                alive.append(weakref.ref(tensor))
+            return made
+        return watch
+
+    class Full(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, states):
+            return states.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise torch.OutOfMemoryError("made up, backward")
+
+    def limited(layer, most, when):
+        # a machine whose memory holds the pass of so many pairs
+        forward = layer.forward
+        def limit(self, states, *others):
+            if not self.training or len(states) <= most:
+                return forward(self, states, *others)
+            if when == "forward":
+                raise torch.OutOfMemoryError("made up, forward")
+            return Full.apply(forward(self, states, *others))
+        layer.forward = limit
+        return lambda: setattr(layer, "forward", forward)
 
     with together(read_place(), RunContext(device="cpu", threads=1, quiet=True)) as run:
-        processes = processes_of(run)
-        (out.parent / f"{processes.share.rank}.pid").write_text(str(os.getpid()))
+        group = processes_of(run)
+        rank = group.share.rank
+        (folder / f"{rank}.pid").write_text(str(os.getpid()))
 
         def validate(model, workers):
-            weight = float(next(iter(model.parameters())).double().sum())
-            found = processes.in_order([[line, weight] for line in processes.mine(range(7))])
+            weight = sum(float(one.double().sum()) for one in model.parameters())
+            found = group.in_order([[line, weight] for line in group.mine(range(7))])
             assert found == [[line, weight] for line in range(7)], found
-            return Validation({"chrf": processes.told(lambda: weight)}, [("a", "b", "c")])
+            return Validation({"chrf": group.told(lambda: weight)}, [("a", "b", "c")])
 
-        train(settings, TrainInputs(toy / "corpus", toy / "subword", validate, card), out, run)
+        for name, job in json.loads((folder / "jobs.json").read_text()).items():
+            settings = TrainSettings.model_validate(job["settings"])
+
+            def card(summary):
+                sizes = {"source_size": summary.source_size, "target_size": summary.target_size}
+                return ModelCard(
+                    architecture=settings.model, source_language="x", target_language="y", normalize="nfc",
+                    **sizes,
+                )
+
+            out, whole, part = folder / name, loop.whole, sharding.Sharded.part
+            if settings.shard:
+                loop.whole, sharding.Sharded.part = watched(whole, None), watched(part, 2)
+            undo = [
+                limited(getattr(layers, layer), most, when)
+                for at, layer, most, when in job["limits"] if at == rank
+            ]
+            stretch = Stretch(job["stretch"], 100, out / "trace.jsonl") if job["stretch"] else None
+            train(settings, TrainInputs(toy / "corpus", toy / "subword", validate, card), out, run, stretch)
+            loop.whole, sharding.Sharded.part = whole, part
+            for back in undo:
+                back()
 """
 COMMON: dict[str, Any] = {
     "batch_tokens": 128,
@@ -60,21 +123,56 @@ COMMON: dict[str, Any] = {
     "schedule": {"kind": "inverse_sqrt", "warmup_updates": 5},
     "model": {"dim": 16, "ffn_dim": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.2},
 }
-ADAMW = {"keep": {"average": 3}}
-MUON = {"optimizer": {"kind": "muon"}, "ema_decay": 0.9, "loss": {"l1": 1e-4}}
+ADAMW: dict[str, Any] = {"keep": {"average": 3}}
+MUON: dict[str, Any] = {"optimizer": {"kind": "muon"}, "ema_decay": 0.9, "loss": {"l1": 1e-4}}
+SHARD: dict[str, Any] = {"shard": True}
 LONG = {"until": {"updates": 4000}, "validate": {"every": "20 updates"}}
 SHORT = {"until": {"updates": 40}, "validate": {"every": "20 updates"}}
+HALF = 9  # updates of a training that is to be gone on with
 
 Watch = Callable[[], None]
 
 
-def launcher(toy: Path, out: Path, count: int, *changes: dict[str, Any]) -> Launcher:
-    settings = TrainSettings.model_validate(
+def settings_of(*changes: dict[str, Any]) -> TrainSettings:
+    return TrainSettings.model_validate(
         {name: value for d in (COMMON, *changes) for name, value in d.items()}
     )
-    out.parent.mkdir(exist_ok=True)
-    arguments = [str(toy), str(out), settings.model_dump_json(by_alias=True, exclude_unset=True)]
-    return Launcher(count, [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments])
+
+
+def job(*changes: dict[str, Any], stretch: int = 0, limits: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """What the processes train.
+
+    Args:
+        stretch: how many updates of it; 0: all.
+        limits: (rank, layer, pairs that its memory holds, `forward` or `backward`).
+    """
+    settings = settings_of(*changes).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {"settings": settings, "stretch": stretch, "limits": limits}
+
+
+def launcher(toy: Path, folder: Path, count: int, **jobs: dict[str, Any]) -> Launcher:
+    folder.mkdir(exist_ok=True)
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    return Launcher(count, [sys.executable, "-c", textwrap.dedent(SCRIPT), str(toy), str(folder)])
+
+
+def here(toy: Path, out: Path, *changes: dict[str, Any], stretch: int = 0) -> None:
+    """The same in this process alone."""
+    settings = settings_of(*changes)
+
+    def validate(model: Any, _: Any) -> Validation:
+        weight = sum(float(one.double().sum()) for one in model.parameters())
+        return Validation({"chrf": weight}, [("a", "b", "c")])
+
+    def card(summary: TrainSummary) -> ModelCard:
+        return ModelCard(
+            architecture=settings.model, source_language="x", target_language="y", normalize="nfc",
+            source_size=summary.source_size, target_size=summary.target_size,
+        )  # fmt: skip
+
+    watched = Stretch(stretch, 100, out / "trace.jsonl") if stretch else None
+    context = RunContext(device="cpu", threads=1, quiet=True)
+    train(settings, TrainInputs(toy / "corpus", toy / "subword", validate, card), out, context, watched)
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -82,6 +180,25 @@ def hashes(out: Path) -> dict[str, str]:
     newest = max(path for path in (out / "checkpoints").iterdir() if path.is_dir())
     files = {"model": out / "model" / "model.safetensors", "state": newest / "state.safetensors"}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def events(out: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(out / "events.jsonl") if event["event"] == kind]
+
+
+def losses(out: Path) -> dict[int, float]:
+    return {event["update"]: event["loss_nats_per_token"] for event in events(out, "validation")}
+
+
+def assert_alike(out: Path, other: Path) -> None:
+    """The same numbers to rounding: losses of the validations, and final weights."""
+    assert losses(out) == pytest.approx(losses(other), abs=1e-4)  # measured: equal to 5 digits
+    ours, theirs = (load_file(path / "model/model.safetensors") for path in (out, other))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        if not name.endswith("key_value.bias"):  # that of keys changes no attention: its gradient is rounding
+            # measured 4e-7
+            torch.testing.assert_close(ours[name], theirs[name], atol=4e-6, rtol=0, msg=name)
 
 
 @pytest.fixture
@@ -93,7 +210,7 @@ def once_it_runs() -> Iterator[Callable[[Path, Watch], None]]:
         def watch() -> None:
             until = time.monotonic() + 60
             while time.monotonic() < until:
-                if any(event["event"] == "validation" for event in read_events(out / "events.jsonl")):
+                if events(out, "validation"):
                     act()
                     return
                 time.sleep(0.02)
@@ -106,81 +223,140 @@ def once_it_runs() -> Iterator[Callable[[Path, Watch], None]]:
         thread.join()
 
 
-def pid(out: Path, rank: int) -> int:
-    return int((out.parent / f"{rank}.pid").read_text())
+def pid(folder: Path, rank: int) -> int:
+    return int((folder / f"{rank}.pid").read_text())
 
 
-@pytest.mark.parametrize("changes", [ADAMW, MUON], ids=["mean of validations", "muon, average"])
-def test_two_processes_are_one_with_accumulation_bit_for_bit(
-    changes: dict[str, Any], toy: Path, tmp_path: Path
-) -> None:
-    for count in (1, 2):
-        assert launcher(toy, tmp_path / str(count) / "out", count, changes).wait() == 0
-    assert hashes(tmp_path / "1/out") == hashes(tmp_path / "2/out")
-    one, two = (
-        [
-            event
-            for event in read_events(tmp_path / count / "out/events.jsonl")
-            if event["event"] == "validation"
-        ]
-        for count in "12"
-    )
-    for first, second in zip(one, two, strict=True):
+@pytest.fixture(scope="module")
+def one(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes of it."""
+    folder = tmp_path_factory.mktemp("one")
+    for name, changes in {"adamw": ADAMW, "muon": MUON}.items():
+        here(toy, folder / name, changes)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes make of it, whole and shared out; `half_…` are but begun, `rest` by one process."""
+    folder = tmp_path_factory.mktemp("two")
+    here(toy, folder / "rest", MUON, stretch=HALF)
+    limits = ((0, "EncoderLayer", 5, "backward"), (1, "DecoderLayer", 4, "forward"))
+    jobs = {
+        "adamw": job(ADAMW),
+        "muon": job(MUON),
+        "shard_adamw": job(ADAMW, SHARD),
+        "shard_muon": job(MUON, SHARD),
+        "pieces": job(MUON, SHARD, limits=limits),
+        "half": job(MUON, SHARD, stretch=HALF),
+        "rest": job(MUON, SHARD),
+    }
+    assert launcher(toy, folder, 2, **jobs).wait() == 0
+    return folder
+
+
+@pytest.mark.parametrize("way", ["adamw", "muon"])
+def test_two_processes_are_one_with_accumulation_bit_for_bit(way: str, one: Path, two: Path) -> None:
+    assert hashes(one / way) == hashes(two / way)
+    for first, second in zip(events(one / way, "validation"), events(two / way, "validation"), strict=True):
         assert first["loss_nats_per_token"] == second["loss_nats_per_token"]
         assert first["chrf"] == second["chrf"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_shared_out_weights_learn_as_whole_ones_do_and_one_process_goes_on(
-    kind: str, toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None]
+@pytest.mark.parametrize("way", ["adamw", "muon"])
+def test_shared_out_weights_and_their_average_learn_as_whole_ones_do(way: str, one: Path, two: Path) -> None:
+    assert_alike(two / f"shard_{way}", one / way)
+
+
+def test_shared_out_weights_learn_the_same_where_micro_batches_are_computed_in_pieces(
+    one: Path, two: Path
 ) -> None:
-    changes = {"optimizer": {"kind": kind}, "loss": {"l1": 1e-4}, **SHORT}
-    whole, shared = tmp_path / "whole/out", tmp_path / "shared/out"
-    assert launcher(toy, whole, 1, changes).wait() == 0
-    once_it_runs(shared, lambda: os.kill(pid(shared, 1), signal.SIGKILL))
-    with pytest.raises(RunError, match="SIGKILL"):
-        launcher(toy, shared, 2, changes, {"shard": True}).wait()
-    assert launcher(toy, shared, 1, changes, {"shard": True}).wait() == 0
-    assert launcher(toy, tmp_path / "again/out", 2, changes, {"shard": True}).wait() == 0
-    for out in (shared, tmp_path / "again/out"):
-        assert losses(out) == pytest.approx(losses(whole), abs=1e-4)  # measured: equal to 5 digits
+    found = events(two / "pieces", "out_of_memory")
+    assert {event["rank"] for event in found} == {0, 1}
+    assert all(event["pieces"] > 1 for event in found)
+    assert_alike(two / "pieces", one / "muon")
 
 
-def losses(out: Path) -> dict[int, float]:
-    events = [event for event in read_events(out / "events.jsonl") if event["event"] == "validation"]
-    return {event["update"]: event["loss_nats_per_token"] for event in events}
+def test_what_two_with_shared_out_weights_began_is_gone_on_with_by_one(
+    toy: Path, one: Path, two: Path
+) -> None:
+    here(toy, two / "half", MUON)
+    assert [event["update"] for event in events(two / "half", "resume")] == [HALF]
+    assert_alike(two / "half", one / "muon")
+
+
+def test_what_one_began_is_gone_on_with_by_two_with_shared_out_weights(one: Path, two: Path) -> None:
+    assert [event["update"] for event in events(two / "rest", "resume")] == [HALF]
+    assert_alike(two / "rest", one / "muon")
+
+
+@pytest.mark.slow
+def test_three_with_shared_out_weights_go_on_from_two_and_two_from_three(
+    toy: Path, one: Path, tmp_path: Path
+) -> None:
+    six = {"accumulate": 6}
+    here(toy, tmp_path / "one", MUON, six)
+    assert launcher(toy, tmp_path, 2, rest=job(MUON, six, SHARD, stretch=HALF)).wait() == 0
+    three = {"rest": job(MUON, six, SHARD), "half": job(MUON, six, SHARD, stretch=HALF)}
+    assert launcher(toy, tmp_path, 3, **three).wait() == 0
+    assert launcher(toy, tmp_path, 2, half=job(MUON, six, SHARD)).wait() == 0
+    for name in ("rest", "half"):
+        assert [event["update"] for event in events(tmp_path / name, "resume")] == [HALF]
+        assert_alike(tmp_path / name, tmp_path / "one")
 
 
 def test_a_killed_process_stops_all_in_seconds_with_one_message_and_one_alone_goes_on(
     toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert launcher(toy, tmp_path / "whole/out", 1, SHORT).wait() == 0
-    out, killed = tmp_path / "cut/out", []
+    here(toy, tmp_path / "whole", SHORT)
+    killed = []
 
     def kill() -> None:
-        os.kill(pid(out, 1), signal.SIGKILL)
+        os.kill(pid(tmp_path, 1), signal.SIGKILL)
         killed.append(time.monotonic())
 
-    once_it_runs(out, kill)
+    once_it_runs(tmp_path / "cut", kill)
     with pytest.raises(RunError) as caught:
-        launcher(toy, out, 2, SHORT).wait()
+        launcher(toy, tmp_path, 2, cut=job(SHORT)).wait()
     assert time.monotonic() - killed[0] < 4.0  # measured 0.3
     assert caught.value.found == "rank 1 was ended by SIGKILL; the others were stopped"
     assert capfd.readouterr().err == ""
-    assert launcher(toy, out, 1, SHORT).wait() == 0
-    assert hashes(out) == hashes(tmp_path / "whole/out")
+    here(toy, tmp_path / "cut", SHORT)
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
+
+
+def test_torchrun_restarts_after_a_kill_and_ends_with_the_weights_of_an_undisturbed_training(
+    toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None]
+) -> None:
+    here(toy, tmp_path / "whole", SHORT)
+    (tmp_path / "jobs.json").write_text(json.dumps({"cut": job(SHORT)}))
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [
+        *torchrun,
+        "--max-restarts",
+        "1",
+        "--monitor-interval",
+        "0.1",
+        str(script),
+        str(toy),
+        str(tmp_path),
+    ]
+    once_it_runs(tmp_path / "cut", lambda: os.kill(pid(tmp_path, 1), signal.SIGKILL))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert len(events(tmp_path / "cut", "resume")) == 1
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
 
 
 def test_ctrl_c_stops_all_at_one_update_with_a_checkpoint(
     toy: Path, tmp_path: Path, once_it_runs: Callable[[Path, Watch], None]
 ) -> None:
-    out = tmp_path / "cut/out"
-    once_it_runs(out, lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert launcher(toy, out, 2, LONG).wait() == INTERRUPTED
-    checkpoint = [event for event in read_events(out / "events.jsonl") if event["event"] == "checkpoint"][-1]
-    assert checkpoint["why"] == "interrupted"
-    assert not list(out.rglob("*.new"))
+    once_it_runs(tmp_path / "cut", lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert launcher(toy, tmp_path, 2, cut=job(LONG)).wait() == INTERRUPTED
+    assert events(tmp_path / "cut", "checkpoint")[-1]["why"] == "interrupted"
+    assert not list(tmp_path.rglob("*.new"))
 
 
 @pytest.mark.slow
@@ -193,8 +369,7 @@ def test_a_process_that_stands_still_is_named_and_all_stop(
     monkeypatch.setenv(ANSWER_SECONDS, "1")
     monkeypatch.setattr("mtkit.pipeline.launcher.GRACE_SECONDS", 1.0)
     monkeypatch.setattr("mtkit.pipeline.launcher.KILL_SECONDS", 0.2)
-    out = tmp_path / "cut/out"
-    once_it_runs(out, lambda: os.kill(pid(out, 1), signal.SIGSTOP))
+    once_it_runs(tmp_path / "cut", lambda: os.kill(pid(tmp_path, 1), signal.SIGSTOP))
     with pytest.raises(RunError, match="rank 1 stood still, and was ended with the others") as caught:
-        launcher(toy, out, 2, LONG).wait()
-    assert caught.value.where == f"process {pid(out, 1)}"
+        launcher(toy, tmp_path, 2, cut=job(LONG)).wait()
+    assert caught.value.where == f"process {pid(tmp_path, 1)}"

@@ -1,3 +1,5 @@
+import copy
+
 import torch
 
 from mtkit.model.transformer import Transformer
@@ -36,3 +38,14 @@ def test_the_mean_of_snapshots_is_exact_and_of_one_is_itself() -> None:
     first, second = torch.tensor([1.0, 2e-8]), torch.tensor([3.0, 4e-8])
     assert torch.equal(mean([{"w": first}, {"w": second}])["w"], torch.tensor([2.0, 3e-8]))
     assert torch.equal(mean(iter([{"w": first}]))["w"], first)
+
+
+def test_the_average_is_kept_in_the_copy_that_is_made_for_it(model: Transformer) -> None:
+    made: list[Transformer] = []
+
+    def copied(model: Transformer) -> Transformer:
+        made.append(copy.deepcopy(model))
+        return made[-1]
+
+    average = ExponentialAverage(model, 0.5, copied)
+    assert [average.model] == made

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ class Second(Processes):
     def told(self, ask: object) -> object:  # type: ignore[override]
         return self.heard.pop(0)
 
-    def named_tensors(self, tensors: object) -> dict[str, torch.Tensor] | None:
-        assert tensors is None
-        return {"model/a": torch.ones(2)}
+    def each_tensor(self, tensors: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+        assert not tensors
+        yield "model/a", torch.ones(2)
 
     def gather(self, value: object) -> list[object]:  # type: ignore[override]
         return ["theirs", value]
@@ -54,7 +55,7 @@ def test_who_follows_writes_nothing(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints", {}, lambda _: None)
     saver = saver_of(checkpoints, lambda _: None, Second())
     assert isinstance(saver, NoSaver)
-    saver.save(TrainState(update=1), {"model/a": torch.ones(2)}, "time", keep=1, weights=None)
+    saver.save(TrainState(update=1), [("model/a", torch.ones(2))], "time", keep=1, weights=None)
     saver.wait()
     saver.close()
     assert not list(tmp_path.iterdir())

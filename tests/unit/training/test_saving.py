@@ -58,14 +58,14 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def begin(saver: Saver, update: int, weight: torch.Tensor) -> None:
-    saver.save(TrainState(update=update), {"model/weight": weight}, "time", keep=1, weights=None)
+    saver.save(TrainState(update=update), [("model/weight", weight)], "time", keep=1, weights=None)
 
 
 def test_what_changes_while_it_is_written_is_saved_as_it_was(
     saver: Saver, checkpoints: Checkpoints, gate: Gate
 ) -> None:
     weight, state = torch.ones(5), TrainState(update=3, snapshots=[])
-    saver.save(state, {"model/weight": weight}, "time", keep=1, weights=None)
+    saver.save(state, [("model/weight", weight)], "time", keep=1, weights=None)
     weight.zero_()
     state.update, state.validations = 4, []
     gate.open.set()
@@ -147,7 +147,7 @@ def test_a_folder_that_goes_away_under_the_writer_is_told_as_such(
 
 def test_the_weights_of_a_validation_are_kept_beside_it(saver: Saver, checkpoints: Checkpoints) -> None:
     tensors = {"model/weight": torch.ones(2), "average/weight": torch.full((2,), 0.5)}
-    saver.save(TrainState(update=6, snapshots=[6]), tensors, "validation", keep=1, weights="average/")
+    saver.save(TrainState(update=6, snapshots=[6]), tensors.items(), "validation", keep=1, weights="average/")
     saver.wait()
     assert torch.equal(checkpoints.load_snapshot(6)["weight"], torch.full((2,), 0.5))
 
