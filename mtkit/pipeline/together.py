@@ -19,6 +19,7 @@ from mtkit.training.place import LOST, Place
 if TYPE_CHECKING:
     from mtkit.training.processes import Group
 
+LOOK_SECONDS = 1.0  # between two looks whether torchrun's agent is there
 ORPHAN_SECONDS = 30.0  # to stop in an orderly way once the launcher is gone
 INTERRUPTED = 130
 
@@ -102,13 +103,16 @@ def _crowded(device: str, place: Place) -> str:
 
 
 def _die_with_the_launcher(place: Place) -> None:
-    """Stop in an orderly way when our own launcher is killed; by force if that takes too long."""
-    if place.watcher is None:
+    """Stop in an orderly way when our launcher, or torchrun's agent, is killed; by force if that lasts."""
+    if place.watcher is None and not place.has_agent:
         return
-    watcher = place.watcher
+    parent = os.getppid()
 
     def watch() -> None:
-        os.read(watcher, 1)  # nothing is ever written: it returns when the launcher is gone
+        if place.watcher is not None:
+            os.read(place.watcher, 1)  # nothing is ever written: it returns when the launcher is gone
+        while place.watcher is None and os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(ORPHAN_SECONDS)
         os._exit(LOST)

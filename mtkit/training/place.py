@@ -29,7 +29,8 @@ class Place:
         address: where rank 0, or torchrun's agent, answers.
         port: likewise.
         attempt: differs where processes meet at the same place again, restarted by torchrun.
-        agent_answers: True if torchrun's agent holds what the processes leave for each other, not rank 0.
+        has_agent: True if torchrun's agent started it, as its parent.
+        agent_answers: True if that agent holds what the processes leave for each other, not rank 0.
         listening: rank 0's file descriptor of a socket that listens already, or None.
         watcher: file descriptor that ends when our own launcher does, or None.
         meet_seconds: longest wait for all processes to come.
@@ -43,6 +44,7 @@ class Place:
     address: str = "127.0.0.1"
     port: int = 0
     attempt: str = ""
+    has_agent: bool = False
     agent_answers: bool = False
     listening: int | None = None
     watcher: int | None = None
@@ -95,6 +97,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
         address=_text(environment, "MASTER_ADDR"),
         port=_number(environment, "MASTER_PORT"),
         attempt="/".join((*attempt, str(count))),
+        has_agent="TORCHELASTIC_RUN_ID" in environment,
         agent_answers=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         listening=listening,
         watcher=watcher,

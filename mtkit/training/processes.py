@@ -6,14 +6,14 @@ gradients are added up here and not by `DistributedDataParallel`: docs/decisions
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 
 from mtkit.batches.stream import WHOLE, Share
@@ -23,8 +23,7 @@ from mtkit.model.cores import default_threads
 from mtkit.model.device import find_device
 from mtkit.training.meeting import Meeting, lost
 from mtkit.training.place import Place
-
-BUCKET_ELEMENTS = 1 << 22  # gradients that travel together: 16 MB in float32
+from mtkit.training.reduction import Parameters, Reduction
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,8 +52,9 @@ class Processes:
         """This process's part of what all have in the same order."""
         return list(items)[self.share.rank :: self.share.count]
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every process the sum of all processes' gradients, in place of its own."""
+    def reduction(self, parameters: Parameters) -> Reduction | None:
+        """What gives every process the sum of all processes' gradients in an update; None: it has it."""
+        return None
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of all processes' tensors, the same bits everywhere."""
@@ -127,19 +127,9 @@ class Group(Processes):
         if not self._on_gpu:  # NCCL would wait for the others
             dist.destroy_process_group()
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """As above: in buckets, one travelling while the next is filled."""
-        with self._watched():
-            waiting = []
-            for bucket in _buckets(parameters):
-                flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
-                waiting.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
-            for bucket, flat, work in waiting:
-                assert work is not None
-                work.wait()
-                parts = torch.split(flat, [parameter.numel() for parameter in bucket])
-                for parameter, part in zip(bucket, parts, strict=True):
-                    parameter.grad = part.view_as(parameter)
+    def reduction(self, parameters: Parameters) -> Reduction:
+        """As above."""
+        return Reduction(parameters, self._watched)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """As above."""
@@ -229,23 +219,6 @@ _KINDS = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int
 
 def _bytes(tensor: Tensor) -> bytes:
     return bytes(tensor.numpy())
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    """The gradient, zero where a process had no micro-batch."""
-    return parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
-
-
-def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    """The parameters, last ones first: those in front of the output layer have their gradients first."""
-    bucket: list[nn.Parameter] = []
-    for parameter in reversed(parameters):
-        bucket.append(parameter)
-        if sum(one.numel() for one in bucket) >= BUCKET_ELEMENTS:
-            yield bucket
-            bucket = []
-    if bucket:
-        yield bucket
 
 
 def group_of(meeting: Meeting, device: str) -> Group:

@@ -19,10 +19,11 @@ from mtkit.model.dropout import Rows, seeded
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
-from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, penalty
+from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, objective, penalty
 from mtkit.training.optimizer import Optimizer, matrices
-from mtkit.training.pieces import Found, Split, in_pieces_if_needed
+from mtkit.training.pieces import Found, Split, attempted, in_pieces_if_needed
 from mtkit.training.processes import ONE_PROCESS, Processes
+from mtkit.training.reduction import Reduction
 from mtkit.training.sharding import Sharded, whole
 
 
@@ -110,23 +111,26 @@ class Updater:
         """
         self.optimizer.zero_grad()
         self._splits.clear()
-        tasks = (
-            partial(
-                self._part, batch, batches.target_tokens, derived_seed(self.seed, "update", update, number)
-            )
-            for number, batch in zip(batches.numbers, batches, strict=True)
-        )
         if self._sharded is not None:
             sums_here, splits = self._sharded.gradients(
                 batches, self.settings.loss.label_smoothing, partial(self._around, update)
             )
             self._splits += splits
             return LossSums(*self._processes.sum(torch.stack(sums_here)).unbind())
+        seeds = [derived_seed(self.seed, "update", update, number) for number in batches.numbers]
+        tokens, todo = batches.target_tokens, list(zip(batches, seeds, strict=True))
+        reduction = self._processes.reduction(self._parameters)
+        # Of a single worker the gradients of the last micro-batch may leave as they come; several have them
+        # in no order that repeats itself.
+        last = [todo.pop()] if reduction is not None and self._workers.count == 1 and todo else []
         sums = [no_sums(self._device)]
-        for part, found in self._workers.map(tasks):  # in order, so that the sum's rounding repeats itself
+        # in order, so that the sum's rounding repeats itself
+        for part, found in self._workers.map(partial(self._part, *one, tokens) for one in todo):
             accumulate(self.model, found)
             sums.append(part)
-        self._processes.sum_gradients(self._parameters)
+        if reduction is not None:
+            sums += [self._part_and_send(*one, tokens, reduction) for one in last]
+            reduction.finish()
         return LossSums(*self._processes.sum(torch.stack(add(sums))).unbind())
 
     def _around(self, update: int, number: int, rows: Rows | None) -> AbstractContextManager[None]:
@@ -134,7 +138,26 @@ class Updater:
         seed = derived_seed(self.seed, "update", update, number)
         return computing(self._device, self.settings.precision, seed, rows)
 
-    def _part(self, batch: Batch, tokens: int, seed: int) -> Found:
+    def _part_and_send(self, batch: Batch, seed: int, tokens: int, reduction: Reduction) -> LossSums:
+        """Add a micro-batch's gradients to the others; each leaves for the other processes as it comes."""
+
+        def compute() -> LossSums:
+            with computing(self._device, self.settings.precision, seed):
+                smoothing = self.settings.loss.label_smoothing
+                minimised, sums = objective(self.model, batch.to(self._device), tokens, smoothing)
+                with reduction.beside_backward():
+                    minimised.backward()  # type: ignore[no-untyped-call]
+            return sums
+
+        sums = attempted(compute)
+        if sums is not None:
+            return sums
+        sums, found = self._part(batch, seed, tokens)  # what has come already is the same, and stays
+        pairs = zip(self._parameters, found, strict=True)
+        accumulate(self.model, [None if reduction.is_complete(one) else more for one, more in pairs])
+        return sums
+
+    def _part(self, batch: Batch, seed: int, tokens: int) -> Found:
         """A micro-batch's share of the gradients; runs in a worker's thread."""
         smoothing, precision = self.settings.loss.label_smoothing, self.settings.precision
 

@@ -26,6 +26,7 @@ from mtkit.model.folder import ModelCard
 from mtkit.pipeline.launcher import INTERRUPTED, Launcher
 from mtkit.training.place import ANSWER_SECONDS
 from mtkit.training.stretch import Stretch
+from mtkit.training.trace import read_trace
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
 
 # Trains one job after the other, with one meeting for all: loading torch is what takes the time.
@@ -38,13 +39,14 @@ SCRIPT = """
     from mtkit.model import layers
     from mtkit.model.folder import ModelCard
     from mtkit.pipeline.together import together
-    from mtkit.training import loop, processes, sharding
+    from mtkit.training import loop, reduction, sharding
     from mtkit.training.place import read_place
     from mtkit.training.processes import processes_of
     from mtkit.training.stretch import Stretch
     from mtkit.training.train import TrainInputs, Validation, train
 
     toy, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    reduction.BUCKET_ELEMENTS = 1000  # several buckets, which leave one by one
     alive = []
 
     def watched(make, which):
@@ -126,8 +128,10 @@ COMMON: dict[str, Any] = {
 ADAMW: dict[str, Any] = {"keep": {"average": 3}}
 MUON: dict[str, Any] = {"optimizer": {"kind": "muon"}, "ema_decay": 0.9, "loss": {"l1": 1e-4}}
 SHARD: dict[str, Any] = {"shard": True}
+# updates of few pairs, some of one, so that rank 1 has none
+FEW: dict[str, Any] = {"batch_tokens": 20, "max_tokens": 10, "until": {"updates": 4000}}
 LONG = {"until": {"updates": 4000}, "validate": {"every": "20 updates"}}
-SHORT = {"until": {"updates": 40}, "validate": {"every": "20 updates"}}
+SHORT = {"until": {"updates": 80}, "validate": {"every": "20 updates"}}
 HALF = 9  # updates of a training that is to be gone on with
 
 Watch = Callable[[], None]
@@ -176,10 +180,14 @@ def here(toy: Path, out: Path, *changes: dict[str, Any], stretch: int = 0) -> No
 
 
 def hashes(out: Path) -> dict[str, str]:
-    """Of the final weights and of everything that training remembers."""
+    """Of the final weights, and of everything that training remembers."""
+    model = (out / "model" / "model.safetensors").read_bytes()
+    return {"model": hashlib.sha256(model).hexdigest(), "state": remembered(out)}
+
+
+def remembered(out: Path) -> str:
     newest = max(path for path in (out / "checkpoints").iterdir() if path.is_dir())
-    files = {"model": out / "model" / "model.safetensors", "state": newest / "state.safetensors"}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    return hashlib.sha256((newest / "state.safetensors").read_bytes()).hexdigest()
 
 
 def events(out: Path, kind: str) -> list[dict[str, Any]]:
@@ -233,6 +241,7 @@ def one(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
     for name, changes in {"adamw": ADAMW, "muon": MUON}.items():
         here(toy, folder / name, changes)
+    here(toy, folder / "few", FEW, stretch=70)
     return folder
 
 
@@ -245,9 +254,11 @@ def two(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = {
         "adamw": job(ADAMW),
         "muon": job(MUON),
+        "few": job(FEW, stretch=70),
+        "whole_pieces": job(MUON, limits=limits),
         "shard_adamw": job(ADAMW, SHARD),
         "shard_muon": job(MUON, SHARD),
-        "pieces": job(MUON, SHARD, limits=limits),
+        "shared_pieces": job(MUON, SHARD, limits=limits),
         "half": job(MUON, SHARD, stretch=HALF),
         "rest": job(MUON, SHARD),
     }
@@ -268,13 +279,20 @@ def test_shared_out_weights_and_their_average_learn_as_whole_ones_do(way: str, o
     assert_alike(two / f"shard_{way}", one / way)
 
 
-def test_shared_out_weights_learn_the_same_where_micro_batches_are_computed_in_pieces(
-    one: Path, two: Path
+def test_processes_of_which_some_have_no_micro_batch_are_one_bit_for_bit(one: Path, two: Path) -> None:
+    pairs = [len(note["rows"]) for note in read_trace(one / "few/trace.jsonl")]
+    assert pairs.count(1) > 1
+    assert remembered(one / "few") == remembered(two / "few")
+
+
+@pytest.mark.parametrize("weights", ["whole", "shared"])
+def test_processes_learn_the_same_where_micro_batches_are_computed_in_pieces(
+    weights: str, one: Path, two: Path
 ) -> None:
-    found = events(two / "pieces", "out_of_memory")
+    found = events(two / f"{weights}_pieces", "out_of_memory")
     assert {event["rank"] for event in found} == {0, 1}
     assert all(event["pieces"] > 1 for event in found)
-    assert_alike(two / "pieces", one / "muon")
+    assert_alike(two / f"{weights}_pieces", one / "muon")
 
 
 def test_what_two_with_shared_out_weights_began_is_gone_on_with_by_one(

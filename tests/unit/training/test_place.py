@@ -36,6 +36,8 @@ def test_torchrun_says_who_is_who() -> None:
     place = read_place(TORCHRUN)
     assert (place.rank, place.count, place.local_rank, place.local_count) == (3, 4, 1, 2)
     assert (place.address, place.port, place.agent_answers) == ("node07", 29500, True)
+    assert place.has_agent
+    assert not read_place({key: value for key, value in TORCHRUN.items() if "ELASTIC" not in key}).has_agent
     assert not place.is_first
     assert not place.is_watched
 

@@ -71,10 +71,3 @@ def test_threads_are_shared_out_unless_they_are_given(monkeypatch: pytest.Monkey
     assert threads_of(None, Place(count=4, local_count=2)) == 4
     assert threads_of(None, Place(count=16, local_count=16)) == 1
     assert threads_of(3, Place(count=4, local_count=2)) == 3
-
-
-def test_buckets_hold_every_parameter_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "BUCKET_ELEMENTS", 10)
-    parameters = [torch.nn.Parameter(torch.zeros(size)) for size in (3, 20, 4, 4, 4)]
-    buckets = list(processes._buckets(parameters))
-    assert [[len(one) for one in bucket] for bucket in buckets] == [[4, 4, 4], [20], [3]]
