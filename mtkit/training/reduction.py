@@ -35,7 +35,10 @@ class Reduction:
     def beside_backward(self) -> Iterator[None]:
         """The last `backward` of an update: as soon as it has added to a gradient, that is complete."""
         parameters = (one for bucket in self._buckets for one in bucket)
-        hooks = [one.register_post_accumulate_grad_hook(self._complete) for one in parameters]
+        hooks = [
+            one.register_post_accumulate_grad_hook(self._complete)  # type: ignore[no-untyped-call]
+            for one in parameters
+        ]
         try:
             yield
         finally:
