@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
@@ -42,9 +43,9 @@ class Meeting:
         if not place.is_first or place.agent_answers:
             _wait_for_address(place)
         self._server = _open_store(place)  # kept alive: rank 0's answers all others
-        self.store = PrefixStore(f"mtkit/{place.attempt}", self._server)
+        self.store = PrefixStore(f"mtkit/{place.job}/{place.count}", self._server)
         self._orders = self._marks = 0
-        self._roll_call()
+        self.store = PrefixStore(self._roll_call(), self.store)
 
     def order(self, order: dict[str, Any] | None) -> None:
         """Tell the others what to do next; None: nothing more. Rank 0's to call."""
@@ -101,20 +102,19 @@ class Meeting:
         except RuntimeError:
             return
 
-    def _roll_call(self) -> None:
-        """Wait for everybody, and see that all are of the same make."""
-        place = self.place
+    def _roll_call(self) -> str:
+        """Wait for everybody, and see that all are of the same make; returns a name for this meeting.
+
+        torchrun's store may hold what processes left that have been killed since, and its agents count
+        restarts each for themselves. So rank 0 calls under a name that nobody had before, the others
+        answer with names of their own, and know by them that what rank 0 has heard were they themselves.
+        """
+        place, name = self.place, uuid4().hex
         mine = {"mtkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
-        self._set(f"here/{place.rank}", json.dumps(mine))
-        keys = [f"here/{rank}" for rank in range(place.count)]
         try:
-            came = self._wait_until(lambda: self.store.check(keys), place.meet_seconds)
-            missing = [] if came else [key[5:] for key in keys if not self.store.check([key])]
+            call, first = self._call(name, mine) if place.is_first else self._answer(name)
         except RuntimeError:
             raise _never_met(place, "rank 0 left before all had come") from None
-        if missing:
-            raise _never_met(place, f"rank {', '.join(missing)} did not come within {place.meet_seconds:g} s")
-        first = json.loads(self.store.get("here/0"))
         if first != mine:
             raise RunError(
                 f"rank {place.rank} has {_listed(mine)}, rank 0 has {_listed(first)}",
@@ -122,6 +122,40 @@ class Meeting:
                 expected="the same versions everywhere",
                 advice="Install the same versions on every machine.",
             )
+        return call
+
+    def _call(self, name: str, mine: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """Rank 0's part in the roll call."""
+        place = self.place
+        self.store.set("call", name)
+        keys = [f"{name}/{rank}" for rank in range(1, place.count)]
+        if not self._wait_until(lambda: self.store.check(keys), place.meet_seconds):
+            missing = ", ".join(key.rpartition("/")[2] for key in keys if not self.store.check([key]))
+            raise _never_met(place, f"rank {missing} did not come within {place.meet_seconds:g} s")
+        names = [self.store.get(key).decode() for key in keys]
+        self.store.set(f"{name}/heard", json.dumps({"names": names, "versions": mine}))
+        return name, mine
+
+    def _answer(self, name: str) -> tuple[str, dict[str, str]]:
+        """The others' part: they answer every call, of which one may be of a rank 0 that is no more."""
+        place, calls = self.place, [""]
+        heard: dict[str, Any] = {"names": []}
+
+        def is_heard() -> bool:
+            if not self.store.check(["call"]):
+                return False
+            call = self.store.get("call").decode()
+            if call != calls[-1]:
+                calls.append(call)
+                self.store.set(f"{call}/{place.rank}", name)
+            if self.store.check([f"{call}/heard"]):
+                heard.update(json.loads(self.store.get(f"{call}/heard")))
+            return name in heard["names"]
+
+        if not self._wait_until(is_heard, place.meet_seconds):
+            found = f"rank {place.rank} was not answered by rank 0 within {place.meet_seconds:g} s"
+            raise _never_met(place, f"{found}, which waits for another or did not come")
+        return calls[-1], heard["versions"]
 
     def _wait_for(self, key: str) -> None:
         while True:

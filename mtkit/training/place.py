@@ -28,7 +28,7 @@ class Place:
         local_count: how many there are on this machine.
         address: where rank 0, or torchrun's agent, answers.
         port: likewise.
-        attempt: differs where processes meet at the same place again, restarted by torchrun.
+        job: differs where other processes may meet at the same place.
         has_agent: True if torchrun's agent started it, as its parent.
         agent_answers: True if that agent holds what the processes leave for each other, not rank 0.
         listening: rank 0's file descriptor of a socket that listens already, or None.
@@ -43,7 +43,7 @@ class Place:
     local_count: int = 1
     address: str = "127.0.0.1"
     port: int = 0
-    attempt: str = ""
+    job: str = ""
     has_agent: bool = False
     agent_answers: bool = False
     listening: int | None = None
@@ -87,7 +87,6 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
     count = _number(environment, "WORLD_SIZE")
     if count == 1:
         return Place()
-    attempt = [environment.get(f"TORCHELASTIC_{name}", "") for name in ("RUN_ID", "RESTART_COUNT")]
     listening, watcher = _descriptors(environment)
     return Place(
         rank=_number(environment, "RANK"),
@@ -96,7 +95,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
         local_count=_number(environment, "LOCAL_WORLD_SIZE"),
         address=_text(environment, "MASTER_ADDR"),
         port=_number(environment, "MASTER_PORT"),
-        attempt="/".join((*attempt, str(count))),
+        job=environment.get("TORCHELASTIC_RUN_ID", ""),
         has_agent="TORCHELASTIC_RUN_ID" in environment,
         agent_answers=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         listening=listening,
@@ -129,7 +128,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Place:
         local_count=tasks_of_node(tasks, int(environment.get("SLURM_NODEID") or 0)),
         address=environment.get("MASTER_ADDR") or first_host(_text(environment, listed)),
         port=int(port),
-        attempt=f"{job}/{environment['SLURM_STEP_ID']}/{environment.get('SLURM_RESTART_COUNT', '')}",
+        job=f"{job}/{environment['SLURM_STEP_ID']}",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mtkit.errors import RunError
 from mtkit.training import meeting
@@ -16,7 +17,7 @@ def place() -> Place:
     """Of rank 0 of two, at a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    return Place(count=2, local_count=2, port=port, attempt="test", meet_seconds=20.0)
+    return Place(count=2, local_count=2, port=port, job="test", meet_seconds=20.0)
 
 
 @pytest.fixture
@@ -39,10 +40,40 @@ def test_a_process_that_does_not_come_is_named_after_the_time_limit(place: Place
     assert "MASTER_PORT" in caught.value.advice
 
 
+def test_who_waits_for_rank_0_in_vain_says_so(place: Place) -> None:
+    agent = TCPStore("127.0.0.1", place.port, is_master=True, wait_for_workers=False)
+    with pytest.raises(RunError, match=r"rank 1 was not answered by rank 0 within 0\.3 s"):
+        Meeting(replace(place, rank=1, agent_answers=True, meet_seconds=0.3))
+    del agent
+
+
 def test_an_address_where_nobody_answers_is_told_after_the_time_limit(place: Place) -> None:
     with pytest.raises(RunError, match="nobody answered rank 1") as caught:
         Meeting(replace(place, rank=1, meet_seconds=0.3))
     assert caught.value.where == f"127.0.0.1:{place.port}"
+
+
+def test_what_killed_processes_left_in_the_store_misleads_nobody(place: Place) -> None:
+    """torchrun's agent keeps the store; it restarts one process a moment before the other, either first."""
+    agent = TCPStore("127.0.0.1", place.port, is_master=True, wait_for_workers=False)
+    place = replace(place, agent_answers=True)
+    for first in (0, 1, 0):
+        met: dict[int, Meeting] = {}
+
+        def come(rank: int, met: dict[int, Meeting] = met) -> None:
+            met[rank] = Meeting(replace(place, rank=rank, local_rank=rank))
+
+        threads = [threading.Thread(target=come, args=[rank]) for rank in (first, 1 - first)]
+        threads[0].start()
+        threads[0].join(0.3)
+        assert not met, "it takes two to meet"
+        threads[1].start()
+        for thread in threads:
+            thread.join()
+        met[0].order({"train": "a"})
+        assert met[1].next_order() == {"train": "a"}
+        assert met[1].may_tell(RunError("the disk is full"))
+    del agent
 
 
 def test_orders_arrive_one_after_the_other(two: tuple[Meeting, Meeting]) -> None:
