@@ -4,6 +4,7 @@ MtkitError            exit code 1
 ├── RecipeError       2   the recipe or the command line asks for something impossible
 ├── DataError         3   a corpus, a dataset or a text is not what it should be
 ├── ModelError        4   a model folder or a checkpoint cannot be used
+├── FlagError         5   translations are written, some with flags that `--strict` does not allow
 └── RunError          1   the machine, the store or the disk stands in the way
 """
 
@@ -60,3 +61,9 @@ class RunError(MtkitError):
     """The machine, the store or the disk stands in the way."""
 
     exit_code = 1
+
+
+class FlagError(MtkitError):
+    """Every translation is written, and some have flags that `--strict` does not allow."""
+
+    exit_code = 5

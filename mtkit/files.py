@@ -107,8 +107,12 @@ def open_bytes(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def read_lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path, *, lenient: bool = False) -> Iterator[str]:
     """Stream the lines of a UTF-8 text, without their `\\n`; a byte order mark at the start is dropped.
+
+    Args:
+        path: the file, plain or compressed.
+        lenient: True to decode as `lenient_lines` does.
 
     Raises:
         DataError: the file is missing, is a directory, is not valid UTF-8 (with line and byte
@@ -117,7 +121,7 @@ def read_lines(path: Path) -> Iterator[str]:
     with user_errors(path):
         try:
             with open_bytes(path) as stream:
-                yield from decode_lines(stream, str(path))
+                yield from (lenient_lines if lenient else decode_lines)(stream, str(path))
         except compression_errors() as error:
             raise _damaged(path, error) from error
 
@@ -154,6 +158,21 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise _not_utf8(line, start + error.start, offset, f"{name}:{number}") from error
         offset += len(raw)
+
+
+def lenient_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    """As `decode_lines`, but a byte that is not UTF-8 becomes a lone surrogate (U+DC80 to U+DCFF).
+
+    Raises:
+        DataError: the stream is UTF-16, by its mark; every line of it would be wrong.
+    """
+    for number, raw in enumerate(stream, start=1):
+        line = raw[:-1] if raw.endswith(b"\n") else raw
+        if number == 1 and line.startswith(UTF_16_MARKS):
+            raise _not_utf8(line, 0, 0, f"{name}:1")
+        if number == 1 and line.startswith(BYTE_ORDER_MARK):
+            line = line[len(BYTE_ORDER_MARK) :]
+        yield line.decode("utf-8", "surrogateescape")
 
 
 def _not_utf8(line: bytes, at: int, offset: int, where: str) -> DataError:

@@ -78,7 +78,7 @@ def mtkit() -> None:
     """Train, run and measure a machine translation system from one recipe.
 
     Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 the machine or the store, 2 the recipe
-    or the command line, 3 the data, 4 the model, 130 interrupted.
+    or the command line, 3 the data, 4 the model, 5 flags that --strict does not allow, 130 interrupted.
 
     \b
     Examples:

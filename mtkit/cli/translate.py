@@ -4,8 +4,6 @@ import os
 import re
 import stat
 import sys
-import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,16 +13,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from mtkit import __version__
+from mtkit.cli.delivery import ALL_STRICT, Stdout, Tally, check_output, deliver, strict_flags
 from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
 from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
 from mtkit.errors import RecipeError
-from mtkit.files import decode_lines, read_lines
-from mtkit.log import duration, say
+from mtkit.files import canonical_hash, lenient_lines, read_lines
+from mtkit.log import say
 from mtkit.translation.arrivals import byte_lines
+from mtkit.translation.flags import HARMLESS_FLAGS
+from mtkit.translation.formats import Format
+from mtkit.translation.resuming import Unfinished
 
 if TYPE_CHECKING:
     from mtkit.config.search import SearchSettings
-    from mtkit.translation.translation import Translation
+    from mtkit.model.folder import ModelCard
+    from mtkit.translation.translator import Translator
 
 
 @click.command()
@@ -36,6 +40,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Text to translate.  [default: stdin]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write the translations.  [default: stdout]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="As --output, but go on behind what a run that was broken off has written there.",
 )
 @click.option(
     "--beam-size",
@@ -57,6 +73,19 @@ if TYPE_CHECKING:
 )
 @click.option("--scores", is_flag=True, help="Put each translation's score and a tab in front of it.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.option(
+    "--document",
+    is_flag=True,
+    help="Translate by sentences what runs on over several lines; keep layout and blank lines.",
+)
+@click.option(
+    "--strict",
+    is_flag=False,
+    flag_value=ALL_STRICT,
+    metavar="FLAG,…",
+    help="Exit with 5 after the last line if a translation has one of these flags; without a name:"
+    f" any but {', '.join(HARMLESS_FLAGS)}.",
+)
 @device_option
 @threads_option
 @quiet_option
@@ -64,8 +93,8 @@ def translate(recipe: Path | None, **options: Any) -> None:
     """Translate lines of text from stdin to stdout.
 
     Line N out is the translation of line N in, whatever is in it; a blank line gives an empty line. Each line
-    is written as soon as it can be. A line too long for the model is translated in parts. Lines that were
-    split, cut off or that repeat themselves are counted on stderr.
+    is written as soon as it can be. A line too long for the model is translated in parts. What is known
+    against a translation is a flag: counted on stderr, written by --json, asked for by --strict.
 
     With a RECIPE, runs it up to its translations instead; `mtkit run RECIPE --goal translate` does so with
     --set and --dry-run.
@@ -76,16 +105,19 @@ def translate(recipe: Path | None, **options: Any) -> None:
       --scores    score TAB translation
       --n-best N  rank TAB score TAB translation, N lines for each line
       --json      {line, source, translation, score, log_probability,
-                  tokens, flags}; with --n-best also the list n_best
+                  tokens, flags}; with --n-best also the list n_best;
+                  with --document one object a block, with its lines
 
     A score is the log-probability in nats divided by the length penalty. Flags: empty, split, truncated,
-    repeated, copied, unknown, vanished.
+    repeated, retried, copied, unknown, vanished, length_ratio, low_confidence, wrong_script, invalid_utf8
+    (docs/translating.md).
 
     \b
     Examples:
       mtkit translate < input.txt > output.txt
       echo "Good morning." | mtkit translate --n-best 3
       mtkit translate --model runs/demo --input input.txt --json
+      mtkit translate --input long.txt --resume long.out --strict
     """
     chosen = Options(**options)
     if recipe is None:
@@ -100,14 +132,28 @@ class Options:
 
     model: Path | None
     path: Path | None
+    output: Path | None
+    resume: Path | None
     beam_size: int | None
     length_penalty: float | None
     n_best: int | None
     scores: bool
     as_json: bool
+    document: bool
+    strict: str | None
     device: str
     threads: int | None
     quiet: bool
+
+    @property
+    def format(self) -> Format:
+        """What is written."""
+        return Format(self.scores, self.n_best, self.as_json)
+
+    @property
+    def file(self) -> Path | None:
+        """Where translations are written; None: stdout."""
+        return self.resume or self.output
 
 
 def _translate_recipe(recipe: Path, options: Options) -> None:
@@ -120,11 +166,15 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
     flags = {
         "--model": options.model and given_on_command_line("model"),
         "--input": options.path,
+        "--output": options.output,
+        "--resume": options.resume,
         "--beam-size": options.beam_size,
         "--length-penalty": options.length_penalty,
         "--n-best": options.n_best,
         "--scores": options.scores,
         "--json": options.as_json,
+        "--document": options.document,
+        "--strict": options.strict,
     }
     if named := ", ".join(flag for flag, value in flags.items() if value not in (None, False)):
         raise RecipeError(
@@ -146,71 +196,83 @@ def _translate_text(options: Options) -> None:
     from mtkit.training.openmp import quiet_openmp
     from mtkit.translation.translator import Translator
 
+    tally = Tally(strict_flags(options.strict))
+    _check_together(options)
     folder = find_model(options.model, quiet=options.quiet)
-    settings = search_settings(read_card(folder).decoding, options)
+    card = read_card(folder)
+    settings = search_settings(card.decoding, options)
     lines, live = _input(options.path, quiet=options.quiet)
+    check_output(None if str(options.path) == "-" else options.path, options.file)
     quiet_openmp()
     translator = Translator.open(folder, settings, options.device, threads=options.threads)
-    summary = Summary()
-    with closing(translator.translate(lines, live=live)) as translations:
-        try:
-            _write(translations, summary, options)
-        except BrokenPipeError:
-            raise
-        except BaseException:
-            say(summary.line(), quiet=options.quiet)
-            raise
-    say(summary.line(), quiet=options.quiet)
+    try:
+        _write(translator, card, lines, live and options.file is None, tally, options)
+    except BrokenPipeError:
+        raise
+    except BaseException:
+        say(tally.line(), quiet=options.quiet)
+        raise
+    say(tally.line(), quiet=options.quiet)
+    tally.check(str(options.file or "stdout"))
 
 
-def _write(translations: Iterator["Translation"], summary: "Summary", options: Options) -> None:
-    out = sys.stdout.buffer
-    for translation in translations:
-        summary.add(translation)
-        lines = written(translation, summary.lines, options)
-        out.write("".join(line + "\n" for line in lines).encode("utf-8"))
-        out.flush()
+def _write(
+    translator: "Translator",
+    card: "ModelCard",
+    lines: Iterator[str],
+    live: bool,
+    tally: Tally,
+    options: Options,
+) -> None:
+    from mtkit.translation.units import Units
+
+    units = Units(lines, options.format, card.source_language if options.document else None)
+    file = _file(translator, card, options)
+    try:
+        with closing(translator.windows(units, live=live, sentences=options.document)) as windows:
+            deliver(translator, units, windows, file or Stdout(), tally)
+        if file is not None:
+            file.finish()
+    finally:
+        if file is not None:
+            file.close()
 
 
-def written(translation: "Translation", line: int, options: Options) -> list[str]:
-    """The output lines of one translation: one, or with `n_best` as many as that.
+def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfinished | None:
+    """The file that is written, or None for stdout."""
+    if options.file is None:
+        return None
+    made_by = {
+        "mtkit": __version__,
+        "model": canonical_hash(card.files),
+        "engine": type(translator.engine).__name__,
+        "format": options.format.name,
+        "document": options.document,
+        **translator.settings.model_dump(mode="json"),
+    }
 
-    Args:
-        line: number of the line, from 1.
-    """
-    if options.as_json:
-        return [translation.to_json(line, with_n_best=options.n_best is not None)]
-    if options.n_best is not None:
-        found = [
-            f"{rank}\t{candidate.score:.4f}\t{candidate.text}"
-            for rank, candidate in enumerate(translation.n_best, start=1)
-        ]
-        return found + [f"{rank}\t\t" for rank in range(len(found) + 1, options.n_best + 1)]
-    if options.scores:
-        return [f"{translation.score:.4f}\t{translation.text}"]
-    return [translation.text]
+    def tell(text: str) -> None:
+        say(text, quiet=options.quiet)
+
+    return Unfinished(options.file, made_by, tell, resume=options.resume is not None)
 
 
-class Summary:
-    """What is said at the end: how many lines, how fast, and what is known against them."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-        self.flags: Counter[str] = Counter()
-        self._started = time.monotonic()
-
-    def add(self, translation: "Translation") -> None:
-        """Count one translation."""
-        self.lines += 1
-        self.flags.update(translation.flags)
-
-    def line(self) -> str:
-        """The summary in one line; flags in their usual order, those that never occurred left out."""
-        from mtkit.translation.flags import FLAGS
-
-        seconds = time.monotonic() - self._started
-        lines = f"{self.lines:,} line{'' if self.lines == 1 else 's'} in {duration(seconds)}"
-        return " · ".join([lines, *(f"{self.flags[flag]:,} {flag}" for flag in FLAGS if self.flags[flag])])
+def _check_together(options: Options) -> None:
+    """Refuse options that contradict each other."""
+    if options.resume is not None and options.output not in (None, options.resume):
+        raise RecipeError(
+            f"translations would go to {options.output} and on in {options.resume}",
+            where="--output, --resume",
+            expected="one file",
+            advice="Leave --output out: --resume writes to the file that it names.",
+        )
+    if options.document and not options.as_json and (options.scores or options.n_best is not None):
+        raise RecipeError(
+            f"{options.format.name} together with --document",
+            where="--document",
+            expected="plain text or --json: a block's translation may have several lines",
+            advice="Add --json, which says the score of each block, or leave --document out.",
+        )
 
 
 def search_settings(card: "SearchSettings", options: Options) -> "SearchSettings":
@@ -246,13 +308,13 @@ def _in_options(text: str) -> str:
 def _input(path: Path | None, *, quiet: bool) -> tuple[Iterator[str], bool]:
     """The lines to translate, and whether to translate what is there while more is awaited."""
     if path is not None and str(path) != "-":
-        lines = read_lines(path)
+        lines = read_lines(path, lenient=True)
         # the first line now, so that a file that cannot be read is told before the model is loaded
         return chain(list(islice(lines, 1)), lines), False
     stream = sys.stdin.buffer
     if stream.isatty():
         say("Type a sentence and press Enter; Ctrl-D ends.", quiet=quiet)
-    return decode_lines(byte_lines(stream), "stdin"), not _is_file(stream)
+    return lenient_lines(byte_lines(stream), "stdin"), not _is_file(stream)
 
 
 def _is_file(stream: BinaryIO) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 READ_AHEAD_LINES = 20_000  # read but not yet translated; bounds memory when the input is faster
+READ_AHEAD_CHARACTERS = 16_000_000  # the same where lines are long
 PATIENCE_SECONDS = 0.005  # how long a lull must be before what has arrived is translated
 _CHUNK_BYTES = 1 << 16
 
@@ -21,6 +22,8 @@ class Arrivals(Iterator[str]):
         self._queue: queue.Queue[str | BaseException] = queue.Queue(READ_AHEAD_LINES)
         self._next: str | BaseException | None = None
         self._closed = threading.Event()
+        self._characters = 0  # of the lines that are in the queue
+        self._counting = threading.Lock()
         # a daemon, because a read that blocks cannot be called back when the program ends
         self._thread = threading.Thread(target=self._read, args=(lines,), name="arrivals", daemon=True)
         self._thread.start()
@@ -35,6 +38,7 @@ class Arrivals(Iterator[str]):
         item = self._queue.get() if self._next is None else self._next
         self._next = None
         if isinstance(item, str):
+            self._count(-len(item))
             return item
         self._next = item  # the end stays the end
         raise item
@@ -58,7 +62,15 @@ class Arrivals(Iterator[str]):
         else:
             self._put(StopIteration())
 
+    def _count(self, characters: int) -> None:
+        with self._counting:
+            self._characters += characters
+
     def _put(self, item: str | BaseException) -> bool:
+        while self._characters > READ_AHEAD_CHARACTERS and not self._closed.wait(PATIENCE_SECONDS):
+            pass
+        if isinstance(item, str):
+            self._count(len(item))
         while not self._closed.is_set():
             try:
                 self._queue.put(item, timeout=0.2)

@@ -1,20 +1,30 @@
 """What can be seen against a translation without knowing its language: flags, each a plain fact.
 
-Flags never change a translation; they are counted, shown and written beside it.
+Flags never change a translation; they are counted, shown and written beside it, and `--strict` asks for
+them. That a loop is searched again is the translator's doing.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtkit.translation.scripts import is_wrong_script
 
 FLAGS = {
     "empty": "the source line is blank; nothing was translated",
     "split": "the source was too long for the model: translated in parts and rejoined",
     "truncated": "search reached its length limit before the translation ended",
     "repeated": "the translation repeats itself more than the source does",
+    "retried": "the translation repeated itself and was searched again with repetition blocked",
     "copied": "the translation is the source, untranslated",
     "unknown": "the source has characters that the model has no piece for",
     "vanished": "the source has text, the translation has none",
+    "length_ratio": "the translation is far shorter or longer than the source, in tokens",
+    "low_confidence": "the model gives the tokens of the translation low probabilities",
+    "wrong_script": "most letters of the translation are not of the target language's script",
+    "invalid_utf8": "the source has bytes that are no UTF-8; each was replaced by U+FFFD",
 }
+HARMLESS_FLAGS = ("empty", "split", "retried")  # what `--strict` alone allows
 
 LONGEST_LOOP = 12  # words or characters of a unit that repeats
 WORD_EXCESS = 3  # times that a word or phrase follows itself beyond the source's own repetition
@@ -22,29 +32,74 @@ CHARACTER_EXCESS = 7  # the same for one character: `-------` is a line, not a l
 SYLLABLE_EXCESS = 4  # and for two characters or more: `hahahaha`, or a script without spaces
 PHRASE_WORDS = 4  # a phrase of so many words that comes back with something in between …
 PHRASE_EXCESS = 4  # … so many times more often than in the source
+LENGTH_RATIO = 3  # one side has more than so many times the tokens of the other …
+LENGTH_SLACK = 10  # … and so many more
+LOW_CONFIDENCE_NATS = 2.0  # a token; on average less than one chance in seven
 
 
-def find_flags(
-    source: str, text: str, *, parts: int = 1, finished: bool = True, unknown: bool = False
-) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a translation beside its text.
+
+    Attributes:
+        parts: how many parts the line was translated in.
+        finished: False if search stopped a part at its length limit.
+        unknown: True if a source token is the unknown piece.
+        invalid: True if the line held bytes that are no UTF-8.
+        retried: True if a part was searched a second time because it looped.
+        source_tokens: EOS not counted; None: not known.
+        target_tokens: the same of the translation.
+        log_probability: of the translation, in nats, EOS counted.
+        language: code of the target language.
+    """
+
+    parts: int = 1
+    finished: bool = True
+    unknown: bool = False
+    invalid: bool = False
+    retried: bool = False
+    source_tokens: int | None = None
+    target_tokens: int = 0
+    log_probability: float = 0.0
+    language: str = ""
+
+    @property
+    def odd_length(self) -> bool:
+        """True if one side has far more tokens than the other."""
+        if self.source_tokens is None:
+            return False
+        shorter, longer = sorted((self.source_tokens, self.target_tokens))
+        return longer > LENGTH_RATIO * shorter + LENGTH_SLACK
+
+    @property
+    def unsure(self) -> bool:
+        """True if a token's probability is low on average (geometric mean)."""
+        return -self.log_probability > LOW_CONFIDENCE_NATS * (self.target_tokens + self.parts)
+
+
+def find_flags(source: str, text: str, known: Known | None = None) -> tuple[str, ...]:
     """The flags of one translation, in the order of `FLAGS`.
 
     Args:
         source: the normalised source line.
         text: its translation.
-        parts: how many parts the line was translated in.
-        finished: False if search stopped a part at its length limit.
-        unknown: True if a source token is the unknown piece.
+        known: what else is known of it.
     """
-    if is_blank(source):
-        return ("empty",)
+    known = known or Known()
+    blank = is_blank(source)
     found = {
-        "split": parts > 1,
-        "truncated": not finished,
+        "empty": blank,
+        "split": known.parts > 1,
+        "truncated": not blank and not known.finished,
         "repeated": is_repeated(source, text),
+        "retried": known.retried,
         "copied": is_copied(source, text),
-        "unknown": unknown,
-        "vanished": is_blank(text),
+        "unknown": known.unknown,
+        "vanished": not blank and is_blank(text),
+        "length_ratio": not blank and known.odd_length,
+        "low_confidence": not blank and known.unsure,
+        "wrong_script": is_wrong_script(source, text, known.language),
+        "invalid_utf8": known.invalid,
     }
     return tuple(name for name, holds in found.items() if holds)
 
@@ -62,13 +117,27 @@ def is_copied(source: str, text: str) -> bool:
 
 def is_repeated(source: str, text: str) -> bool:
     """True if the translation loops: a word, phrase or syllable over and over, more than in the source."""
-    words, source_words = text.casefold().split(), source.casefold().split()
-    letters, source_letters = "".join(words), "".join(source_words)
+    words = text.casefold().split()
+    letters = "".join(words)
+    if not _may_loop(words, letters):
+        return False
+    source_words = source.casefold().split()
+    source_letters = "".join(source_words)
     return (
         longest_loop(words) >= longest_loop(source_words) + WORD_EXCESS
         or longest_loop(letters, 1, 1) >= longest_loop(source_letters, 1, 1) + CHARACTER_EXCESS
         or longest_loop(letters, 2) >= longest_loop(source_letters, 2) + SYLLABLE_EXCESS
         or _commonest_phrase(words) >= _commonest_phrase(source_words) + PHRASE_EXCESS
+    )
+
+
+def _may_loop(words: Sequence[str], letters: str) -> bool:
+    """False if the text itself repeats nothing so often that the source needs to be looked at."""
+    return (
+        longest_loop(words) > WORD_EXCESS
+        or longest_loop(letters, 1, 1) > CHARACTER_EXCESS
+        or longest_loop(letters, 2) > SYLLABLE_EXCESS
+        or _commonest_phrase(words) > PHRASE_EXCESS
     )
 
 

@@ -1,17 +1,22 @@
 """Lines too long for the model: split into sentences, else clauses, else chunks; rejoined afterwards.
 
-A line that fits is never touched. Nothing but white space between parts is lost.
+A line that fits is never touched. Nothing but white space between parts is lost. Time and memory grow
+with the line's length, not faster.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-# where a line may be cut, best places first; a cut is made behind each match
+from mtkit.translation.sentences import sentence_ends
+
+# where a sentence that is too long may be cut, best places first; a cut is made behind each match
 _CLOSING = "[\"'”’»)\\]」』）]*"
 _CUTS = (
-    # a sentence ends: a mark and a space with no small letter behind it, or a mark that needs no space
+    # a sentence within quotation marks or parentheses ends: a mark and a space with no small letter behind
+    # it, or a mark that needs no space
     re.compile(rf"[.!?…]+{_CLOSING}\s+(?![a-zà-öø-ÿ])|[。！？｡]+{_CLOSING}\s*"),
     re.compile(rf"[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*"),
     re.compile(r"\s+"),
@@ -19,7 +24,7 @@ _CUTS = (
 _CHARACTERS_PER_TOKEN = 4  # where the search for the longest stretch that fits begins
 
 # scripts written without spaces: CJK, kana and their marks, Thai, Lao, Burmese, Khmer
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 )
 
@@ -37,7 +42,7 @@ class Part:
     spaced: bool
 
 
-def split_line(text: str, limit: int, count: Callable[[str], int]) -> list[Part]:
+def split_line(text: str, limit: int, count: Callable[[str], int], language: str = "") -> list[Part]:
     """Split a line into parts of at most `limit` tokens; one part if it fits.
 
     Sentences are parts of their own; shorter clauses and words are packed as full as fits.
@@ -46,12 +51,21 @@ def split_line(text: str, limit: int, count: Callable[[str], int]) -> list[Part]
         text: a normalised line.
         limit: most tokens of a part.
         count: tokens of a text.
+        language: of the text, whose abbreviations end no sentence.
     """
+    if count(text) <= limit:
+        return [Part(text, False)] if text else []
+    return split_sentences(text, limit, count, language)
+
+
+def split_sentences(text: str, limit: int, count: Callable[[str], int], language: str = "") -> list[Part]:
+    """As `split_line`, but every sentence is a part of its own even if the whole line fits."""
     parts: list[Part] = []
     before = ""
-    for piece in _split(text, 0, limit, count):
+    sentences = _cut_at(text, sentence_ends(text, language))
+    for piece in chain.from_iterable(_split(sentence, 0, limit, count) for sentence in sentences):
         if stripped := piece.strip():
-            spaced = bool(before) and (before[-1].isspace() or _UNSPACED.match(before[-1]) is not None)
+            spaced = bool(before) and (before[-1].isspace() or UNSPACED.match(before[-1]) is not None)
             parts.append(Part(stripped, spaced))
         before = piece
     return parts
@@ -61,29 +75,33 @@ def rejoin(parts: Sequence[Part], translations: Sequence[str]) -> str:
     """Join the parts' translations, with a space where the target's script has one."""
     line = ""
     for part, translation in zip(parts, translations, strict=True):
-        if line and translation and part.spaced and not _meets_unspaced(line, translation):
+        if line and translation and part.spaced and not meets_unspaced(line, translation):
             line += " "
         line += translation
     return line
 
 
-def _meets_unspaced(left: str, right: str) -> bool:
-    return _UNSPACED.match(left[-1]) is not None or _UNSPACED.match(right[0]) is not None
+def meets_unspaced(left: str, right: str) -> bool:
+    """True if between the two texts, neither of them empty, there is no space in their script."""
+    return UNSPACED.match(left[-1]) is not None or UNSPACED.match(right[0]) is not None
 
 
 def _split(text: str, level: int, limit: int, count: Callable[[str], int]) -> list[str]:
     """Pieces that fit and that together are the text."""
     if count(text.strip()) <= limit:
         return [text]
-    if level == len(_CUTS):
+    units = [text]
+    while len(units) == 1 and level < len(_CUTS):
+        units = _cut_at(text, (match.end() for match in _CUTS[level].finditer(text)))
+        level += 1
+    if len(units) == 1:
         return _cut_anywhere(text, limit, count)
-    units = _cut_behind(text, _CUTS[level])
-    pieces = [piece for unit in units for piece in _split(unit, level + 1, limit, count)]
-    return pieces if level == 0 else _pack(pieces, limit, count)
+    pieces = [piece for unit in units for piece in _split(unit, level, limit, count)]
+    return pieces if level == 1 else _pack(pieces, limit, count)
 
 
-def _cut_behind(text: str, mark: re.Pattern[str]) -> list[str]:
-    ends = [match.end() for match in mark.finditer(text)]
+def _cut_at(text: str, places: Iterable[int]) -> list[str]:
+    ends = list(places)
     starts = [0, *ends]
     return [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True) if start < end]
 
@@ -115,10 +133,13 @@ def _together(group: list[str], limit: int, count: Callable[[str], int]) -> list
 def _cut_anywhere(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
     """Cut a text that has no better place; a character is never parted from its accents."""
     pieces = []
-    while text:
-        size = _whole_character(text, _longest_that_fits(text, limit, count))
-        pieces.append(text[:size])
-        text = text[size:]
+    start = 0
+    while start < len(text):
+        # one character more than is looked at, because what follows a cut decides whether it is one
+        stretch = text[start : start + _CHARACTERS_PER_TOKEN * limit + 1]
+        size = _whole_character(stretch, _longest_that_fits(stretch, limit, count))
+        pieces.append(stretch[:size])
+        start += size
     return pieces
 
 

@@ -62,7 +62,11 @@ class Translation:
         return self.n_best[0].tokens
 
     def to_json(self, line: int, *, with_n_best: bool = False) -> str:
-        """The translation as one line of JSON.
+        """As `record`, as one line of JSON."""
+        return json_line(self.record(line, with_n_best=with_n_best))
+
+    def record(self, line: int, *, with_n_best: bool = False) -> dict[str, Any]:
+        """The translation for JSON.
 
         Args:
             line: number of the line, from 1.
@@ -72,7 +76,7 @@ class Translation:
         record |= _record(self.n_best[0]) | {"flags": list(self.flags)}
         if with_n_best:
             record["n_best"] = [_record(candidate) for candidate in self.n_best]
-        return json_line(record)
+        return record
 
 
 def _record(candidate: Candidate) -> dict[str, Any]:

@@ -5,6 +5,7 @@ search is the engine's business; where lines come from and go to is the caller's
 """
 
 import math
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
 from mtkit.translation.engine import Engine, open_engine
-from mtkit.translation.flags import find_flags
-from mtkit.translation.long_input import Part, rejoin, split_line
+from mtkit.translation.flags import Known, find_flags
+from mtkit.translation.long_input import Part, rejoin, split_sentences
+from mtkit.translation.retrying import Found, without_loops
 from mtkit.translation.translation import Candidate, Translation, one_line
 
 BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
 WINDOW_BATCHES = 8  # batches searched before the first of them is written; sorting by length needs some
 LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what `files.lenient_lines` makes of a byte that is no UTF-8
 
 
 class Codec(Protocol):
@@ -44,16 +47,18 @@ class Prepared:
     """A line on its way to the engine.
 
     Attributes:
-        source: the line as it came.
+        source: the line as it came; what is no character in it is replaced by U+FFFD.
         normal: normalised.
         parts: what is translated each for itself; one if the line fits, none if it is blank.
         ids: source ids of each part, without EOS.
+        invalid: True if something was replaced.
     """
 
     source: str
     normal: str
     parts: tuple[Part, ...]
     ids: tuple[list[int], ...]
+    invalid: bool = False
 
     @property
     def tokens(self) -> int:
@@ -71,6 +76,7 @@ class Translator:
         limit: most tokens of a source sentence that the model has learnt on, EOS counted.
         settings: how to search.
         batch_tokens: source tokens that the engine takes at once.
+        languages: codes of source and target; empty: not known.
     """
 
     def __init__(
@@ -82,6 +88,7 @@ class Translator:
         limit: int = LIMIT_TOKENS,
         settings: SearchSettings | None = None,
         batch_tokens: int = BATCH_TOKENS,
+        languages: tuple[str, str] = ("", ""),
     ) -> None:
         self.engine = engine
         self.codec = codec
@@ -89,6 +96,7 @@ class Translator:
         self.limit = limit
         self.settings = settings or SearchSettings()
         self.batch_tokens = batch_tokens
+        self.languages = languages
 
     @classmethod
     def open(
@@ -123,10 +131,11 @@ class Translator:
             limit=source_limit(card.architecture, card.max_tokens),
             settings=settings or card.decoding,
             batch_tokens=batch_tokens,
+            languages=(card.source_language, card.target_language),
         )
 
     def translate(
-        self, lines: Iterable[str], *, live: bool | None = None
+        self, lines: Iterable[str], *, live: bool | None = None, sentences: bool = False
     ) -> Generator[Translation, None, None]:
         """Translate lines; exactly one translation a line, in order.
 
@@ -138,20 +147,26 @@ class Translator:
             live: True to translate what has arrived while further lines are awaited (`lines` is then
                 read in a thread of its own); False to wait for enough lines to be quick, in windows
                 that depend on nothing but the text; None: live unless `lines` is a sequence.
+            sentences: True to translate each sentence of a line by itself, even if the line fits.
         """
+        for window in self.windows(lines, live=live, sentences=sentences):
+            yield from self.translate_window(window)
+
+    def windows(
+        self, lines: Iterable[str], *, live: bool | None = None, sentences: bool = False
+    ) -> Generator[list[Prepared], None, None]:
+        """Lines that `translate` searches together, ready for `translate_window`; arguments as there."""
         if isinstance(lines, str):
             raise TypeError("translate takes lines of text, not one string")
         if live if live is not None else not isinstance(lines, Sequence):
             with Arrivals(lines) as arrivals:
-                yield from self._translate(arrivals, arrivals.lull)
+                yield from self._windows(arrivals, arrivals.lull, sentences)
         else:
-            yield from self._translate(iter(lines), lambda: False)
+            yield from self._windows(iter(lines), lambda: False, sentences)
 
-    def _translate(self, lines: Iterator[str], lull: Callable[[], bool]) -> Iterator[Translation]:
-        for window in self._windows(lines, lull):
-            yield from self.translate_window(window)
-
-    def _windows(self, lines: Iterator[str], lull: Callable[[], bool]) -> Iterator[list[Prepared]]:
+    def _windows(
+        self, lines: Iterator[str], lull: Callable[[], bool], sentences: bool
+    ) -> Iterator[list[Prepared]]:
         """Lines that are searched together: until there is a lull, or enough.
 
         The first window is one batch, so that output begins soon; the next ones are larger.
@@ -160,7 +175,7 @@ class Translator:
         tokens, batches = 0, 1
         while True:
             try:
-                window.append(self.prepare(next(lines)))
+                window.append(self.prepare(next(lines), sentences=sentences))
             except StopIteration:
                 break
             except Exception:
@@ -175,16 +190,23 @@ class Translator:
         if window:
             yield window
 
-    def prepare(self, line: str) -> Prepared:
+    def prepare(self, line: str, *, sentences: bool = False) -> Prepared:
         """Normalise, split and encode one line."""
-        normal = normalize(line, self.form)
+        source, replaced = _NO_CHARACTER.subn("\ufffd", line)
+        normal = normalize(source, self.form)
         if not normal:
-            return Prepared(line, "", (), ())
-        parts = split_line(normal, self.limit - 1, self._count)
-        ids = self.codec.encode([part.text for part in parts], "source")
+            return Prepared(source, "", (), (), bool(replaced))
+        (ids,) = self.codec.encode([normal], "source")
+        if len(ids) < self.limit and not sentences:
+            parts, encoded = [Part(normal, False)], [ids]
+        else:
+            parts = split_sentences(normal, self.limit - 1, self._count, self.languages[0])
+            encoded = self.codec.encode([part.text for part in parts], "source")
         # a part without any piece has nothing that could be translated
-        kept = [(part, some) for part, some in zip(parts, ids, strict=True) if some]
-        return Prepared(line, normal, tuple(part for part, _ in kept), tuple(some for _, some in kept))
+        kept = [(part, some) for part, some in zip(parts, encoded, strict=True) if some]
+        return Prepared(
+            source, normal, tuple(part for part, _ in kept), tuple(some for _, some in kept), bool(replaced)
+        )
 
     def _count(self, text: str) -> int:
         return len(self.codec.encode([text], "source")[0])
@@ -192,26 +214,36 @@ class Translator:
     def translate_window(self, window: Sequence[Prepared]) -> list[Translation]:
         """Search all parts of some lines at once and put the lines together again."""
         sources = [ids for prepared in window for ids in prepared.ids]
-        found = iter(self.engine.search(sources, self.settings) if sources else [])
+        texts = [part.text for prepared in window for part in prepared.parts]
+        first = self.engine.search(sources, self.settings) if sources else []
+        found = iter(without_loops(first, sources, texts, self))
         return [self._finish(prepared, [next(found) for _ in prepared.ids]) for prepared in window]
 
-    def _finish(self, prepared: Prepared, found: list[list[Hypothesis]]) -> Translation:
+    def _finish(self, prepared: Prepared, found: list[Found]) -> Translation:
         n_best = tuple(
-            self._candidate(prepared.parts, [best[min(rank, len(best) - 1)] for best in found])
-            for rank in range(max((len(best) for best in found), default=1))
+            self._candidate(prepared.parts, [part.n_best[min(rank, len(part.n_best) - 1)] for part in found])
+            for rank in range(max((len(part.n_best) for part in found), default=1))
         )
-        flags = find_flags(
-            prepared.normal,
-            n_best[0].text,
+        known = Known(
             parts=len(prepared.parts),
-            finished=all(best[0].finished for best in found),
+            finished=all(part.n_best[0].finished for part in found),
             unknown=any(UNK in ids for ids in prepared.ids),
+            invalid=prepared.invalid,
+            retried=any(part.retried for part in found),
+            source_tokens=sum(map(len, prepared.ids)),
+            target_tokens=n_best[0].tokens,
+            log_probability=n_best[0].log_probability,
+            language=self.languages[1],
         )
-        return Translation(prepared.source, n_best, flags)
+        return Translation(prepared.source, n_best, find_flags(prepared.normal, n_best[0].text, known))
+
+    def target_text(self, hypothesis: Hypothesis) -> str:
+        """The text of a hypothesis, one line."""
+        return one_line(self.codec.decode(hypothesis.ids, "target")).strip()
 
     def _candidate(self, parts: Sequence[Part], chosen: Sequence[Hypothesis]) -> Candidate:
         """One translation of a line from one hypothesis for each of its parts."""
-        texts = [one_line(self.codec.decode(hypothesis.ids, "target")).strip() for hypothesis in chosen]
+        texts = [self.target_text(hypothesis) for hypothesis in chosen]
         return Candidate(
             text=rejoin(parts, texts),
             score=math.fsum(hypothesis.score for hypothesis in chosen),

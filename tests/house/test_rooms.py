@@ -38,6 +38,7 @@ DOORS = {
     "polib": {"corpus"},
     "defusedxml": {"corpus"},
     "sentencepiece": {"subword"},
+    "sentencex": {"translation"},
     "sacrebleu": {"scoring"},
     "click": {"cli"},
     "rich": {"log"},

@@ -10,16 +10,18 @@ from typing import Any
 import click.testing
 import pytest
 
+from mtkit.cli.delivery import strict_flags
 from mtkit.cli.main import mtkit
 from mtkit.cli.opening import refuse_text
 from mtkit.cli.translate import Options, search_settings
 from mtkit.config.search import SearchSettings
-from mtkit.errors import DataError, ModelError, RecipeError
+from mtkit.errors import DataError, FlagError, ModelError, RecipeError
 from mtkit.files import read_json, write_json, write_lines
 
 ODD = "first\n\n \t\ncar\rriage\nu\u2028sep \u0085 \x0c\x00 nul\n" + "very long words " * 650 + "\nlast"
-NOTHING: dict[str, Any] = dict.fromkeys(("model", "path", "beam_size", "length_penalty", "n_best", "threads"))
-OPTIONS = {**NOTHING, "scores": False, "as_json": False, "device": "cpu", "quiet": True}
+UNSET = ("model", "path", "output", "resume", "beam_size", "length_penalty", "n_best", "strict", "threads")
+NOTHING: dict[str, Any] = dict.fromkeys(UNSET)
+OPTIONS = {**NOTHING, "scores": False, "as_json": False, "document": False, "device": "cpu", "quiet": True}
 
 
 def invoke(*arguments: str | Path, text: str | bytes = "") -> click.testing.Result:
@@ -73,12 +75,46 @@ def test_scores_stand_before_the_translation(tiny_model: Path) -> None:
     assert float(score) < 0
 
 
-def test_invalid_utf8_is_named_after_all_lines_before_it(tiny_model: Path) -> None:
-    result = invoke("--model", tiny_model, text=b"the lamp\nis\n\xff\nafter")
+def test_invalid_utf8_is_replaced_and_told(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "--json", text=b"the lamp\nis\n\xff on\nafter \xed\xa0\x80\xc3")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["source"] for record in records] == [
+        "the lamp",
+        "is",
+        "\ufffd on",
+        "after " + "\ufffd" * 4,
+    ]
+    assert ["invalid_utf8" in record["flags"] for record in records] == [False, False, True, True]
+    assert "2 invalid_utf8" in result.stderr
+
+
+def test_utf16_is_refused_because_every_line_would_be_wrong(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, text="the lamp\n".encode("utf-16"))
     assert isinstance(result.exception, DataError)
-    assert "stdin:3: byte 0xff at offset 12 is not valid UTF-8" in str(result.exception)
-    assert result.stdout.count("\n") == 2
-    assert "2 lines in" in result.stderr
+    assert "UTF-16" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_strict_writes_everything_and_then_ends_with_5(tiny_model: Path) -> None:
+    arguments = ("--model", tiny_model)
+    text = b"the lamp\n\n\xff on\nis \xfe\n"
+    plain, strict = (
+        invoke(*arguments, text=text),
+        invoke(*arguments, "--strict=invalid_utf8, vanished", text=text),
+    )
+    assert strict.stdout == plain.stdout
+    assert isinstance(strict.exception, FlagError) and strict.exception.exit_code == 5
+    assert "2 invalid_utf8 (line 3, 4)" in str(strict.exception)
+    harmless = invoke(*arguments, "--strict=split", text=text)
+    assert harmless.exit_code == 0, harmless.exception
+
+
+def test_strict_alone_allows_what_does_no_harm() -> None:
+    assert strict_flags("all").isdisjoint({"empty", "split", "retried"})
+    assert strict_flags("all") >= {"truncated", "repeated", "wrong_script", "invalid_utf8"}
+    assert strict_flags(None) == frozenset()
+    with pytest.raises(RecipeError, match="'truncate' is no flag"):
+        strict_flags("truncate")
 
 
 def test_no_input_gives_no_output(tiny_model: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from mtkit.translation.flags import FLAGS, find_flags, is_repeated, longest_loop
+from mtkit.translation.flags import FLAGS, HARMLESS_FLAGS, Known, find_flags, is_repeated, longest_loop
 
 
 def test_an_ordinary_translation_has_no_flags() -> None:
@@ -44,11 +44,11 @@ def test_repetition_that_the_source_has_too_is_no_loop(source: str, text: str) -
 
 def test_a_blank_source_is_only_empty() -> None:
     assert find_flags("", "") == ("empty",)
-    assert find_flags(" \t", "", parts=0, finished=False) == ("empty",)
+    assert find_flags(" \t", "", Known(parts=0, finished=False)) == ("empty",)
 
 
 def test_facts_of_search_become_flags_in_a_fixed_order() -> None:
-    flags = find_flags("same text", "Same  text", parts=2, finished=False, unknown=True)
+    flags = find_flags("same text", "Same  text", Known(parts=2, finished=False, unknown=True))
     assert flags == ("split", "truncated", "copied", "unknown")
     assert list(flags) == [name for name in FLAGS if name in flags]
 
@@ -64,3 +64,31 @@ def test_the_longest_loop_is_counted_in_times() -> None:
     assert longest_loop(["a", "a", "a", "a"]) == 4
     assert longest_loop(["a", "a", "a", "a"], shortest=2) == 2
     assert longest_loop([]) == 1
+
+
+def test_a_length_is_odd_where_one_side_has_thrice_the_tokens_of_the_other_and_some() -> None:
+    for tokens in ((101, 30), (3, 25), (60, 3), (1, 14)):
+        assert find_flags("a", "b", Known(source_tokens=tokens[0], target_tokens=tokens[1])) == (
+            "length_ratio",
+        )
+    for tokens in ((100, 30), (1, 13), (13, 1), (30, 90)):
+        assert find_flags("a", "b", Known(source_tokens=tokens[0], target_tokens=tokens[1])) == ()
+
+
+def test_confidence_is_the_mean_over_the_tokens_of_all_parts() -> None:
+    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-20.1)) == ("low_confidence",)
+    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-19.9)) == ()
+    assert "low_confidence" not in find_flags(
+        "a", "b", Known(parts=3, target_tokens=9, log_probability=-23.9)
+    )
+
+
+def test_another_script_and_invalid_bytes_are_told() -> None:
+    assert find_flags("Licht", "свет", Known(language="en")) == ("wrong_script",)
+    assert find_flags("Licht", "light", Known(language="en", invalid=True)) == ("invalid_utf8",)
+
+
+def test_a_retried_translation_is_told_but_does_no_harm() -> None:
+    assert find_flags("Licht", "light", Known(retried=True)) == ("retried",)
+    assert "retried" in HARMLESS_FLAGS
+    assert set(HARMLESS_FLAGS) < set(FLAGS)

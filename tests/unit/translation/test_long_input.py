@@ -1,10 +1,24 @@
+import time
+
 import pytest
 
-from mtkit.translation.long_input import Part, rejoin, split_line
+from mtkit.translation.long_input import Part, rejoin, split_line, split_sentences
 
 
 def texts(line: str, limit: int) -> list[str]:
     return [part.text for part in split_line(line, limit, len)]
+
+
+def test_abbreviations_are_those_of_the_language() -> None:
+    line = "Das ist bzw. Das war gut. Hier z. B. Dr. Maier."
+    german = [part.text for part in split_line(line, 40, len, "de")]
+    assert german == ["Das ist bzw. Das war gut.", "Hier z. B. Dr. Maier."]
+
+
+def test_sentences_come_apart_where_they_are_wanted_even_if_the_line_fits() -> None:
+    parts = split_sentences("One. Two. Three.", 100, len)
+    assert [part.text for part in parts] == ["One.", "Two.", "Three."]
+    assert split_sentences("", 100, len) == []
 
 
 def test_a_line_that_fits_is_not_touched() -> None:
@@ -83,3 +97,24 @@ def test_ten_thousand_characters_are_split_quickly_into_parts_that_fit(line: str
 
 def test_a_character_of_many_tokens_is_still_taken() -> None:
     assert [part.text for part in split_line("日本", 2, lambda text: 3 * len(text))] == ["日", "本"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "word " * 200_000,
+        "x" * 1_000_000,
+        "Wort. " * 170_000,
+        "a,b;" * 250_000,
+        "。" * 300_000,
+        "„«'(" * 250_000,
+    ],
+    ids=["words", "one word", "sentences", "clauses", "marks", "quotes"],
+)
+def test_a_megabyte_is_split_in_seconds(line: str) -> None:
+    line = line.strip()
+    started = time.process_time()
+    parts = split_line(line, 200, len)
+    assert time.process_time() - started < 20  # measured at most 6, the quotation marks
+    assert all(0 < len(part.text) <= 200 for part in parts)
+    assert "".join("".join(part.text.split()) for part in parts) == "".join(line.split())

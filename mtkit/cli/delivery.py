@@ -1,0 +1,237 @@
+"""Translations on their way out: to stdout or to a file, in order, and never half of what is ready."""
+
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+from mtkit.errors import FlagError, RecipeError
+from mtkit.files import user_errors
+from mtkit.log import duration
+from mtkit.translation.flags import FLAGS, HARMLESS_FLAGS
+from mtkit.translation.resuming import Already, Fits
+
+if TYPE_CHECKING:
+    from mtkit.translation.translation import Translation
+    from mtkit.translation.translator import Prepared, Translator
+    from mtkit.translation.units import Units
+
+ALL_STRICT = "all"
+SHOWN_LINES = 5  # of those with a flag that is not allowed
+_COMPRESSED = (".gz", ".xz", ".zst")
+
+
+class Sink(Protocol):
+    """Where translations go; `resuming.Unfinished` is one."""
+
+    def already(self, sources: Sequence[str], shapes: Sequence[Sequence[Fits]]) -> Already:
+        """What is there of the next window."""
+        ...
+
+    def begin(self, flags: Mapping[str, int]) -> None:
+        """The window that `already` was asked for is about to be written."""
+        ...
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Write lines so that whoever reads has them."""
+        ...
+
+
+class Stdout:
+    """The standard output; nothing is there already."""
+
+    def already(self, sources: Sequence[str], shapes: Sequence[Sequence[Fits]]) -> Already:
+        """As the protocol says."""
+        return Already(0, Counter())
+
+    def begin(self, flags: Mapping[str, int]) -> None:
+        """As the protocol says."""
+
+    def write(self, lines: Sequence[str]) -> None:
+        """As the protocol says."""
+        out = sys.stdout.buffer
+        out.write("".join(line + "\n" for line in lines).encode("utf-8"))
+        out.flush()
+
+
+def strict_flags(given: str | None) -> frozenset[str]:
+    """The flags that `--strict` does not allow.
+
+    Args:
+        given: what was given with it: flags with commas between them, or ALL_STRICT; None: nothing.
+
+    Raises:
+        RecipeError: there is no such flag.
+    """
+    if given == ALL_STRICT:
+        return frozenset(FLAGS).difference(HARMLESS_FLAGS)
+    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+    for name in names:
+        if name not in FLAGS:
+            near = get_close_matches(name, FLAGS, n=1)
+            raise RecipeError(
+                f"{name!r} is no flag",
+                where="--strict",
+                expected=f"some of {', '.join(FLAGS)}",
+                advice=f"Did you mean '{near[0]}'?" if near else "Name flags with commas between them.",
+            )
+    return frozenset(names)
+
+
+class Tally:
+    """How many translations there are with which flags, how fast, and where flags are that may not be.
+
+    Args:
+        strict: flags that no translation may have.
+    """
+
+    def __init__(self, strict: frozenset[str]) -> None:
+        self.strict = strict
+        self._started = time.monotonic()
+        self.translations = 0
+        self.resumed = 0  # of them, those that were there already
+        self.flags: Counter[str] = Counter()
+        self._lines: list[int] = []
+
+    def add(self, already: Already, translations: Sequence["Translation"]) -> None:
+        """Count a window: what was there already of it, and its translations unless all was there."""
+        self.resumed += already.units
+        if not translations:
+            self.translations += already.units
+            self.flags.update(already.flags)
+        for translation in translations:
+            self.translations += 1
+            self.flags.update(translation.flags)
+            if len(self._lines) <= SHOWN_LINES and self.strict.intersection(translation.flags):
+                self._lines.append(self.translations)
+
+    def line(self) -> str:
+        """What is said at the end; flags in their usual order, those that never occurred left out."""
+        seconds = time.monotonic() - self._started
+        lines = f"{self.translations:,} line{'' if self.translations == 1 else 's'} in {duration(seconds)}"
+        if self.resumed:
+            lines += f" · {self.resumed:,} of them were there already"
+        flags = [f"{self.flags[flag]:,} {flag}" for flag in FLAGS if self.flags[flag]]
+        return " · ".join([lines, *flags])
+
+    def check(self, where: str) -> None:
+        """Raises FlagError if there is a flag that is not allowed.
+
+        Args:
+            where: where the translations were written.
+        """
+        found = [f"{self.flags[flag]:,} {flag}" for flag in FLAGS if flag in self.strict and self.flags[flag]]
+        if not found:
+            return
+        shown = ", ".join(f"{number:,}" for number in self._lines[:SHOWN_LINES])
+        places = f" (line {shown}{', …' if len(self._lines) > SHOWN_LINES else ''})" if shown else ""
+        raise FlagError(
+            f"translated as a whole, with flags that --strict does not allow: {', '.join(found)}{places}",
+            where=where,
+            expected="no translation with one of these flags",
+            advice="Look at these lines; with --json each says its flags. docs/translating.md explains them.",
+        )
+
+
+def deliver(
+    translator: "Translator", units: "Units", windows: Iterator[list["Prepared"]], sink: Sink, tally: Tally
+) -> None:
+    """Translate window after window, write what is not there yet, and count."""
+    for window in windows:
+        taken = units.take(len(window))
+        already = sink.already([one.source for one in window], [unit.shapes() for unit in taken])
+        if already.units == len(window):
+            tally.add(already, [])
+            continue
+        translations = translator.translate_window(window)
+        with interruptions_wait():
+            sink.begin(Counter(flag for one in translations for flag in one.flags))
+            rest = list(zip(taken, translations, strict=True))[already.units :]
+            sink.write([line for unit, one in rest for line in unit.written(one)])
+            tally.add(already, translations)
+
+
+@contextmanager
+def interruptions_wait() -> Iterator[None]:
+    """Ctrl-C within the block takes effect at its end; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def check_output(source: Path | None, output: Path | None) -> None:
+    """Refuse what would destroy the text, before anything is opened for writing.
+
+    Args:
+        source: the text; None: stdin.
+        output: the file of translations; None: stdout.
+
+    Raises:
+        RecipeError: text and translations are the same file, or the name says that it is compressed.
+        RunError: the file cannot be written.
+    """
+    if output is not None and output.suffix in _COMPRESSED:
+        raise RecipeError(
+            f"translations are written as plain text, not as {output.suffix}",
+            where=f"--output {output}",
+            expected="a name without that ending",
+            advice="Write plain text and compress it afterwards, or write to stdout and pipe it.",
+        )
+    if output is not None:
+        _check_writable(output)
+    reading, writing = _status(source, 0), _status(output, 1)
+    if reading is None or writing is None or not stat.S_ISREG(writing.st_mode):
+        return
+    if os.path.samestat(reading, writing):
+        raise RecipeError(
+            "the text and its translations are the same file",
+            where=str(output or source or "stdin and stdout"),
+            expected="a file of its own for the translations: the text would be lost while it is read",
+            advice="Name another file for the output.",
+        )
+
+
+def _status(path: Path | None, handle: int) -> os.stat_result | None:
+    try:
+        return path.stat() if path is not None else os.fstat(handle)
+    except OSError:  # not there, which is told elsewhere if it matters
+        return None
+
+
+def _check_writable(path: Path) -> None:
+    """Raises if the file cannot be written; a file that is there is not changed, none is left behind."""
+    if not path.parent.is_dir():
+        raise RecipeError(
+            "there is no such folder to write to",
+            where=f"--output {path}",
+            expected=f"a folder {path.parent}",
+            advice="Make the folder, or choose another place.",
+        )
+    is_new = not os.path.lexists(path)
+    with user_errors(path):
+        path.open("ab").close()
+        if is_new:
+            path.unlink()

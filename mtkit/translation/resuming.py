@@ -1,0 +1,233 @@
+"""A file of translations that is not finished: how far it is, what made it, and going on in it.
+
+Beside the file stands `FILE.unfinished` until every line is translated: JSON lines, the first with what
+makes the translations, the others each with a window that was begun to be written: how many units (lines,
+or blocks of a document) there are with it, what they hold, which flags they had.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mtkit.errors import DataError, RecipeError
+from mtkit.files import user_errors, write_lines
+
+NOTE_FORMAT = 1
+_SHOWN_CHARACTERS = 60  # of a line that is not what it should be
+
+
+def note_of(path: Path) -> Path:
+    """Where the note about an unfinished file stands."""
+    return path.with_name(f"{path.name}.unfinished")
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the note says of a window: `units` with it, SHA-256 of their `source`, `flags` of the window."""
+
+    units: int
+    source: str
+    flags: dict[str, int]
+
+
+@dataclass
+class Note:
+    """What is noted beside an unfinished file.
+
+    Attributes:
+        made_by: what makes the translations: name → value.
+        windows: by their `units`.
+    """
+
+    made_by: dict[str, Any]
+    windows: dict[int, Window] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Note | None":
+        """The note, or None if there is none that can be read; a last line cut short is left out."""
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            first, *others = [json.loads(line) for line in raw.split(b"\n")[:-1]]
+            windows = [Window(**other) for other in others]
+            return cls(first["made_by"], {window.units: window for window in windows})
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def changed(self, made_by: Mapping[str, Any]) -> Iterator[str]:
+        """What was noted and is different now, as `name then → now`; of long values the name alone."""
+        for name, then in self.made_by.items():
+            now = made_by.get(name)
+            if then != now:
+                shown = f"{_shown(then)} → {_shown(now)}"
+                yield f"another {name}" if len(shown) > _SHOWN_CHARACTERS else f"{name} {shown}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unset"}[value]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class Unfinished:
+    """A file that translations are written to, with its note.
+
+    Args:
+        path: the file.
+        made_by: what makes the translations; JSON values.
+        say: is told what a person should know.
+        resume: True to go on in the file; False to begin it anew.
+
+    Raises:
+        RecipeError: the file was begun with something else.
+        RunError: it cannot be written.
+    """
+
+    def __init__(
+        self, path: Path, made_by: Mapping[str, Any], say: Callable[[str], None], *, resume: bool
+    ) -> None:
+        self.path = path
+        self.units = 0  # that windows were begun for
+        self._note_path = note_of(path)
+        self._digest = hashlib.sha256()
+        with user_errors(path):
+            self._stream = path.open("r+b" if resume and path.exists() else "w+b")
+        found = Note.read(self._note_path) if resume else None
+        if found and (changed := "; ".join(found.changed(made_by))):
+            self._stream.close()
+            raise _begun_otherwise(path, changed)
+        if resume and not found and self._stream.read(1):
+            say(f"{path}: there is no note of which model and options made it; they are taken to be the same")
+        self._stream.seek(0)
+        self._known = found.windows if found else {}
+        self._resuming = resume
+        self._made_by = dict(made_by)
+        self._notes: BinaryIO | None = None  # opened when there is something to write
+
+    def _begin_note(self) -> BinaryIO:
+        lines = [{"format": NOTE_FORMAT, "made_by": self._made_by}]
+        lines += [vars(window) for window in self._known.values()]
+        write_lines(self._note_path, (json.dumps(line, ensure_ascii=False) for line in lines))
+        return self._note_path.open("ab")
+
+    def already(self, sources: Sequence[str], shapes: Sequence[Sequence["Fits"]]) -> "Already":
+        """What is there of a window; what is there of its first unit that is not whole is cut off.
+
+        Args:
+            sources: the units' text.
+            shapes: for each unit, a check for each of its output lines.
+
+        Raises:
+            DataError: what is there is not of the format, or the text has changed since.
+        """
+        for source in sources:
+            self._digest.update(source.encode("utf-8", "surrogatepass") + b"\n")
+        first = self.units
+        self.units += len(sources)
+        whole = 0
+        while self._resuming and whole < len(sources):
+            start = self._stream.tell()
+            if not self._has(shapes[whole], first + whole + 1):
+                self._stream.seek(start)
+                self._stream.truncate()
+                self._resuming = False
+            else:
+                whole += 1
+        known = self._known.get(self.units) if whole else None
+        if known and known.source != self._digest.hexdigest():
+            raise _other_text(self.path, first)
+        return Already(whole, Counter(known.flags) if known else Counter())
+
+    def _has(self, shapes: Sequence["Fits"], unit: int) -> bool:
+        """True if the next lines of the file are there, whole; they must be of the format."""
+        for fits in shapes:
+            line = self._stream.readline()
+            if not line.endswith(b"\n"):
+                return False
+            if not fits(line[:-1]):
+                raise _other_format(self.path, unit, line)
+        return True
+
+    def begin(self, flags: Mapping[str, int]) -> None:
+        """Note that the window that `already` was asked for is about to be written."""
+        self._notes = self._notes or self._begin_note()
+        window = Window(self.units, self._digest.hexdigest(), dict(flags))
+        self._notes.write(json.dumps(vars(window)).encode() + b"\n")
+        self._notes.flush()
+
+    def write(self, lines: Sequence[str]) -> None:
+        """Write the output lines of a unit."""
+        with user_errors(self.path):
+            self._stream.write("".join(line + "\n" for line in lines).encode("utf-8"))
+            self._stream.flush()
+
+    def finish(self) -> None:
+        """Every line is translated: the note goes.
+
+        Raises:
+            DataError: the file went on behind the last line.
+        """
+        if self._resuming and self._stream.read(1):
+            raise _longer_than_the_text(self.path, self.units)
+        self._note_path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stream.close()
+        if self._notes is not None:
+            self._notes.close()
+
+
+Fits = Callable[[bytes], bool]
+
+
+@dataclass(frozen=True)
+class Already:
+    """What an unfinished file has of a window: so many whole units, and the flags of the window if noted."""
+
+    units: int
+    flags: Counter[str]
+
+
+def _begun_otherwise(path: Path, changed: str) -> RecipeError:
+    return RecipeError(
+        f"begun with something else: {changed}",
+        where=str(path),
+        expected="the model and the options with which the file was begun",
+        advice=f"Use them, or begin anew with `--output {path}`; without {note_of(path).name} nothing is"
+        " compared.",
+    )
+
+
+def _other_format(path: Path, unit: int, line: bytes) -> DataError:
+    shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip("\n")
+    return DataError(
+        f"what stands for line {unit:,} of the text is not what these options write: {shown!r}",
+        where=str(path),
+        expected="translations in the format of --scores, --n-best, --json and --document, line after line",
+        advice=f"Use the options with which it was begun, or begin anew with `--output {path}`.",
+    )
+
+
+def _other_text(path: Path, after: int) -> DataError:
+    return DataError(
+        f"the text has changed since the file was begun: there is a difference after line {after:,}",
+        where=str(path),
+        expected="the text that was being translated; lines may have been added at its end",
+        advice=f"Give that text, or begin anew with `--output {path}`.",
+    )
+
+
+def _longer_than_the_text(path: Path, units: int) -> DataError:
+    return DataError(
+        f"there are translations after the last of {units:,} lines of text",
+        where=str(path),
+        expected="at most as many translations as there are lines",
+        advice=f"Give the text that was being translated, or begin anew with `--output {path}`.",
+    )

@@ -1,0 +1,73 @@
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mtkit.cli.delivery import Tally, check_output, interruptions_wait
+from mtkit.errors import DataError, FlagError, RecipeError
+from mtkit.translation.resuming import Already
+from mtkit.translation.translation import Candidate, Translation
+
+NOTHING = Already(0, Counter())
+
+
+def translations(*flags: str) -> list[Translation]:
+    return [Translation("s", (Candidate("t", -1.0, -1.0, 1),), tuple(one.split())) for one in flags]
+
+
+def test_an_interruption_waits_until_what_is_ready_is_written() -> None:
+    written = []
+    with pytest.raises(KeyboardInterrupt), interruptions_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        written.append("all of it")
+    assert written == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interruption_does_not_wait() -> None:
+    written = []
+    with pytest.raises(KeyboardInterrupt), interruptions_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        written.append("never")
+    assert written == []
+
+
+def test_the_tally_counts_what_is_new_and_what_was_there() -> None:
+    tally = Tally(frozenset())
+    tally.add(Already(3, Counter(split=2)), [])
+    tally.add(Already(1, Counter(split=9)), translations("split", "", "empty"))
+    assert tally.line() == "6 lines in 0 s · 4 of them were there already · 1 empty · 3 split"
+
+
+def test_flags_that_are_not_allowed_are_told_with_their_first_lines() -> None:
+    tally = Tally(frozenset({"repeated", "copied"}))
+    tally.check("stdout")
+    tally.add(NOTHING, translations("", "copied", "split", *["repeated copied"] * 9))
+    with pytest.raises(FlagError) as told:
+        tally.check("stdout")
+    assert told.value.found.endswith("9 repeated, 10 copied (line 2, 4, 5, 6, 7, …)")
+
+
+def test_text_and_translations_must_be_two_files(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("one\n")
+    (tmp_path / "link").hardlink_to(text)
+    with pytest.raises(RecipeError, match="the same file"):
+        check_output(text, tmp_path / "link")
+    assert text.read_text() == "one\n"
+
+
+def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("one\n")
+    with pytest.raises(RecipeError, match="no such folder to write to"):
+        check_output(text, tmp_path / "none" / "out")
+    with pytest.raises(DataError, match="directory"):
+        check_output(text, tmp_path)
+    with pytest.raises(RecipeError, match=r"not as \.gz"):
+        check_output(text, tmp_path / "out.gz")
+    check_output(text, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
