@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from mtkit.config.search import SearchSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.translation.document import blocks
 from mtkit.translation.flags import FLAGS, find_flags, is_repeated
 from mtkit.translation.long_input import rejoin, split_line
+from mtkit.translation.sentences import sentence_ends
 from mtkit.translation.translator import Translator
 
 QUICK = settings(max_examples=60, deadline=None)
@@ -35,6 +37,10 @@ class Copying:
 
 
 COPYING = Copying()
+BYTES = st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b""))
+LAYOUT = st.sampled_from(
+    ["", "  ", "- ", "> ", "1. ", "\t", "---", "word", "Dr.", "a b c.", "\r", "我们。", "\udcff"]
+)
 
 
 @QUICK
@@ -85,3 +91,43 @@ def test_a_loop_is_flagged_and_its_source_of_itself_is_not(phrase: list[str]) ->
 def test_flags_never_fail_and_come_in_order(source: str, text: str) -> None:
     flags = find_flags(source, text)
     assert list(flags) == [name for name in FLAGS if name in flags]
+
+
+@QUICK
+@given(st.lists(BYTES, max_size=12))
+def test_bytes_of_any_kind_are_lines_of_characters_and_what_is_none_is_told(raw: list[bytes]) -> None:
+    translator = Translator(COPYING, COPYING, form="none", limit=21, batch_tokens=50)
+    lines = [line.decode("utf-8", "surrogateescape") for line in raw]
+    found = list(translator.translate(lines))
+    assert len(found) == len(lines)
+    for line, translation in zip(raw, found, strict=True):
+        translation.to_json(1).encode("utf-8")
+        if (whole := line.decode("utf-8", "ignore").encode()) == line:
+            assert translation.source.encode() == line
+        else:
+            assert translation.source.count("\ufffd") >= len(line) - len(whole)
+        assert ("invalid_utf8" in translation.flags) == (whole != line)
+
+
+@QUICK
+@given(st.lists(st.lists(LAYOUT, max_size=4).map("".join) | LINE, max_size=20))
+def test_a_document_of_any_kind_is_its_blocks_and_keeps_its_lines(lines: list[str]) -> None:
+    found = list(blocks(lines, "en"))
+    assert [line.before + line.text + line.after for block in found for line in block.lines] == lines
+    for block in found:
+        assert len(block.laid_out("x y z")) == len(block.lines)
+        texts = [
+            out[len(line.before) :] for out, line in zip(block.laid_out("x y z"), block.lines, strict=True)
+        ]
+        assert "".join("".join(texts).split()) == "xyz"
+        if not block.text:
+            assert block.laid_out("") == [line.before for line in block.lines]
+
+
+@QUICK
+@given(LINE, st.sampled_from(["en", "de", "zh", "ar", "xx", ""]))
+def test_sentences_end_inside_the_text_in_order(line: str, language: str) -> None:
+    text = normalize(line, "nfc")
+    ends = list(sentence_ends(text, language))
+    assert ends == sorted(set(ends))
+    assert all(0 < end < len(text) for end in ends)
