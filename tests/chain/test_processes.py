@@ -26,6 +26,14 @@ def weights(runs: Path) -> list[str]:
     return sorted(sha256(path) for path in runs.glob("store/train-*/model/model.safetensors"))
 
 
+def translated(runs: Path) -> dict[str, list[str]]:
+    """What each validation said of its samples, which the processes translated in parallel."""
+    return {
+        f"{path.parts[-3].split('-')[1]}/{path.name}": [sample[1] for sample in read_json(path)["samples"]]
+        for path in sorted(runs.glob("store/train-*/validations/*.json"))
+    }
+
+
 @pytest.mark.slow
 def test_two_processes_run_a_recipe_with_two_trainings_to_the_scores_of_one(
     recipe: Path, tmp_path: Path, here: Here, start: Start
@@ -41,6 +49,11 @@ def test_two_processes_run_a_recipe_with_two_trainings_to_the_scores_of_one(
     assert read_json(tmp_path / "two/tiny/score/scores.json") == read_json(
         tmp_path / "one/tiny/score/scores.json"
     )
+    shared = ("--set", "stages.train.shard=true", "--set", "stages.again.shard=true")
+    process = start("run", "tiny.yaml", "--runs", "shared", "--processes", "2", *SHORT, *shared)
+    out, errors = process.communicate(timeout=100)
+    assert (process.returncode, out, errors) == (0, "", "")
+    assert translated(tmp_path / "shared") == translated(tmp_path / "one")
 
 
 @pytest.mark.slow
