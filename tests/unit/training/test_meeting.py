@@ -53,8 +53,11 @@ def test_an_address_where_nobody_answers_is_told_after_the_time_limit(place: Pla
     assert caught.value.where == f"127.0.0.1:{place.port}"
 
 
-def test_what_killed_processes_left_in_the_store_misleads_nobody(place: Place) -> None:
+def test_what_killed_processes_left_in_the_store_misleads_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """torchrun's agent keeps the store; it restarts one process a moment before the other, either first."""
+    monkeypatch.setattr(meeting, "TOLD_SECONDS", 0.1)
     agent = TCPStore("127.0.0.1", place.port, is_master=True, wait_for_workers=False)
     place = replace(place, agent_answers=True)
     for first in (0, 1, 0):
