@@ -24,6 +24,10 @@ COMMANDS = {
     "verify-resume": ("mtkit.cli.verify_resume", "Kill and resume a training; prove that it is the same."),
     "translate": ("mtkit.cli.translate", "Translate lines of text from stdin to stdout."),
     "score": ("mtkit.cli.score", "Score translations: BLEU, chrF, TER with signatures."),
+    "export": (
+        "mtkit.cli.export",
+        "Convert a model for another engine, with proof that it translates alike.",
+    ),
     "perplexity": ("mtkit.cli.perplexity", "Compute the log-probability of given translations."),
     "status": ("mtkit.cli.status", "Say what is stored, running or interrupted."),
     "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),

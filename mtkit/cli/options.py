@@ -39,3 +39,10 @@ processes_option = click.option(
     help="Processes that train together on this machine, each on a GPU of its own.  [default: 1]",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "torch", "ctranslate2"]),
+    default="auto",
+    show_default=True,
+    help="auto: CTranslate2 on a CPU if the model was exported for it.",
+)

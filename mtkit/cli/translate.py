@@ -7,16 +7,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import click
 
 from mtkit import __version__
 from mtkit.cli.delivery import ALL_STRICT, Stdout, Tally, check_output, deliver, strict_flags
 from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
-from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
+from mtkit.cli.options import device_option, engine_option, model_option, quiet_option, threads_option
 from mtkit.errors import RecipeError
 from mtkit.files import canonical_hash, lenient_lines, read_lines
 from mtkit.log import say
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     f" any but {', '.join(HARMLESS_FLAGS)}.",
 )
 @device_option
+@engine_option
 @threads_option
 @quiet_option
 def translate(recipe: Path | None, **options: Any) -> None:
@@ -142,6 +144,7 @@ class Options:
     document: bool
     strict: str | None
     device: str
+    engine: Literal["auto", "torch", "ctranslate2"]
     threads: int | None
     quiet: bool
 
@@ -175,6 +178,7 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
         "--json": options.as_json,
         "--document": options.document,
         "--strict": options.strict,
+        "--engine": options.engine != "auto",
     }
     if named := ", ".join(flag for flag, value in flags.items() if value not in (None, False)):
         raise RecipeError(
@@ -204,7 +208,14 @@ def _translate_text(options: Options) -> None:
     lines, live = _input(options.path, quiet=options.quiet)
     check_output(None if str(options.path) == "-" else options.path, options.file)
     quiet_openmp()
-    translator = Translator.open(folder, settings, options.device, threads=options.threads)
+    translator = Translator.open(
+        folder,
+        settings,
+        options.device,
+        threads=options.threads,
+        engine=options.engine,
+        say=partial(say, quiet=options.quiet),
+    )
     try:
         _write(translator, card, lines, live and options.file is None, tally, options)
     except BrokenPipeError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mtkit.config.corpus import CorpusSettings
+from mtkit.config.export import ExportSettings
 from mtkit.config.kind import Kind
 from mtkit.config.scoring import ScoreSettings
 from mtkit.config.search import TranslateSettings
@@ -43,6 +44,14 @@ TRAIN = Kind(
     uses_languages=True,
     resumes=True,
 )
+EXPORT = Kind(
+    name="export",
+    version=1,
+    settings=ExportSettings,
+    function="mtkit.pipeline.stages:export",
+    purpose="the model for another engine, with proof that it translates alike",
+    reads=MappingProxyType({"corpus": "corpus", "train": "train"}),
+)
 TRANSLATE = Kind(
     name="translate",
     version=2,
@@ -62,5 +71,5 @@ SCORE = Kind(
 )
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
-    {kind.name: kind for kind in (CORPUS, SUBWORD, TRAIN, TRANSLATE, SCORE)}
+    {kind.name: kind for kind in (CORPUS, SUBWORD, TRAIN, EXPORT, TRANSLATE, SCORE)}
 )

@@ -17,8 +17,9 @@ from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.files import read_json, replace_folder, user_errors, write_json
-from mtkit.model.folder import CARD, ModelCard, read_card
-from mtkit.pipeline.runs import MODEL, STORE, RunFolder, fitting
+from mtkit.model.folder import CARD, WEIGHTS, ModelCard, read_card
+from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, fitting, open_run
+from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
 
 Noted = Mapping[str, Mapping[str, Any]]
 
@@ -49,7 +50,30 @@ def write_model(run: RunFolder, recipe: Recipe) -> None:
             return
         stored = run.path.parent / STORE / noted[trained]["folder"] / "model"
         if (stored / CARD).is_file():
-            _renew(folder, stored, _card(stored, trained, run, recipe, noted))
+            card = _card(stored, trained, run, recipe, noted)
+            converted = _exported(trained, run, recipe, noted) or _converted_by_hand(folder, card)
+            _renew(folder, stored, converted, card)
+
+
+def corpus_behind(model: Path) -> Path | None:
+    """The folder of the corpus that a run's own model folder was trained on, or None.
+
+    Args:
+        model: a model folder; of a run if a manifest lies beside it.
+    """
+    if not (model.parent / MANIFEST).is_file():
+        return None
+    run = open_run(model.parent.parent, model.parent.name)
+    weights = read_card(model).files.get(WEIGHTS)
+    for noted in run.stages.values():
+        stored = run.path.parent / STORE / noted["folder"] / "model"
+        if noted["kind"] != "train" or not (stored / CARD).is_file():
+            continue
+        corpus = run.stages.get(noted["reads"]["corpus"])
+        if corpus is not None and read_card(stored).files.get(WEIGHTS) == weights:
+            folder = run.path.parent / STORE / corpus["folder"]
+            return folder if folder.is_dir() else None
+    return None
 
 
 def check_place(folder: Path) -> None:
@@ -116,10 +140,33 @@ def _scores(folder: Path) -> Iterator[dict[str, Any]]:
     yield from read_json(folder / "scores.json", error=RunError)
 
 
-def _renew(folder: Path, stored: Path, card: ModelCard) -> None:
+def _exported(trained: str, run: RunFolder, recipe: Recipe, noted: Noted) -> Path | None:
+    """The converted model of the recipe's last export stage of this training, or None."""
+    names = [
+        stage.name
+        for stage in recipe.stages.values()
+        if stage.kind.name == "export" and stage.name in noted and stage.reads["train"] == trained
+    ]
+    return run.path.parent / STORE / noted[names[-1]]["folder"] / CONVERTED if names else None
+
+
+def _converted_by_hand(folder: Path, card: ModelCard) -> Path | None:
+    """What `mtkit export` put into the folder, as long as it is of the same weights; else None."""
+    if folder.is_symlink() or not is_converted(folder):
+        return None
+    try:
+        same = read_certificate(folder).weights == card.files.get(WEIGHTS)
+    except ModelError:
+        return None
+    return folder / CONVERTED if same else None
+
+
+def _renew(folder: Path, stored: Path, converted: Path | None, card: ModelCard) -> None:
     """Put the folder there, unless it is there already."""
     files = sorted(path for path in stored.rglob("*") if path.is_file() and path != stored / CARD)
     places = {path: path.relative_to(stored) for path in files}
+    if converted is not None:
+        places |= {path: Path(CONVERTED) / path.name for path in sorted(converted.iterdir())}
     if _has(folder, card) and all(_is_same(path, folder / place) for path, place in places.items()):
         return
     fresh = Path(tempfile.mkdtemp(prefix=f".{MODEL}.", suffix=".new", dir=folder.parent))

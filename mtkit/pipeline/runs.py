@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import read_json, user_errors, write_json, write_text
-from mtkit.pipeline.plan import Planned
+
+if TYPE_CHECKING:  # the newest model is found without all that makes a plan
+    from mtkit.pipeline.plan import Planned
 
 MANIFEST = "manifest.json"
 STORE = "store"
@@ -121,7 +123,7 @@ def newest_model(root: Path) -> tuple[str, Path] | None:
     return max(found)[2:] if found else None
 
 
-def note_plan(run: RunFolder, planned: list[Planned], about: dict[str, Any]) -> RunFolder:
+def note_plan(run: RunFolder, planned: "list[Planned]", about: dict[str, Any]) -> RunFolder:
     """Note what a run is going to need, so that nobody cleans it away meanwhile.
 
     Args:
@@ -137,7 +139,7 @@ def note_plan(run: RunFolder, planned: list[Planned], about: dict[str, Any]) -> 
 
 
 def note_stage(
-    run: RunFolder, item: Planned, record: dict[str, Any], given: list[dict[str, Any]]
+    run: RunFolder, item: "Planned", record: dict[str, Any], given: list[dict[str, Any]]
 ) -> RunFolder:
     """Note a finished stage and link it.
 
@@ -209,7 +211,7 @@ def link(place: Path, target: Path) -> None:
         fresh.replace(place)
 
 
-def _linked(item: Planned) -> Path:
+def _linked(item: "Planned") -> Path:
     """What the link of a stage points to, from the run's folder."""
     return Path("..") / STORE / item.folder.name
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtkit import __version__
 from mtkit.config.corpus import CorpusSettings
+from mtkit.config.export import ExportSettings
 from mtkit.config.recipe import Recipe
 from mtkit.config.scoring import ScoreSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
@@ -131,6 +132,13 @@ def _card(
             "training": asdict(summary),
         },
     )
+
+
+def export(settings: ExportSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+    """The model for another engine, with proof that it translates alike."""
+    from mtkit.export.stage import ExportInputs, export_model
+
+    export_model(settings, ExportInputs(reads["corpus"], reads["train"]), out, run)
 
 
 def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:

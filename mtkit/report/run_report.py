@@ -33,6 +33,7 @@ def write_report(run_folder: Path) -> None:
         *_each(stages, folders, "corpus", sections.corpus_section),
         *_each(stages, folders, "subword", sections.subword_section),
         *_each(stages, folders, "train", sections.train_section),
+        *_each(stages, folders, "export", sections.export_section),
         *_each(stages, folders, "translate", sections.samples_section),
         *sections.stages_section(stages),
     ]

@@ -162,6 +162,22 @@ def scores_section(folders: Mapping[str, Path]) -> list[str]:
     return section("Scores", table(header, rows, "lllrrr") if rows else [], signatures)
 
 
+def export_section(name: str, folder: Path) -> list[str]:
+    """What the converted model was compared on, and what it scores beside its original."""
+    facts = read_json(folder / "ctranslate2" / "certificate.json")
+    lines = sum(facts["probe"].values())
+    said = (
+        f"For CTranslate2 in {text(facts['quantization'])}: {facts['alike']:,} of {lines:,} lines translated"
+        f" alike, token for token, {len(facts['differences']):,} differently."
+    )
+    rows = [
+        [text(metric), f"{found['torch']:.2f}", f"{found['converted']:.2f}", text(found["signature"])]
+        for metric, found in facts["scores"].items()
+    ]
+    scores = table(["metric", "torch", "CTranslate2", "signature"], rows, "lrrl") if rows else []
+    return section(f"Export ({name})", [said], scores)
+
+
 def samples_section(name: str, folder: Path) -> list[str]:
     """Some translations, spread evenly over the text."""
     facts = read_json(folder / "translate.json")

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sentencepiece
 
-from mtkit.config.training import SubwordSampling
 from mtkit.errors import ModelError, RecipeError
 from mtkit.files import atomic, read_versioned_json, user_errors, write_json
-from mtkit.subword.segmenting import SPACE_MARK, DroppingMerges, Pieces, SampledLattice, Sampler
-from mtkit.subword.vocabulary import SIDES, Ids, Side
+from mtkit.subword.vocabulary import SIDES, SPACE_MARK, Ids, Side
+
+if TYPE_CHECKING:  # what only samples is not loaded to translate
+    from mtkit.config.training import SubwordSampling
+    from mtkit.subword.segmenting import Sampler
 
 FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
 CARD = "subword.json"
@@ -103,7 +105,7 @@ class Subword:
         return ids
 
     def sample(
-        self, lines: Sequence[str], side: Side, sampling: SubwordSampling, seed: int
+        self, lines: Sequence[str], side: Side, sampling: "SubwordSampling", seed: int
     ) -> list[list[int]]:
         """A random segmentation of each normalised line; the best one on a side that is not sampled.
 
@@ -122,8 +124,10 @@ class Subword:
         strength = sampling.probability if self.card.algorithm == "bpe" else sampling.temperature
         return self._sampler(model_file(self.card.share, side), strength).sample(_inside(lines), seed)
 
-    def _new_sampler(self, model: str, strength: float) -> Sampler:
+    def _new_sampler(self, model: str, strength: float) -> "Sampler":
         """What samples with the model of this name."""
+        from mtkit.subword.segmenting import DroppingMerges, Pieces, SampledLattice
+
         pieces = Pieces(_processor(model, self._models[model]))
         return (
             DroppingMerges(pieces, strength)
@@ -131,7 +135,7 @@ class Subword:
             else SampledLattice(pieces, strength)
         )
 
-    def check_sampling(self, sampling: SubwordSampling) -> None:
+    def check_sampling(self, sampling: "SubwordSampling") -> None:
         """Refuse a setting of `sampling` that cannot have an effect on these vocabularies.
 
         Raises:

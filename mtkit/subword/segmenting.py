@@ -20,9 +20,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from mtkit.subword.vocabulary import UNK
+from mtkit.subword.vocabulary import SPACE_MARK, UNK
 
-SPACE_MARK = "\u2581"  # how SentencePiece writes a space; one begins every line
 REMEMBERED = 65_536  # words whose segmentations stay in memory: about 1 kB each
 REMEMBERED_DROPS = 1  # of a word; with more, there are too many ways to meet one again
 LONGEST_REMEMBERED = 32  # characters; longer is text without spaces, of which no stretch comes again

@@ -16,6 +16,8 @@ BOS = 2  # the first token the decoder reads
 EOS = 3  # the last token of every sentence
 NEVER_PRODUCED = (PAD, UNK, BOS)  # ids that stand for no text
 
+SPACE_MARK = "\u2581"  # how SentencePiece writes a space; one begins every line
+
 Ids: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]]"  # one sentence, without BOS and EOS
 
 Side = Literal["source", "target"]

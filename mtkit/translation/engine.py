@@ -1,11 +1,28 @@
 """What translates ids: the protocol that engines keep, and the door that opens one. Light: no torch here."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
+
+Wish = Literal["auto", "torch", "ctranslate2"]
+
+
+class Choice(NamedTuple):
+    """Which engine translates.
+
+    Attributes:
+        engine: its name.
+        because: why it is not the one that would be quicker; empty where nothing needs to be said.
+    """
+
+    engine: Literal["torch", "ctranslate2"]
+    because: str = ""
 
 
 class Engine(Protocol):
@@ -36,20 +53,93 @@ class Engine(Protocol):
 
 
 def open_engine(
-    folder: Path, device: str = "auto", *, threads: int | None = None, batch_tokens: int
+    folder: Path,
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    batch_tokens: int,
+    choice: Choice | None = None,
 ) -> Engine:
     """Load the model of a model folder.
 
     Args:
         folder: the model folder.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
-        threads: CPU threads; None: torch chooses.
+        threads: CPU threads; None: all cores.
         batch_tokens: source tokens, padding included, that are translated at once.
+        choice: which engine, as `choose_engine` says; None: torch.
 
     Raises:
         ModelError: the folder holds no model that this version can load.
         RunError: there is no such device here.
     """
+    if choice is not None and choice.engine == "ctranslate2":
+        from mtkit.model.cores import default_threads
+        from mtkit.model.folder import read_card
+        from mtkit.translation.ctranslate2_engine import CTranslate2Engine
+
+        wanted = threads or default_threads()
+        return CTranslate2Engine.load(folder, read_card(folder), threads=wanted, batch_tokens=batch_tokens)
     from mtkit.translation.torch_engine import TorchEngine
 
     return TorchEngine.load(folder, device, threads=threads, batch_tokens=batch_tokens)
+
+
+def choose_engine(
+    folder: Path, settings: SearchSettings, device: str = "auto", wish: Wish = "auto"
+) -> Choice:
+    """Which engine translates: CTranslate2 where the model was converted and a CPU computes, else torch.
+
+    Args:
+        folder: the model folder.
+        settings: how to search; not every engine knows every setting.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto`.
+        wish: an engine that must be taken, or `auto`.
+
+    Raises:
+        ModelError: the engine that must be taken cannot, or none is installed.
+    """
+    if wish == "torch" or (wish == "auto" and not is_converted(folder)):
+        return Choice("torch") if _installed("torch") else _none_installed(folder)
+    if not is_converted(folder):
+        read_certificate(folder)  # which tells how to convert it
+    reason = _against_ctranslate2(folder, settings, device)
+    if reason is None:
+        return Choice("ctranslate2")
+    if wish == "auto" and _installed("torch"):
+        return Choice("torch", reason)
+    raise ModelError(
+        reason,
+        where=str(folder),
+        expected="a model, settings and a device that CTranslate2 can translate with",
+        advice="Leave `--engine` out, or use `--engine torch`."
+        if _installed("torch")
+        else "Mend this, or install torch, which can: `pip install torch`.",
+    )
+
+
+def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str) -> str | None:
+    """Why CTranslate2 cannot translate here, or None. A damaged folder is no reason: it is an error later."""
+    if not _installed("ctranslate2"):
+        return "the package ctranslate2 is not installed"
+    from mtkit.translation.ctranslate2_engine import graphics_cards, uncomputable, unsupported
+
+    if device not in ("auto", "cpu"):
+        return f"the converted model runs on a CPU, not on {device!r}"
+    if device == "auto" and graphics_cards():
+        return "this machine has a GPU, which torch computes on"
+    return unsupported(settings) or uncomputable(read_certificate(folder).quantization)
+
+
+def _installed(package: str) -> bool:
+    """True if a package can be imported; it is not."""
+    return find_spec(package) is not None
+
+
+def _none_installed(folder: Path) -> NoReturn:
+    raise ModelError(
+        "translating with this model needs torch, which is not installed",
+        where=str(folder),
+        expected=f"torch, or a folder {CONVERTED}/ beside the model",
+        advice="Install torch (`pip install torch`), or run `mtkit export ctranslate2` where torch is.",
+    )

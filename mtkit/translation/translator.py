@@ -18,7 +18,7 @@ from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
-from mtkit.translation.engine import Engine, open_engine
+from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine
 from mtkit.translation.flags import Known, find_flags
 from mtkit.translation.long_input import Part, rejoin, split_sentences
 from mtkit.translation.retrying import Found, without_loops
@@ -107,6 +107,8 @@ class Translator:
         *,
         threads: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
+        engine: Wish = "auto",
+        say: Callable[[str], None] | None = None,
     ) -> "Translator":
         """Open a model folder.
 
@@ -114,22 +116,28 @@ class Translator:
             folder: the model folder.
             settings: how to search; None: as the model's card says.
             device: `cpu`, `cuda`, `cuda:1`, or `auto`.
-            threads: CPU threads; None: torch chooses.
+            threads: CPU threads; None: all cores.
             batch_tokens: source tokens translated at once; changes speed and memory, not text.
+            engine: which one must translate; `auto`: CTranslate2 where the model was converted for it.
+            say: hears why `auto` does not take the quicker engine.
 
         Raises:
-            ModelError: there is no model, or it is damaged or of a newer version.
+            ModelError: there is no model, the engine cannot, or it is damaged or of a newer version.
             RunError: there is no such device here.
         """
         card = read_card(folder)
+        settings = settings or card.decoding
+        choice = choose_engine(folder, settings, device, engine)
+        if choice.because and say is not None:
+            say(f"engine: {choice.engine}, because {choice.because}")
         from mtkit.subword.codec import Subword
 
         return cls(
-            open_engine(folder, device, threads=threads, batch_tokens=batch_tokens),
+            open_engine(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice),
             Subword.load(subword_folder(folder)),
             form=card.normalize,
             limit=source_limit(card.architecture, card.max_tokens),
-            settings=settings or card.decoding,
+            settings=settings,
             batch_tokens=batch_tokens,
             languages=(card.source_language, card.target_language),
         )

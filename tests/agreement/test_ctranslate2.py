@@ -1,6 +1,6 @@
 """Every architecture that the settings allow says the same in CTranslate2's Transformer specification.
 
-The weights are written into that specification here; docs/decisions/0002-ctranslate2.md says it in words.
+docs/decisions/0002-ctranslate2.md says it in words, `export/specification.py` in code.
 """
 
 from collections.abc import Sequence
@@ -8,28 +8,23 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import ctranslate2
 import pytest
 import torch
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
-from mtkit.model.layers import LAYER_NORM_EPSILON, RMS_NORM_EPSILON, FeedForward
-from mtkit.model.positions import sinusoids
-from mtkit.model.transformer import Stack, Transformer
+from mtkit.export.specification import save, specification
+from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
-ctranslate2 = pytest.importorskip("ctranslate2")
-common_spec = pytest.importorskip("ctranslate2.specs.common_spec")
-transformer_spec = pytest.importorskip("ctranslate2.specs.transformer_spec")
-
 SOURCE_SIZE, TARGET_SIZE = 31, 29
 POSITIONS = 41  # rows of position tables; no sentence here is longer
 LIMIT = 17  # most target tokens of a search
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
-ACTIVATIONS = {"relu": "RELU", "gelu": "GELU", "swiglu": "SWISH"}
 GREEDY = SearchSettings(beam_size=1, max_length_factor=1e-9, max_length_extra=LIMIT)
 TOLERANCE = 1e-4  # nats a sentence; measured: 2.4e-5 at most; the wrong GELU: 6e-4
 
@@ -70,78 +65,8 @@ SOURCES, TARGETS = (
 )
 
 
-def converted(model: Transformer) -> Any:
-    s = model.settings
-    shape: dict[str, Any] = {
-        "pre_norm": s.norm_order == "pre",
-        "activation": common_spec.Activation[ACTIVATIONS[s.activation]],
-        "ffn_glu": s.activation == "swiglu",
-        "rms_norm": s.norm == "rms_norm",
-        "num_heads_kv": s.kv_heads,
-    }
-    if s.positions.kind == "rotary":
-        shape |= {"rotary_dim": 0, "rotary_interleave": True, "rotary_base": s.positions.base}
-    encoder = transformer_spec.TransformerEncoderSpec(s.encoder_layers, s.heads, **shape)
-    decoder = transformer_spec.TransformerDecoderSpec(s.decoder_layers, s.heads, **shape)
-    encoder.scale_embeddings = decoder.scale_embeddings = True
-    write(encoder.embeddings[0], model.source_embedding or model.target_embedding)
-    write(decoder.embeddings, model.target_embedding)
-    decoder.projection.weight = model.output_weight.detach().numpy()
-    write_stack(encoder, model.encoder, s)
-    write_stack(decoder, model.decoder, s)
-    spec = transformer_spec.TransformerSpec(encoder, decoder)
-    spec.register_source_vocabulary(vocabulary(model.source_size))
-    spec.register_target_vocabulary(vocabulary(model.target_size))
-    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = SPECIAL[1:]
-    spec.config.decoder_start_token = spec.config.bos_token
-    spec.config.add_source_eos = True
-    spec.config.layer_norm_epsilon = LAYER_NORM_EPSILON if s.norm == "layer_norm" else RMS_NORM_EPSILON
-    return spec
-
-
 def vocabulary(size: int) -> list[str]:
     return SPECIAL + [f"piece{number}" for number in range(len(SPECIAL), size)]
-
-
-def write(spec: Any, module: torch.nn.Module, rows: slice = slice(None)) -> None:
-    spec.weight = module.weight[rows].detach().numpy()  # type: ignore[index]
-    if getattr(module, "bias", None) is not None:
-        spec.bias = module.bias[rows].detach().numpy()  # type: ignore[index]
-
-
-def write_norm(spec: Any, norm: Any) -> None:
-    spec.gamma = norm.weight.detach().numpy()
-    if isinstance(norm, torch.nn.LayerNorm):
-        spec.beta = norm.bias.detach().numpy()
-
-
-def write_stack(spec: Any, stack: Stack, settings: ModelSettings) -> None:
-    if settings.positions.kind == "sinusoidal":  # without a table it would make one of another layout
-        spec.position_encodings.encodings = sinusoids(POSITIONS, settings.dim).numpy()
-    elif settings.positions.kind == "learned":
-        spec.position_encodings.encodings = stack.positions.weight.detach().numpy()  # type: ignore[operator]
-    if settings.norm_order == "pre":
-        write_norm(spec.layer_norm, stack.norm)
-    layer: Any
-    for part, layer in zip(spec.layer, stack.layers, strict=True):
-        write_norm(part.self_attention.layer_norm, layer.self_attention_norm)
-        write(part.self_attention.linear[0], layer.self_attention.query_key_value)
-        write(part.self_attention.linear[1], layer.self_attention.out)
-        if hasattr(part, "attention"):
-            write_norm(part.attention.layer_norm, layer.cross_attention_norm)
-            write(part.attention.linear[0], layer.cross_attention.query)
-            write(part.attention.linear[1], layer.cross_attention.key_value)
-            write(part.attention.linear[2], layer.cross_attention.out)
-        write_norm(part.ffn.layer_norm, layer.feed_forward_norm)
-        write_feed_forward(part.ffn, layer.feed_forward)
-
-
-def write_feed_forward(spec: Any, block: FeedForward) -> None:
-    inner = block.down.in_features  # F
-    write(spec.linear_0, block.up, slice(inner))  # the whole matrix, or the gate
-    if block.gated:
-        write(spec.linear_0_noact, block.up, slice(inner, None))
-    write(spec.linear_1, block.down)
 
 
 def random_model(settings: dict[str, Any], seed: int = 0) -> Transformer:
@@ -175,10 +100,8 @@ def pieces(sentences: Sequence[Sequence[int]]) -> list[list[str]]:
 
 
 def translator(model: Transformer, folder: Path) -> Any:
-    spec = converted(model)
-    spec.validate()
-    spec.optimize()
-    spec.save(str(folder))
+    names = vocabulary(model.source_size), vocabulary(model.target_size)
+    save(specification(model, *names, POSITIONS), folder, "float32")
     return ctranslate2.Translator(str(folder), device="cpu", compute_type="float32", intra_threads=1)
 
 

@@ -33,6 +33,7 @@ stages:
     validate: {every: 40 updates, by: chrf, pairs: 30}
     keep: {average: 2}
     model: {dim: 16, ffn_dim: 32, heads: 2, encoder_layers: 1, decoder_layers: 1}
+  export: {probe_lines: 10}
   translate: {beam_size: 2}
   score: {metrics: [bleu, chrf]}
 """

@@ -49,11 +49,20 @@ def test_a_recipe_goes_from_nothing_to_scores(finished: Path) -> None:
     assert [score["metric"] for score in read_json(run / "score/scores.json")] == ["bleu", "chrf"]
     assert len(list(read_lines(run / "translate/hypotheses"))) == 30
     report = (run / "report.md").read_text()
-    for heading in ("Scores", "Expectations", "Settings", "Corpus", "Subword", "Training", "Translations"):
+    headings = ("Scores", "Expectations", "Settings", "Corpus", "Subword", "Training", "Export")
+    for heading in (*headings, "Translations"):
         assert f"## {heading}" in report
     assert "1,200" in report
     model = sorted(path.relative_to(run / "model").as_posix() for path in (run / "model").rglob("*.*"))
-    assert model == ["model.json", "model.safetensors", "subword/shared.model", "subword/subword.json"]
+    converted = [f"ctranslate2/{name}" for name in ("certificate.json", "config.json", "model.bin")]
+    assert model == [
+        *converted,
+        "ctranslate2/shared_vocabulary.json",
+        "model.json",
+        "model.safetensors",
+        "subword/shared.model",
+        "subword/subword.json",
+    ]
     assert read_json(run / "model/model.json")["provenance"]["recipe"] == "tiny"
 
 
@@ -62,8 +71,8 @@ def test_running_again_finds_everything_stored_in_under_3_seconds(finished: Path
     started = time.monotonic()
     _, _, said = finish(start("run", "tiny.yaml", folder=finished))
     assert time.monotonic() - started < 3
-    assert [line.split() for line in said.splitlines()[:5]] == [
-        [name, "stored"] for name in ("corpus", "subword", "train", "translate", "score")
+    assert [line.split() for line in said.splitlines()[:6]] == [
+        [name, "stored"] for name in ("corpus", "subword", "train", "export", "translate", "score")
     ]
     assert written(finished) == before
 
@@ -75,13 +84,15 @@ def test_an_edited_key_reruns_exactly_its_dependants(
     change = ("run", "tiny.yaml", "--dry-run", "--set")
     assert here(*change, "stages.translate.beam_size=1").splitlines()[2:] == [
         "train      stored",
+        "export     stored",
         "translate  to run, because stages.translate.beam_size 2 → 1",
         "score      to run, because translate changed",
     ]
-    assert here(*change, "stages.translate.batch_tokens=100").count("stored") == 5
-    assert here(*change, "stages.train.model.dropout=0.2").splitlines()[1:4] == [
+    assert here(*change, "stages.translate.batch_tokens=100").count("stored") == 6
+    assert here(*change, "stages.train.model.dropout=0.2").splitlines()[1:5] == [
         "subword    stored",
         "train      to run, because stages.train.model.dropout 0.1 → 0.2",
+        "export     to run, because train changed",
         "translate  to run, because train changed",
     ]
     assert here(*change, "seed=2").count("seed 1 → 2") == 2  # subword and train

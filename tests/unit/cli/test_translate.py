@@ -21,7 +21,10 @@ from mtkit.files import read_json, write_json, write_lines
 ODD = "first\n\n \t\ncar\rriage\nu\u2028sep \u0085 \x0c\x00 nul\n" + "very long words " * 650 + "\nlast"
 UNSET = ("model", "path", "output", "resume", "beam_size", "length_penalty", "n_best", "strict", "threads")
 NOTHING: dict[str, Any] = dict.fromkeys(UNSET)
-OPTIONS = {**NOTHING, "scores": False, "as_json": False, "document": False, "device": "cpu", "quiet": True}
+OPTIONS = {
+    **NOTHING, "scores": False, "as_json": False, "document": False, "device": "cpu", "engine": "auto",
+    "quiet": True,
+}  # fmt: skip
 
 
 def invoke(*arguments: str | Path, text: str | bytes = "") -> click.testing.Result:

@@ -8,7 +8,7 @@ import pytest
 from mtkit.config.model import ModelSettings
 from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import RunError
-from mtkit.files import read_json, write_json, write_text
+from mtkit.files import read_json, sha256, write_json, write_text
 from mtkit.model.folder import ModelCard, check_folder, write_card
 from mtkit.pipeline import run_model
 from mtkit.pipeline.fingerprint import result_settings
@@ -198,3 +198,59 @@ def test_of_runs_that_share_a_training_the_newest_models_run_was_last(
     manifest = read_json(tmp_path / "one/manifest.json")
     write_json(tmp_path / "one/manifest.json", {**manifest, "finished": "2027"})
     assert newest_model(tmp_path) == ("one", tmp_path / "one/model")
+
+
+def put_converted(folder: Path, weights: str, text: str) -> None:
+    """What looks like a converted model, as far as this room looks at it."""
+    certificate = {
+        "mtkit": "0", "ctranslate2": "4", "quantization": "float32", "asked": "float32", "attempts": [],
+        "most_bleu_loss": 0.5, "most_chrf_loss": 0.3, "search": {}, "probe": {}, "alike": 0,
+        "differences": [], "scores": {}, "max_tokens": None, "byte_fallback": True, "weights": weights,
+        "files": {},
+    }  # fmt: skip
+    write_json(folder / "ctranslate2/certificate.json", certificate)
+    write_text(folder / "ctranslate2/model.bin", text)
+
+
+def test_the_converted_model_of_an_export_stage_is_part_of_the_runs_model(
+    finish: Run, recipe: Recipe, tmp_path: Path
+) -> None:
+    stages = "  export: {from: student}\n  other: {like: export, from: train}\n"
+    write_text(tmp_path / "toy.yaml", RECIPE + stages)
+    exporting = read_recipe(tmp_path / "toy.yaml", KINDS)
+    run = finish()
+    weights = sha256(tmp_path / "store/train-student/model/model.safetensors")
+    for name in ("export", "other"):
+        put_converted(tmp_path / f"store/export-{name}", weights, name)
+        stage = exporting.stages[name]
+        run.stages[name] = {
+            "kind": "export",
+            "settings": {},
+            "fingerprint": name,
+            "inputs": dict(stage.reads),
+            "reads": dict(stage.reads),
+            "folder": f"export-{name}",
+            "finished": "2026-01-01T00:00:00+00:00",
+        }
+    write_model(run, exporting)
+    binary = run.path / "model/ctranslate2/model.bin"
+    assert binary.read_text() == "export"  # that of the student, whose model this is
+    assert binary.samefile(tmp_path / "store/export-export/ctranslate2/model.bin")
+    check_folder(run.path / "model")
+    write_model(run, recipe)  # the recipe as it was, without an export: the weights are the same
+    assert binary.read_text() == "export"
+
+
+def test_what_was_exported_by_hand_stays_as_long_as_the_weights_do(
+    finish: Run, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = finish("score")
+    write_model(run, recipe)
+    model = run.path / "model"
+    put_converted(model, check_folder(model).files["model.safetensors"], "by hand")
+    write_model(finish(), recipe)  # the card has scores now, so the folder is made anew
+    assert "scores" in check_folder(model).provenance
+    assert (model / "ctranslate2/model.bin").read_text() == "by hand"
+    write_model(finish("student", "watch", "translate", "score"), recipe)
+    assert (model / "model.safetensors").read_text() == "train"
+    assert not (model / "ctranslate2").exists()

@@ -1,0 +1,80 @@
+"""Settings of the export stage, and which architectures CTranslate2's specification cannot express."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, get_args
+
+from mtkit.config.model import ModelSettings
+from mtkit.config.settings import Field, Finding, Settings
+
+Quantization = Literal["float32", "int8", "int8_float32", "int16", "bfloat16"]
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
+
+# What `export/specification.py` knows how to write, setting by setting; None: any value. A setting that is
+# not named here must have its default, so that nothing new is left out in silence.
+EXPRESSIBLE: Mapping[str, frozenset[str] | None] = {
+    "dim": None,
+    "ffn_dim": None,
+    "heads": None,
+    "kv_heads": None,
+    "encoder_layers": None,
+    "decoder_layers": None,
+    "bias": None,
+    "norm": frozenset({"layer_norm", "rms_norm"}),
+    "norm_order": frozenset({"pre", "post"}),
+    "activation": frozenset({"relu", "gelu", "swiglu"}),
+    "positions": frozenset({"sinusoidal", "learned", "rotary"}),
+    "tied_embeddings": frozenset({"none", "target", "all"}),
+    "dropout": None,  # these three act in training only
+    "attention_dropout": None,
+    "activation_dropout": None,
+}
+
+
+class ExportSettings(Settings):
+    """Export: the model for another engine, with a certificate that both translate alike."""
+
+    to: Literal["ctranslate2"] = Field("ctranslate2", description="the engine")
+    quantization: Quantization = Field(
+        "float32",
+        description="what weights are rounded to; float32: not at all, and translations are the same",
+    )
+    probe_lines: int = Field(
+        200, ge=1, description="lines of valid, and of test, that both engines translate for the certificate"
+    )
+    most_bleu_loss: float = Field(0.5, ge=0, description="BLEU that rounding may cost on these lines")
+    most_chrf_loss: float = Field(0.3, ge=0, description="chrF that rounding may cost on these lines")
+
+    def findings(self) -> Iterator[Finding]:
+        for name in ("most_bleu_loss", "most_chrf_loss"):
+            if self.quantization == "float32" and name in self.model_fields_set:
+                yield Finding(
+                    (name,),
+                    f"`{name}` has no effect on float32, which must agree token for token",
+                    "a setting with an effect",
+                    "Remove it, or choose another `quantization`.",
+                )
+
+    def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:
+        model = getattr(reads.get("train"), "model", None)
+        if isinstance(model, ModelSettings):
+            for reason in inexpressible(model):
+                yield Finding((), reason, f"an architecture that {self.to} has", _ADVICE)
+
+
+_ADVICE = "Remove the export stage, or change the model of the train stage."
+
+
+def inexpressible(architecture: ModelSettings) -> list[str]:
+    """Why CTranslate2 cannot run a model, a sentence for each setting that it has no words for."""
+    reasons = []
+    for name, field in type(architecture).model_fields.items():
+        value = getattr(architecture, name)
+        if name not in EXPRESSIBLE:
+            if value != field.get_default(call_default_factory=True):
+                reasons.append(f"CTranslate2 has no `{name}`, which is {value!r} in this model")
+            continue
+        known = EXPRESSIBLE[name]
+        word = getattr(value, "kind", value)
+        if known is not None and word not in known:
+            reasons.append(f"CTranslate2 has no `{name}: {word}`")
+    return reasons

@@ -1,0 +1,265 @@
+"""From a model folder to a converted model with its certificate, or to nothing and the reasons."""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ctranslate2
+
+from mtkit import __version__
+from mtkit.config.export import ExportSettings, Quantization
+from mtkit.config.model import LearnedPositions, SinusoidalPositions
+from mtkit.errors import ModelError, RunError
+from mtkit.export.comparing import Comparison, Translated
+from mtkit.export.probe import ProbeLine
+from mtkit.export.specification import check_expressible, save, specification
+from mtkit.files import replace_folder, sha256, user_errors, write_json
+from mtkit.model.cores import default_threads
+from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
+from mtkit.subword.codec import Subword
+from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference
+from mtkit.translation.ctranslate2_engine import (
+    CTranslate2Engine,
+    open_converted,
+    read_pieces,
+    uncomputable,
+)
+from mtkit.translation.torch_engine import TorchEngine
+from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
+
+LEAST_POSITIONS = 1024  # rows of a table of sinusoids
+POSITIONS_PER_SOURCE_TOKEN = 4  # what may be written for the longest source, and room to spare
+SHOWN = 5  # differences that an error shows
+MOST_EXCUSED = 0.05  # share of the lines that ties and rounding may account for; measured: none
+MOST_NATS = 1e-3  # by which both may differ about one translation, in float32; measured: 1e-4
+NEXT: dict[Quantization, Quantization] = {"int8": "int16", "int8_float32": "int16"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one conversion.
+
+    Attributes:
+        attempt: for the certificate.
+        differences: the lines that differ.
+        scores: metric → both engines' scores.
+        against: why it is refused; empty where it is not.
+    """
+
+    attempt: Attempt
+    differences: list[Difference]
+    scores: dict[str, dict[str, object]]
+    against: str
+
+
+def convert(
+    model_folder: Path,
+    out: Path,
+    settings: ExportSettings,
+    probe: Sequence[ProbeLine],
+    *,
+    threads: int | None = None,
+    say: Callable[[str], None],
+) -> Certificate:
+    """Convert a model for CTranslate2 and prove that both translate alike.
+
+    Where rounding costs more than it may, the next finer one is tried.
+
+    Args:
+        model_folder: the model.
+        out: the folder to be; written whole or not at all.
+        settings: what to round weights to, and what that may cost.
+        probe: the lines that both translate.
+        threads: CPU threads.
+        say: hears what was tried.
+
+    Raises:
+        ModelError: CTranslate2 cannot express the model, or the two do not translate alike; with the lines.
+        RunError: this CPU cannot compute so.
+    """
+    card = check_folder(model_folder)
+    check_expressible(card.architecture)
+    _check_wish(settings, probe)
+    threads = threads or default_threads()
+    engine = TorchEngine.load(model_folder, "cpu", threads=threads, batch_tokens=BATCH_TOKENS)
+    codec = Subword.load(subword_folder(model_folder))
+    translator = Translator(
+        engine,
+        codec,
+        form=card.normalize,
+        limit=source_limit(card.architecture, card.max_tokens),
+        settings=card.decoding.model_copy(update={"n_best": 1}),
+        languages=(card.source_language, card.target_language),
+    )
+    work = _Conversion(card, codec, Comparison(translator, engine, probe, card.target_language), settings)
+    return work.run(engine, out, threads, say)
+
+
+class _Conversion:
+    """One model, converted until a conversion passes."""
+
+    def __init__(
+        self, card: ModelCard, codec: Subword, comparison: Comparison, settings: ExportSettings
+    ) -> None:
+        self.card, self.codec = card, codec
+        self.comparison, self.settings = comparison, settings
+        self.positions = positions_of(card)
+
+    def run(self, engine: TorchEngine, out: Path, threads: int, say: Callable[[str], None]) -> Certificate:
+        """Try one after the other; keep the first that passes."""
+        tried: list[Attempt] = []
+        quantization: Quantization | None = self.settings.quantization
+        verdict = None
+        while quantization is not None and uncomputable(quantization) is None:
+            with user_errors(out):
+                out.parent.mkdir(parents=True, exist_ok=True)
+                fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
+            try:
+                self._write(engine, fresh, quantization)
+                verdict = self._verdict(self._translate(fresh, quantization, threads), quantization)
+                tried.append(verdict.attempt)
+                if not verdict.against:
+                    certificate = self._certificate(fresh, tried, verdict)
+                    _settle(fresh, out, certificate)
+                    return certificate
+                say(f"{quantization}: {verdict.against}")
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+            quantization = NEXT.get(quantization)
+        assert verdict is not None, "what was asked for had been checked"
+        raise _refused(tried, verdict)
+
+    def _write(self, engine: TorchEngine, folder: Path, quantization: Quantization) -> None:
+        pieces = [self.codec.pieces(range(self.codec.size(side)), side) for side in ("source", "target")]
+        spec = specification(engine.model, pieces[0], pieces[1], self.positions or LEAST_POSITIONS)
+        with user_errors(folder):
+            save(spec, folder, quantization)
+
+    def _translate(self, folder: Path, quantization: Quantization, threads: int) -> Translated:
+        engine = CTranslate2Engine(
+            open_converted(folder, quantization, threads),
+            read_pieces(folder),
+            architecture=self.card.architecture,
+            max_tokens=self.positions,
+            exact=self.codec.card.byte_fallback,
+            batch_tokens=BATCH_TOKENS,
+        )
+        return self.comparison.translated(engine)
+
+    def _verdict(self, translated: Translated, quantization: Quantization) -> Verdict:
+        exact = quantization == "float32"
+        differences = self.comparison.differences(translated, exact=exact)
+        scores = self.comparison.scores(translated)
+        losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
+        gap = self.comparison.largest_gap(translated)
+        lines = len(self.comparison.lines)
+        against = _against_exact(differences, lines, gap) if exact else _against_loss(losses, self.settings)
+        attempt = Attempt(
+            quantization=quantization,
+            bleu_loss=_rounded(losses.get("bleu")),
+            chrf_loss=_rounded(losses.get("chrf")),
+            largest_gap=round(gap, 6),
+            differences=len(differences),
+            kept=not against,
+        )
+        return Verdict(attempt, differences, scores, against)
+
+    def _certificate(self, folder: Path, tried: list[Attempt], verdict: Verdict) -> Certificate:
+        names = sorted(path.name for path in folder.iterdir())
+        return Certificate(
+            mtkit=__version__,
+            ctranslate2=ctranslate2.__version__,
+            quantization=verdict.attempt.quantization,
+            asked=self.settings.quantization,
+            attempts=tried,
+            most_bleu_loss=self.settings.most_bleu_loss,
+            most_chrf_loss=self.settings.most_chrf_loss,
+            search=self.card.decoding.model_copy(update={"n_best": 1}),
+            probe=dict(Counter(line.origin for line in self.comparison.lines)),
+            alike=len(self.comparison.lines) - len(verdict.differences),
+            differences=verdict.differences,
+            scores=verdict.scores,
+            max_tokens=self.positions,
+            byte_fallback=self.codec.card.byte_fallback,
+            weights=self.card.files[WEIGHTS],
+            files={name: sha256(folder / name) for name in names},
+        )
+
+
+def positions_of(card: ModelCard) -> int | None:
+    """Most tokens of a side that the converted model has positions for; None: any number."""
+    positions = card.architecture.positions
+    if isinstance(positions, LearnedPositions):
+        return positions.max
+    if isinstance(positions, SinusoidalPositions):
+        longest = source_limit(card.architecture, card.max_tokens)
+        return max(LEAST_POSITIONS, POSITIONS_PER_SOURCE_TOKEN * longest)
+    return None
+
+
+def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
+    if reason := uncomputable(settings.quantization):
+        raise RunError(
+            reason,
+            where="quantization",
+            expected="one that this CPU knows, so that it can be proved here",
+            advice="Choose another, or export on a machine that has it.",
+        )
+    if settings.quantization != "float32" and all(line.reference is None for line in probe):
+        raise ModelError(
+            f"no text with references to measure what {settings.quantization} costs",
+            where="the certificate",
+            expected="held-out lines with their translations",
+            advice="Name a run rather than a model folder, or a text with `--probe STEM`.",
+        )
+
+
+def _against_exact(differences: Sequence[Difference], lines: int, gap: float) -> str:
+    unexcused = [one for one in differences if not one.because]
+    if unexcused:
+        return f"{len(unexcused):,} of the probe lines are translated differently"
+    if len(differences) > max(1, MOST_EXCUSED * lines):
+        return f"{len(differences):,} of the probe lines differ, too many to be ties and rounding"
+    if gap > MOST_NATS:
+        return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
+    return ""
+
+
+def _against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
+    allowed = {"bleu": settings.most_bleu_loss, "chrf": settings.most_chrf_loss}
+    over = [
+        f"{losses[name]:.2f} {name} lost, {most:g} allowed"
+        for name, most in allowed.items()
+        if losses[name] > most
+    ]
+    return "; ".join(over)
+
+
+def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:
+    shown = [one for one in verdict.differences if not one.because] or verdict.differences
+    lines = "".join(
+        f"\n    line {one.line}: {one.source[:60]!r}"
+        f"\n        torch     {one.torch[:60]!r}\n        converted {one.converted[:60]!r}"
+        for one in shown[:SHOWN]
+    )
+    names = ", then ".join(attempt.quantization for attempt in tried)
+    return ModelError(
+        f"the converted model does not translate like its original (tried {names}): {verdict.against}{lines}",
+        where="export ctranslate2",
+        expected="the same translations in float32; otherwise a loss within the budget",
+        advice="Choose a finer `--quantization`, or allow more loss; nothing was kept.",
+    )
+
+
+def _settle(fresh: Path, out: Path, certificate: Certificate) -> None:
+    write_json(fresh / CERTIFICATE, certificate.model_dump(mode="json"))
+    with user_errors(out):
+        fresh.chmod(0o755)
+        replace_folder(fresh, out)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

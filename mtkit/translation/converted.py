@@ -1,0 +1,150 @@
+"""The converted model in `ctranslate2/` of a model folder, and the certificate that it translates alike.
+
+Light: what runs it is `ctranslate2_engine.py`, what makes it is the export room.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from mtkit.config.export import Quantization
+from mtkit.config.search import SearchSettings
+from mtkit.config.settings import Field, Settings, misfits
+from mtkit.errors import ModelError
+from mtkit.files import read_versioned_json, sha256
+from mtkit.model.folder import WEIGHTS, ModelCard
+
+CONVERTED = "ctranslate2"  # the folder, inside the model folder
+CERTIFICATE = "certificate.json"
+BINARY = "model.bin"  # CTranslate2's weights; what lies beside them are its config and vocabularies
+FORMAT = 1
+
+
+class Difference(Settings):
+    """A probe line that the two engines translate differently.
+
+    Attributes:
+        line: its number among the probe lines, from 1.
+        source: the line.
+        torch: its translation by the torch engine.
+        converted: its translation by the other.
+        score_gap: the torch engine's score of its own, less the other's of its own, in nats.
+        because: `tie` where nearly equal, `rounding` where torch in double precision disagrees with itself,
+            `quantization` where weights were rounded; empty where nothing excuses it.
+    """
+
+    line: int
+    source: str
+    torch: str
+    converted: str
+    score_gap: float
+    because: str
+
+
+class Attempt(Settings):
+    """A conversion that was tried.
+
+    Attributes:
+        quantization: what weights were rounded to.
+        bleu_loss: BLEU that it cost on the probe lines with references; None: there are none.
+        chrf_loss: likewise chrF.
+        largest_gap: nats by which both differ about the same translation, at most.
+        differences: lines translated differently.
+        kept: True for the one that was written.
+    """
+
+    quantization: Quantization
+    bleu_loss: float | None
+    chrf_loss: float | None
+    largest_gap: float
+    differences: int
+    kept: bool
+
+
+class Certificate(Settings):
+    """That a converted model translates like its original: what was compared, and what was found."""
+
+    format: int = Field(FORMAT, ge=1, description="version of the certificate's layout")
+    mtkit: str = Field(description="version of mtkit that made it")
+    ctranslate2: str = Field(description="version of CTranslate2 that was compared")
+    quantization: Quantization = Field(description="what weights were rounded to")
+    asked: Quantization = Field(description="what was asked for")
+    attempts: list[Attempt] = Field(description="everything that was tried, in order")
+    most_bleu_loss: float = Field(description="BLEU that rounding was allowed to cost")
+    most_chrf_loss: float = Field(description="chrF that rounding was allowed to cost")
+    search: SearchSettings = Field(description="how the probe lines were translated")
+    probe: dict[str, int] = Field(description="how many lines, by where they come from")
+    alike: int = Field(description="lines translated alike, token for token")
+    differences: list[Difference] = Field(description="lines translated differently")
+    scores: dict[str, dict[str, Any]] = Field(
+        description="metric → torch, converted and signature, on the lines with references"
+    )
+    max_tokens: int | None = Field(description="most tokens of a side, end mark counted; None: any number")
+    byte_fallback: bool = Field(description="True if no text has unknown pieces")
+    weights: str = Field(description="SHA-256 of the weights that were converted")
+    files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
+
+    def line(self) -> str:
+        """It in one line for people."""
+        lines = sum(self.probe.values())
+        facts = [f"{self.quantization}: {self.alike:,} of {lines:,} probe lines alike, token for token"]
+        if ties := sum(one.because in ("tie", "rounding") for one in self.differences):
+            facts.append(f"{ties:,} too close to tell")
+        facts += [
+            f"{name} {found['converted']:.2f} (torch {found['torch']:.2f})"
+            for name, found in self.scores.items()
+        ]
+        return " · ".join(facts)
+
+
+def is_converted(folder: Path) -> bool:
+    """True if a model folder holds a converted model, whole or not."""
+    return (folder / CONVERTED / CERTIFICATE).is_file()
+
+
+def read_certificate(folder: Path) -> Certificate:
+    """The certificate of a model folder's converted model; the files are not looked at.
+
+    Raises:
+        ModelError: there is none, it is damaged, or of a newer version.
+    """
+    path = folder / CONVERTED / CERTIFICATE
+    if not path.is_file():
+        raise ModelError(
+            "this model has not been converted",
+            where=str(folder),
+            expected=f"a folder {CONVERTED}/ with {CERTIFICATE}",
+            advice=f"Run `mtkit export ctranslate2 {folder}`, or translate with `--engine torch`.",
+        )
+    try:
+        return Certificate.model_validate(read_versioned_json(path, FORMAT, error=ModelError))
+    except ValueError as error:  # pydantic's error is one
+        wrong = ", ".join(misfits(error))
+        raise _damaged(path, f"not a certificate; missing or wrong: {wrong}") from error
+
+
+def check_converted(folder: Path, card: ModelCard) -> Certificate:
+    """Read the certificate and compare every file of the converted model with its hash.
+
+    Raises:
+        ModelError: as `read_certificate`; or a file is missing or changed, or was made from other weights.
+    """
+    certificate = read_certificate(folder)
+    inside = folder / CONVERTED
+    for name in sorted({BINARY, *certificate.files}):
+        path = inside / name
+        if Path(name).name != name or not path.is_file():
+            raise _damaged(path, "this file of the converted model is missing")
+        if sha256(path) != certificate.files.get(name):
+            raise _damaged(path, "the file is not the one that was certified")
+    if certificate.weights != card.files.get(WEIGHTS):
+        raise _damaged(inside, f"converted from other weights than those in {WEIGHTS}")
+    return certificate
+
+
+def _damaged(path: Path, found: str) -> ModelError:
+    return ModelError(
+        found,
+        where=str(path),
+        expected="the files as `mtkit export ctranslate2` wrote them",
+        advice="Export the model again, or translate with `--engine torch`.",
+    )

@@ -1,0 +1,303 @@
+"""The engine that runs converted models with CTranslate2, which needs no torch. The only door to it here.
+
+CTranslate2 searches as `search/state.py` does; what it says otherwise is put right here: scores by our
+length penalty, a limit for each sentence, ids that are never produced.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+
+from mtkit.config.model import LearnedPositions, ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError, RunError
+from mtkit.files import read_json
+from mtkit.model.folder import ModelCard
+from mtkit.search.grouping import token_batches
+from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
+from mtkit.search.length import length_limit, length_penalty
+from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, SIDES
+from mtkit.translation.converted import CONVERTED, check_converted
+
+Ids = Sequence[int]
+
+KNOWN = frozenset({"beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra"})
+# Blocked tokens leave their probability to the rest, so that other hypotheses survive than with torch. Who
+# asks for it gets torch; a translation that went in circles is searched again with it here (`retrying.py`).
+BLOCKING = "no_repeat_ngram"
+# Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
+# log probability itself, and hypotheses are ranked here.
+NO_PENALTY = 1e-30
+CPU = "cpu"
+
+
+def unsupported(settings: SearchSettings, known: Set[str] = KNOWN) -> str | None:
+    """Why this engine cannot search so, or None: a setting that it does not know is not at its default.
+
+    Args:
+        settings: how to search.
+        known: the settings that may have any value.
+    """
+    for name, field in type(settings).model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if name not in known and getattr(settings, name) != default:
+            return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
+    return None
+
+
+class CTranslate2Engine:
+    """A converted model, searched in batches of sentences of similar length, side by side.
+
+    Args:
+        translator: the loaded model.
+        pieces: source and target vocabulary by id.
+        architecture: the model's; learned positions limit what can be written.
+        max_tokens: most tokens of a side that it has positions for, EOS counted; None: any number.
+        exact: True if the model never wants to produce an unknown piece, so that search need not be told.
+        batch_tokens: source tokens of a batch, EOS and padding counted.
+    """
+
+    def __init__(
+        self,
+        translator: Any,
+        pieces: tuple[list[str], list[str]],
+        *,
+        architecture: ModelSettings,
+        max_tokens: int | None,
+        exact: bool,
+        batch_tokens: int,
+    ) -> None:
+        self._translator = translator
+        self._source_pieces, self._target_pieces = pieces
+        self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
+        self._never = [[self._target_pieces[number]] for number in NEVER_PRODUCED]
+        positions = architecture.positions
+        self._cap = positions.max if isinstance(positions, LearnedPositions) else None
+        self.max_tokens = max_tokens
+        self.exact = exact
+        self.batch_tokens = batch_tokens
+
+    @classmethod
+    def load(cls, folder: Path, card: ModelCard, *, threads: int, batch_tokens: int) -> "CTranslate2Engine":
+        """Load the converted model of a model folder onto the CPU.
+
+        Args:
+            folder: the model folder.
+            card: its card.
+            threads: batches that are searched side by side, a thread each.
+            batch_tokens: source tokens of a batch.
+
+        Raises:
+            ModelError: it is missing, damaged, or CTranslate2 cannot load it.
+        """
+        certificate = check_converted(folder, card)
+        inside = folder / CONVERTED
+        return cls(
+            open_converted(inside, certificate.quantization, threads),
+            read_pieces(inside),
+            architecture=card.architecture,
+            max_tokens=certificate.max_tokens,
+            exact=certificate.byte_fallback,
+            batch_tokens=batch_tokens,
+        )
+
+    def search(self, sources: Sequence[Ids], settings: SearchSettings) -> list[list[Hypothesis]]:
+        """Beam search, as the protocol says.
+
+        Raises:
+            RunError: the settings are not for this engine.
+            ModelError: a source, or what may be written for it, is longer than the model's positions.
+        """
+        if reason := unsupported(settings, KNOWN | {BLOCKING}):
+            raise RunError(reason, expected="search settings of this engine", advice="Use `--engine torch`.")
+        limits = [length_limit(len(ids), settings, self._cap) for ids in sources]
+        self._check_lengths([max(len(ids) + 1, limit) for ids, limit in zip(sources, limits, strict=True)])
+        found: dict[int, list[Hypothesis]] = {}
+        again: list[tuple[int, bool]] = []
+        for numbers, results in self._searched(sources, settings, limits, suppress=not self.exact):
+            limit = max(limits[number] for number in numbers)
+            for number, hypotheses in zip(numbers, results, strict=True):
+                found[number] = hypotheses
+                forbidden = any(set(NEVER_PRODUCED).intersection(one.ids) for one in hypotheses)
+                if forbidden or not _fits(hypotheses, limits[number], limit):
+                    again.append((number, forbidden or not self.exact))
+        for number, suppress in again:
+            [(_, [found[number]])] = self._searched(
+                [sources[number]], settings, [limits[number]], suppress=suppress
+            )
+        return [best_first(found[number])[: settings.n_best] for number in range(len(sources))]
+
+    def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
+        """Forced decoding, as the protocol says."""
+        return [math.fsum(values) for values in self._token_log_probabilities(sources, targets)]
+
+    def _token_log_probabilities(
+        self, sources: Sequence[Ids], targets: Sequence[Ids]
+    ) -> list[Sequence[float]]:
+        """Of each pair, the log probability of every target token; that of EOS last."""
+        lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+        self._check_lengths(lengths)
+
+        def begin(numbers: list[int]) -> Any:
+            return self._translator.score_batch(
+                [self._words(sources[number]) for number in numbers],
+                [[self._target_pieces[one] for one in targets[number]] for number in numbers],
+                max_input_length=0,
+                asynchronous=True,
+            )
+
+        values: dict[int, Sequence[float]] = {}
+        for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
+            values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
+        return [values[number] for number in range(len(sources))]
+
+    def _searched(
+        self, sources: Sequence[Ids], settings: SearchSettings, limits: Sequence[int], *, suppress: bool
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Batches of sentences with all that search found for each."""
+
+        blocking = getattr(settings, BLOCKING, 0)
+
+        def begin(numbers: list[int]) -> Any:
+            return self._translator.translate_batch(
+                [self._words(sources[number]) for number in numbers],
+                beam_size=settings.beam_size,
+                num_hypotheses=most_ended(settings.beam_size),
+                patience=PATIENCE,
+                length_penalty=NO_PENALTY,
+                max_decoding_length=max(limits[number] for number in numbers),
+                min_decoding_length=0,
+                max_input_length=0,
+                no_repeat_ngram_size=blocking,
+                suppress_sequences=self._never if suppress else None,
+                return_scores=True,
+                return_end_token=True,
+                asynchronous=True,
+            )
+
+        lengths = [len(ids) + 1 for ids in sources]
+        for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
+            found = [self._hypotheses(result, settings) for result in results]
+            inexact = suppress or blocking
+            yield numbers, self._exact_scores(sources, numbers, found, settings) if inexact else found
+
+    def _exact_scores(
+        self,
+        sources: Sequence[Ids],
+        numbers: Sequence[int],
+        found: list[list[Hypothesis]],
+        settings: SearchSettings,
+    ) -> list[list[Hypothesis]]:
+        """The same hypotheses with the model's own probabilities.
+
+        What is suppressed leaves its share of probability to the rest; forced decoding knows the true one.
+        """
+        flat = [(number, one) for number, some in zip(numbers, found, strict=True) for one in some]
+        values = iter(
+            self._token_log_probabilities([sources[n] for n, _ in flat], [one.ids for _, one in flat])
+        )
+
+        def exact(one: Hypothesis) -> Hypothesis:
+            tokens = list(next(values))
+            total = math.fsum(tokens if one.finished else tokens[:-1])  # what was cut off has no EOS
+            return _hypothesis(one.ids, total, one.finished, settings)
+
+        return [[exact(one) for one in some] for some in found]
+
+    def _hypotheses(self, result: Any, settings: SearchSettings) -> list[Hypothesis]:
+        found = []
+        for tokens, total in zip(result.hypotheses, result.scores, strict=True):
+            ids = [self._target_ids[token] for token in tokens]
+            finished = bool(ids) and ids[-1] == EOS
+            found.append(_hypothesis(tuple(ids[:-1] if finished else ids), total, finished, settings))
+        return found
+
+    def _words(self, ids: Ids) -> list[str]:
+        return [self._source_pieces[one] for one in ids]
+
+    def _check_lengths(self, lengths: Sequence[int]) -> None:
+        longest = max(lengths, default=0)
+        if self.max_tokens is not None and longest > self.max_tokens:
+            raise ModelError(
+                f"up to {longest:,} tokens a side, but the converted model has {self.max_tokens:,} positions",
+                where=CONVERTED,
+                expected=f"at most {self.max_tokens:,} tokens a side, end mark counted",
+                advice="Split the text, lower `max_length_factor`, or use `--engine torch`.",
+            )
+
+
+def graphics_cards() -> int:
+    """How many GPUs CTranslate2 sees."""
+    return int(ctranslate2.get_cuda_device_count())
+
+
+def uncomputable(quantization: str) -> str | None:
+    """Why this CPU cannot compute in what a model was rounded to, or None."""
+    known = sorted(ctranslate2.get_supported_compute_types(CPU))
+    if quantization in known:
+        return None
+    return f"this CPU does not compute in {quantization}; it does in {', '.join(known)}"
+
+
+def open_converted(folder: Path, quantization: str, threads: int) -> Any:
+    """Load a folder that CTranslate2 can read, without asking whether it is whole.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        RunError: this CPU cannot compute in what it was rounded to.
+    """
+    if reason := uncomputable(quantization):
+        raise RunError(
+            reason,
+            where=str(folder),
+            expected="a `--quantization` that this CPU knows",
+            advice="Export the model with another quantization, or translate with `--engine torch`.",
+        )
+    try:
+        return ctranslate2.Translator(
+            str(folder),
+            device=CPU,
+            compute_type=quantization,
+            inter_threads=threads,
+            intra_threads=1,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"CTranslate2 cannot load the converted model: {error}",
+            where=str(folder),
+            expected=f"a model that CTranslate2 {ctranslate2.__version__} understands",
+            advice="Export the model again, or translate with `--engine torch`.",
+        ) from error
+
+
+def read_pieces(folder: Path) -> tuple[list[str], list[str]]:
+    """Source and target vocabulary of a converted model, by id."""
+    shared = folder / "shared_vocabulary.json"
+    paths = [shared if shared.is_file() else folder / f"{side}_vocabulary.json" for side in SIDES]
+    source, target = (read_json(path, error=ModelError) for path in paths)
+    return source, target
+
+
+def _fits(hypotheses: Sequence[Hypothesis], limit: int, batch_limit: int) -> bool:
+    """True if search with the sentence's own limit, rather than its batch's, would have found the same."""
+    return limit == batch_limit or all(one.finished and one.tokens <= limit for one in hypotheses)
+
+
+def _hypothesis(
+    ids: tuple[int, ...], log_probability: float, finished: bool, settings: SearchSettings
+) -> Hypothesis:
+    penalty = length_penalty(len(ids) + finished, settings.length_penalty)
+    return Hypothesis(ids, log_probability, log_probability / penalty, finished)
+
+
+def _in_batches(
+    begin: Callable[[list[int]], Any], lengths: Sequence[int], batch_tokens: int
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Begin all batches, so that no replica waits, and give their results in the order they were begun."""
+    batches = token_batches(lengths, batch_tokens)
+    waiting = [(numbers, begin(numbers)) for numbers in batches]
+    for numbers, results in waiting:
+        yield numbers, [result.result() for result in results]

@@ -1,0 +1,115 @@
+"""`mtkit export`, and translating with what it made."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree
+
+import click.testing
+import pytest
+
+from mtkit.cli.main import mtkit
+from mtkit.errors import ModelError, RecipeError, RunError
+from mtkit.files import read_lines, write_json
+
+TEXT = "abc\n\nfed\nabcdefabcdefabcdefabcdef\n"
+PROBE = """
+import json, sys
+sys.argv = ["mtkit", *sys.argv[1:]]
+from mtkit.cli.main import main
+main()
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def invoke(*arguments: str | Path, text: str = "") -> click.testing.Result:
+    return click.testing.CliRunner().invoke(mtkit, [*map(str, arguments)], input=text)
+
+
+@pytest.fixture
+def model(reversing_model: Path, tmp_path: Path) -> Path:
+    """A model folder of the test's own."""
+    return copytree(reversing_model, tmp_path / "model")
+
+
+@pytest.fixture
+def exported(model: Path, toy: Path, tmp_path: Path) -> Path:
+    for name, side in (("letters", "source"), ("reversed", "target")):
+        copy = tmp_path / f"text.{name}"
+        copy.write_bytes((toy / "corpus" / f"test.{side}").read_bytes())
+    result = invoke("export", "ctranslate2", model, "--probe", tmp_path / "text", "--quiet")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == result.stderr == ""
+    return model
+
+
+def test_what_was_exported_translates_the_same_without_torch(exported: Path) -> None:
+    ours = invoke("translate", "--model", exported, "--engine", "torch", "--quiet", text=TEXT)
+    assert ours.exit_code == 0, ours.exception
+    found = subprocess.run(
+        [sys.executable, "-c", PROBE, "translate", "--model", str(exported), "--quiet"],
+        input=TEXT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == ours.stdout
+    modules = json.loads(found.stderr)
+    assert "ctranslate2" in modules
+    assert not {"torch", "polars", "sacrebleu", "rich", "ctranslate2.specs"}.intersection(modules)
+
+
+def test_one_line_says_what_was_compared(model: Path) -> None:
+    result = invoke("export", "ctranslate2", model)
+    assert result.exit_code == 0, result.exception
+    assert "no corpus of a run beside this model" in result.stderr
+    assert "probe lines alike, token for token" in result.stderr
+    assert (model / "ctranslate2" / "certificate.json").is_file()
+
+
+def test_a_damaged_conversion_is_told_with_a_way_out(exported: Path) -> None:
+    binary = exported / "ctranslate2" / "model.bin"
+    binary.write_bytes(binary.read_bytes()[:-1])
+    result = invoke("translate", "--model", exported, text=TEXT)
+    assert isinstance(result.exception, ModelError)
+    assert "not the one that was certified" in str(result.exception)
+    assert "--engine torch" in str(result.exception)
+    assert invoke("translate", "--model", exported, "--engine", "torch", text=TEXT).exit_code == 0
+
+
+def test_the_engine_that_is_wished_for_must_be_there(reversing_model: Path) -> None:
+    result = invoke("translate", "--model", reversing_model, "--engine", "ctranslate2", text=TEXT)
+    assert isinstance(result.exception, ModelError)
+    assert "has not been converted" in str(result.exception)
+
+
+def test_a_stored_stage_is_never_changed(model: Path) -> None:
+    write_json(model.parent / "stage.json", {})
+    result = invoke("export", "ctranslate2", model)
+    assert isinstance(result.exception, RunError)
+    assert not (model / "ctranslate2").exists()
+
+
+def test_an_option_without_effect_is_refused(model: Path) -> None:
+    result = invoke("export", "ctranslate2", model, "--most-bleu-loss", "1")
+    assert isinstance(result.exception, RecipeError)
+    assert "--most-bleu-loss" in str(result.exception)
+
+
+def test_a_run_brings_its_own_held_out_text(model: Path, toy: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    copytree(model, runs / "demo" / "model")
+    copytree(model, runs / "store" / "train-1" / "model")
+    copytree(toy / "corpus", runs / "store" / "corpus-1")
+    noted = {
+        "corpus": {"kind": "corpus", "folder": "corpus-1", "finished": "1", "reads": {}},
+        "train": {"kind": "train", "folder": "train-1", "finished": "2", "reads": {"corpus": "corpus"}},
+    }
+    write_json(runs / "demo" / "manifest.json", {"stages": noted})
+    result = invoke("export", "ctranslate2", runs / "demo", "--probe-lines", "7")
+    assert result.exit_code == 0, result.exception
+    certificate = json.loads((runs / "demo/model/ctranslate2/certificate.json").read_text("utf-8"))
+    assert certificate["probe"] == {"valid": 7, "test": 7, "nasty": certificate["probe"]["nasty"]}
+    assert certificate["scores"]["chrf"]["torch"] == certificate["scores"]["chrf"]["converted"]
+    assert len(list(read_lines(toy / "corpus" / "test.source"))) > 7

@@ -1,0 +1,152 @@
+"""A model is converted with a certificate, or nothing is kept and the lines are told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtkit.config.export import ExportSettings
+from mtkit.errors import ModelError, RunError
+from mtkit.export import convert as module
+from mtkit.export import specification
+from mtkit.export.convert import convert
+from mtkit.export.probe import ProbeLine, corpus_lines, nasty_lines
+from mtkit.model.folder import WEIGHTS, read_card
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.translation.converted import Certificate, read_certificate
+from mtkit.translation.ctranslate2_engine import uncomputable
+from mtkit.translation.torch_engine import TorchEngine
+
+Convert = Callable[..., Certificate]
+NOTHING = Hypothesis((5, 5, 5, 5, 5, 5, 5), -1.0, -1.0, True)
+
+
+@pytest.fixture
+def probe(toy: Path) -> list[ProbeLine]:
+    return corpus_lines(toy / "corpus", 10) + nasty_lines()
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def run(reversing_model: Path, probe: list[ProbeLine], tmp_path: Path, said: list[str]) -> Convert:
+    def now(lines: list[ProbeLine] = probe, **settings: Any) -> Certificate:
+        chosen = ExportSettings(**settings)
+        return convert(
+            reversing_model, tmp_path / "model" / "ctranslate2", chosen, lines, threads=1, say=said.append
+        )
+
+    return now
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, *, only: str = "") -> None:
+    """Let conversions lose sight of the source: all, or those of one quantization."""
+
+    def save(spec: Any, folder: Path, quantization: str) -> None:
+        if only in ("", quantization):
+            for layer in spec.decoder.layer:
+                layer.attention.linear[2].weight[:] *= 1e-4
+        specification.save(spec, folder, quantization)
+
+    monkeypatch.setattr(module, "save", save)
+
+
+def test_float32_agrees_token_for_token_on_odd_lines_too(run: Convert, tmp_path: Path) -> None:
+    certificate = run()
+    assert certificate.probe == {"valid": 10, "test": 10, "nasty": len(nasty_lines())}
+    assert [one for one in certificate.differences if one.because not in ("tie", "rounding")] == []
+    assert certificate.alike + len(certificate.differences) == sum(certificate.probe.values())
+    assert certificate.scores["bleu"]["torch"] == certificate.scores["bleu"]["converted"]
+    assert certificate.attempts[0].largest_gap < 1e-3
+    assert read_certificate(tmp_path / "model") == certificate
+
+
+def test_a_conversion_that_translates_differently_is_told_line_by_line_and_not_kept(
+    run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch)
+    with pytest.raises(ModelError, match="of the probe lines are translated differently") as told:
+        run()
+    assert "    line 1: " in str(told.value) and "nothing was kept" in str(told.value)
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_what_stood_there_before_stays_if_the_new_one_fails(
+    run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run()
+    spoil(monkeypatch)
+    with pytest.raises(ModelError):
+        run()
+    assert read_certificate(tmp_path / "model") == before
+
+
+def test_weights_in_eight_bits_stay_within_the_budget(run: Convert, reversing_model: Path) -> None:
+    certificate = run(quantization="int8", most_bleu_loss=100.0, most_chrf_loss=100.0)
+    assert (certificate.asked, certificate.quantization) == ("int8", "int8")
+    assert certificate.attempts[0].bleu_loss is not None
+    assert certificate.weights == read_card(reversing_model).files[WEIGHTS]
+    assert {one.because for one in certificate.differences} <= {"quantization"}
+
+
+@pytest.mark.skipif(uncomputable("int16") is not None, reason="needs a CPU that computes in int16")
+def test_over_budget_the_next_finer_rounding_is_tried_and_it_is_said(
+    run: Convert, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, only="int8")
+    certificate = run(quantization="int8", most_bleu_loss=5.0, most_chrf_loss=5.0)
+    assert (certificate.asked, certificate.quantization) == ("int8", "int16")
+    assert [(one.quantization, one.kept) for one in certificate.attempts] == [
+        ("int8", False),
+        ("int16", True),
+    ]
+    assert len(said) == 1 and "5 allowed" in said[0] and said[0].startswith("int8: ")
+
+
+def test_if_nothing_stays_within_the_budget_all_that_was_tried_is_named(
+    run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch)
+    with pytest.raises(ModelError, match=r"tried int8.* lost, 0\.\d allowed"):
+        run(quantization="int8")
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_rounding_cannot_be_judged_without_references(run: Convert) -> None:
+    with pytest.raises(ModelError, match="--probe STEM"):
+        run(nasty_lines(), quantization="int8")
+    assert run(nasty_lines()).scores == {}
+
+
+def test_what_this_cpu_cannot_compute_is_refused_before_any_work(
+    run: Convert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "uncomputable", lambda quantization: f"no {quantization} here")
+    monkeypatch.setattr(TorchEngine, "load", None)
+    with pytest.raises(RunError, match="no bfloat16 here"):
+        run(quantization="bfloat16")
+
+
+def test_too_many_differences_are_no_rounding(run: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch)
+
+    def elsewhere(engine: TorchEngine) -> TorchEngine:
+        other = TorchEngine(engine.model, engine.batch_tokens)
+        monkeypatch.setattr(other, "search", lambda sources, _: [[NOTHING] for _ in sources])
+        return other
+
+    monkeypatch.setattr(TorchEngine, "in_double", elsewhere)
+    with pytest.raises(ModelError, match="too many to be ties and rounding"):
+        run()
+
+
+def test_the_model_itself_is_not_touched(run: Convert, reversing_model: Path) -> None:
+    before = (reversing_model / WEIGHTS).read_bytes()
+    run(quantization="int8", most_bleu_loss=100.0, most_chrf_loss=100.0)
+    assert (reversing_model / WEIGHTS).read_bytes() == before
+    assert torch.get_num_threads() == 1

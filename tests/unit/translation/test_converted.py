@@ -1,0 +1,70 @@
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from mtkit.config.export import ExportSettings
+from mtkit.errors import ModelError
+from mtkit.export.convert import convert
+from mtkit.export.probe import corpus_lines
+from mtkit.files import read_json, write_json
+from mtkit.model.folder import read_card
+from mtkit.translation.converted import (
+    CERTIFICATE,
+    CONVERTED,
+    check_converted,
+    is_converted,
+    read_certificate,
+)
+
+
+@pytest.fixture
+def converted(reversing_model: Path, toy: Path, tmp_path: Path) -> Path:
+    """A model folder of the test's own, exported."""
+    folder = copytree(reversing_model, tmp_path / "model")
+    convert(folder, folder / CONVERTED, ExportSettings(), corpus_lines(toy / "corpus", 5), say=print)
+    return folder
+
+
+def test_a_whole_one_is_accepted_with_what_was_found(converted: Path, reversing_model: Path) -> None:
+    assert is_converted(converted) and not is_converted(reversing_model)
+    certificate = check_converted(converted, read_card(converted))
+    assert certificate == read_certificate(converted)
+    assert certificate.probe == {"valid": 5, "test": 5}
+    assert certificate.alike == 10
+    assert certificate.line().startswith("float32: 10 of 10 probe lines alike, token for token · bleu ")
+
+
+def test_a_model_that_was_never_converted_says_how(reversing_model: Path) -> None:
+    with pytest.raises(ModelError, match="mtkit export ctranslate2"):
+        read_certificate(reversing_model)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "shared_vocabulary.json", "config.json"])
+def test_a_file_that_is_not_the_certified_one_is_noticed(converted: Path, name: str) -> None:
+    path = converted / CONVERTED / name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match="not the one that was certified") as told:
+        check_converted(converted, read_card(converted))
+    assert told.value.where.endswith(name)
+    path.unlink()
+    with pytest.raises(ModelError, match="is missing"):
+        check_converted(converted, read_card(converted))
+
+
+def test_a_conversion_of_other_weights_is_noticed(converted: Path) -> None:
+    card = read_card(converted)
+    other = card.model_copy(update={"files": {**card.files, "model.safetensors": "0" * 64}})
+    with pytest.raises(ModelError, match="other weights"):
+        check_converted(converted, other)
+
+
+def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None:
+    path = converted / CONVERTED / CERTIFICATE
+    values = read_json(path)
+    write_json(path, {**values, "alike": "many"})
+    with pytest.raises(ModelError, match="missing or wrong: alike"):
+        read_certificate(converted)
+    write_json(path, {**values, "format": 99})
+    with pytest.raises(ModelError, match="newer mtkit"):
+        read_certificate(converted)

@@ -1,0 +1,171 @@
+"""CTranslate2 finds what the torch engine finds, sentence for sentence."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError, RunError
+from mtkit.export.specification import save, specification
+from mtkit.files import read_lines
+from mtkit.model.folder import subword_folder
+from mtkit.model.transformer import Transformer
+from mtkit.model.weights import load_model
+from mtkit.search.hypothesis import Hypothesis
+from mtkit.subword.codec import Subword
+from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
+from mtkit.translation.ctranslate2_engine import (
+    CTranslate2Engine,
+    open_converted,
+    read_pieces,
+    uncomputable,
+    unsupported,
+)
+from mtkit.translation.torch_engine import TorchEngine
+
+TOLERANCE = 1e-4
+POSITIONS = 60
+Make = Callable[..., CTranslate2Engine]
+
+
+@pytest.fixture(scope="module")
+def model(reversing_model: Path) -> Transformer:
+    torch.set_num_threads(1)
+    return load_model(reversing_model)
+
+
+@pytest.fixture(scope="module")
+def sources(reversing_model: Path, toy: Path) -> list[list[int]]:
+    lines = list(read_lines(toy / "corpus" / "test.source"))
+    return Subword.load(subword_folder(reversing_model)).encode([*lines, "abcdef" * 2, "f"], "source")
+
+
+@pytest.fixture
+def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
+    """Converts a model, as it was learnt or another, and opens it."""
+    codec = Subword.load(subword_folder(reversing_model))
+    pieces = codec.pieces(range(codec.size("source")), "source")
+
+    def engine(other: Transformer = model, *, exact: bool = False, threads: int = 1) -> CTranslate2Engine:
+        save(specification(other, pieces, pieces, POSITIONS), tmp_path / "converted", "float32")
+        return CTranslate2Engine(
+            open_converted(tmp_path / "converted", "float32", threads),
+            read_pieces(tmp_path / "converted"),
+            architecture=other.settings,
+            max_tokens=POSITIONS,
+            exact=exact,
+            batch_tokens=30,
+        )
+
+    return engine
+
+
+def plain(found: list[list[Hypothesis]]) -> list[list[tuple[tuple[int, ...], bool]]]:
+    return [[(one.ids, one.finished) for one in hypotheses] for hypotheses in found]
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "greedy": {"beam_size": 1},
+    "usual": {},
+    "all of a beam": {"beam_size": 4, "n_best": 4, "length_penalty": 1.0},
+    "no penalty": {"beam_size": 3, "n_best": 2, "length_penalty": 0.0},
+    "cut short": {"beam_size": 3, "max_length_factor": 0.5, "max_length_extra": 1},
+}
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("settings", SEARCHES.values(), ids=list(SEARCHES))
+def test_both_engines_find_the_same(
+    make: Make, model: Transformer, sources: list[list[int]], settings: dict[str, Any], exact: bool
+) -> None:
+    wanted = TorchEngine(model, 30).search(sources, SearchSettings(**settings))
+    found = make(exact=exact).search(sources, SearchSettings(**settings))
+    assert plain(found) == plain(wanted)
+    for left, right in zip(found, wanted, strict=True):
+        assert [one.score for one in left] == pytest.approx([one.score for one in right], abs=TOLERANCE)
+
+
+def endless(model: Transformer) -> Transformer:
+    """The same model, unable to end: EOS has the same, very low logit in every state."""
+    other = deepcopy(model)
+    norm = other.decoder.norm
+    assert isinstance(norm, torch.nn.LayerNorm)
+    with torch.no_grad():
+        # what a norm gives out sums to a constant once its gain is taken back
+        turned = (norm.bias / norm.weight).sum().sign()
+        other.target_embedding.weight[EOS] = -1e3 * turned / norm.weight
+    return other
+
+
+def test_a_short_sentence_keeps_its_own_limit_beside_long_ones(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    settings = SearchSettings(beam_size=2, max_length_factor=1.0, max_length_extra=1)
+    found = make(endless(model), exact=True).search(sources, settings)
+    for source, hypotheses in zip(sources, found, strict=True):
+        assert (len(hypotheses[0].ids), hypotheses[0].finished) == (len(source) + 1, False)
+
+
+def test_what_stands_for_no_text_is_never_produced(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    keen = deepcopy(model)
+    with torch.no_grad():
+        keen.target_embedding.weight[UNK] = keen.target_embedding.weight[5] * 1.5
+    found = make(keen, exact=True).search(sources, SearchSettings(beam_size=3, n_best=3))
+    produced = {number for hypotheses in found for one in hypotheses for number in one.ids}
+    assert produced and not produced.intersection(NEVER_PRODUCED)
+
+
+def test_both_engines_give_a_translation_the_same_probability(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    targets = [ids[::-1] for ids in sources[:-1]] + [[]]
+    wanted = TorchEngine(model, 30).log_probabilities(sources, targets)
+    assert make().log_probabilities(sources, targets) == pytest.approx(wanted, abs=TOLERANCE)
+
+
+def test_replicas_change_nothing(make: Make, sources: list[list[int]]) -> None:
+    alone = make().search(sources, SearchSettings())
+    assert plain(make(threads=2).search(sources, SearchSettings())) == plain(alone)
+
+
+def test_a_text_beyond_the_table_of_positions_is_an_error(make: Make, sources: list[list[int]]) -> None:
+    with pytest.raises(ModelError, match="the converted model has 60 positions"):
+        make().search(sources, SearchSettings(max_length_extra=100))
+    with pytest.raises(ModelError, match="at most 60 tokens a side"):
+        make().log_probabilities([[5] * 70], [[5]])
+
+
+class NewerSettings(SearchSettings):
+    temper: float = 0.0
+
+
+def test_a_setting_that_the_engine_does_not_know_is_refused(make: Make, sources: list[list[int]]) -> None:
+    assert unsupported(SearchSettings(beam_size=9, n_best=2)) is None
+    assert unsupported(NewerSettings()) is None
+    assert unsupported(NewerSettings(temper=0.5)) == "CTranslate2 is not asked for `temper: 0.5`"
+    with pytest.raises(RunError, match="--engine torch"):
+        make().search(sources, NewerSettings(temper=0.5))
+
+
+def test_what_this_cpu_does_not_compute_in_is_named() -> None:
+    assert uncomputable("float32") is None
+    assert "does not compute in float17; it does in" in str(uncomputable("float17"))
+
+
+class Blocking(SearchSettings):
+    no_repeat_ngram: int = 0
+
+
+def test_repetition_can_be_blocked_for_a_second_search_but_is_torchs_for_who_asks(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    settings = Blocking(beam_size=2, no_repeat_ngram=1, max_length_extra=3)
+    assert unsupported(settings) is not None
+    for hypotheses in make(endless(model), exact=True).search(sources, settings):
+        assert len(set(hypotheses[0].ids)) == len(hypotheses[0].ids) > 3

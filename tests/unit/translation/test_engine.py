@@ -1,0 +1,82 @@
+"""Which engine is taken, and what is said where it is not the quicker one."""
+
+from pathlib import Path
+
+import pytest
+
+from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError
+from mtkit.translation import engine
+from mtkit.translation.converted import CERTIFICATE, CONVERTED
+from mtkit.translation.engine import Choice, choose_engine
+
+SETTINGS = SearchSettings()
+
+
+class Newer(SearchSettings):
+    temper: float = 0.0
+
+
+@pytest.fixture
+def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks converted, on a machine without a GPU."""
+    (tmp_path / CONVERTED).mkdir()
+    (tmp_path / CONVERTED / CERTIFICATE).touch()
+    monkeypatch.setattr("mtkit.translation.ctranslate2_engine.graphics_cards", lambda: 0)
+
+    class Float32:
+        quantization = "float32"
+
+    monkeypatch.setattr(engine, "read_certificate", lambda _: Float32())
+    return tmp_path
+
+
+def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: None if name == package else object())
+
+
+def test_a_model_that_is_not_converted_takes_torch_and_says_nothing(tmp_path: Path) -> None:
+    assert choose_engine(tmp_path, SETTINGS) == Choice("torch")
+
+
+def test_a_converted_model_takes_ctranslate2_on_a_cpu(converted: Path) -> None:
+    assert choose_engine(converted, SETTINGS) == Choice("ctranslate2")
+    assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
+    assert choose_engine(converted, SETTINGS, wish="torch") == Choice("torch")
+
+
+def test_what_stands_against_it_is_said(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = choose_engine(converted, Newer(temper=1.0))
+    assert chosen.engine == "torch" and "temper: 1.0" in chosen.because
+    assert "runs on a CPU" in choose_engine(converted, SETTINGS, "cuda").because
+    monkeypatch.setattr("mtkit.translation.ctranslate2_engine.graphics_cards", lambda: 2)
+    assert "has a GPU" in choose_engine(converted, SETTINGS).because
+    assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
+
+
+def test_an_engine_that_must_be_taken_and_cannot_is_an_error(converted: Path) -> None:
+    with pytest.raises(ModelError, match="`temper"):
+        choose_engine(converted, Newer(temper=1.0), wish="ctranslate2")
+
+
+def test_a_model_that_must_be_converted_and_is_not_says_how(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="mtkit export ctranslate2"):
+        choose_engine(tmp_path, SETTINGS, wish="ctranslate2")
+
+
+def test_without_torch_a_message_says_what_to_install(
+    converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without("torch", monkeypatch)
+    assert choose_engine(converted, SETTINGS) == Choice("ctranslate2")
+    with pytest.raises(ModelError, match="pip install torch"):
+        choose_engine(tmp_path / "other", SETTINGS)
+    with pytest.raises(ModelError, match="pip install torch"):
+        choose_engine(converted, Newer(temper=1.0))
+
+
+def test_without_ctranslate2_torch_is_taken_and_it_is_said(
+    converted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without("ctranslate2", monkeypatch)
+    assert choose_engine(converted, SETTINGS) == Choice("torch", "the package ctranslate2 is not installed")
