@@ -92,10 +92,12 @@ class Tally:
 
     Args:
         strict: flags that no translation may have.
+        unit: what is counted: `line` or `block`.
     """
 
-    def __init__(self, strict: frozenset[str]) -> None:
+    def __init__(self, strict: frozenset[str], unit: str = "line") -> None:
         self.strict = strict
+        self.unit = unit
         self._started = time.monotonic()
         self.translations = 0
         self.resumed = 0  # of them, those that were there already
@@ -117,7 +119,8 @@ class Tally:
     def line(self) -> str:
         """What is said at the end; flags in their usual order, those that never occurred left out."""
         seconds = time.monotonic() - self._started
-        lines = f"{self.translations:,} line{'' if self.translations == 1 else 's'} in {duration(seconds)}"
+        units = self.unit if self.translations == 1 else f"{self.unit}s"
+        lines = f"{self.translations:,} {units} in {duration(seconds)}"
         if self.resumed:
             lines += f" · {self.resumed:,} of them were there already"
         flags = [f"{self.flags[flag]:,} {flag}" for flag in FLAGS if self.flags[flag]]
@@ -133,7 +136,7 @@ class Tally:
         if not found:
             return
         shown = ", ".join(f"{number:,}" for number in self._lines[:SHOWN_LINES])
-        places = f" (line {shown}{', …' if len(self._lines) > SHOWN_LINES else ''})" if shown else ""
+        places = f" ({self.unit} {shown}{', …' if len(self._lines) > SHOWN_LINES else ''})" if shown else ""
         raise FlagError(
             f"translated as a whole, with flags that --strict does not allow: {', '.join(found)}{places}",
             where=where,
@@ -231,6 +234,8 @@ def _check_writable(path: Path) -> None:
             advice="Make the folder, or choose another place.",
         )
     is_new = not os.path.lexists(path)
+    if not (is_new or path.is_file() or path.is_dir()):
+        return  # a pipe or a device
     with user_errors(path):
         path.open("ab").close()
         if is_new:

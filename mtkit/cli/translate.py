@@ -200,7 +200,7 @@ def _translate_text(options: Options) -> None:
     from mtkit.training.openmp import quiet_openmp
     from mtkit.translation.translator import Translator
 
-    tally = Tally(strict_flags(options.strict))
+    tally = Tally(strict_flags(options.strict), "block" if options.document else "line")
     _check_together(options)
     folder = find_model(options.model, quiet=options.quiet)
     card = read_card(folder)

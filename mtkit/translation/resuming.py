@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from mtkit.errors import DataError, RecipeError
 from mtkit.files import user_errors, write_lines
@@ -96,15 +96,19 @@ class Unfinished:
         self.units = 0  # that windows were begun for
         self._note_path = note_of(path)
         self._digest = hashlib.sha256()
+        self._is_kept = path.is_file() or not path.exists()  # unlike a pipe or a device, which has no note
+        resume = resume and self._is_kept
         with user_errors(path):
-            self._stream = path.open("r+b" if resume and path.exists() else "w+b")
+            mode = "r+b" if resume and path.exists() else "w+b" if self._is_kept else "wb"
+            self._stream = cast(BinaryIO, path.open(mode))
         found = Note.read(self._note_path) if resume else None
         if found and (changed := "; ".join(found.changed(made_by))):
             self._stream.close()
             raise _begun_otherwise(path, changed)
         if resume and not found and self._stream.read(1):
             say(f"{path}: there is no note of which model and options made it; they are taken to be the same")
-        self._stream.seek(0)
+        if resume:
+            self._stream.seek(0)
         self._known = found.windows if found else {}
         self._resuming = resume
         self._made_by = dict(made_by)
@@ -156,6 +160,8 @@ class Unfinished:
 
     def begin(self, flags: Mapping[str, int]) -> None:
         """Note that the window that `already` was asked for is about to be written."""
+        if not self._is_kept:
+            return
         self._notes = self._notes or self._begin_note()
         window = Window(self.units, self._digest.hexdigest(), dict(flags))
         self._notes.write(json.dumps(vars(window)).encode() + b"\n")
@@ -175,7 +181,8 @@ class Unfinished:
         """
         if self._resuming and self._stream.read(1):
             raise _longer_than_the_text(self.path, self.units)
-        self._note_path.unlink(missing_ok=True)
+        if self._is_kept:
+            self._note_path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the files."""

@@ -42,6 +42,14 @@ def test_the_tally_counts_what_is_new_and_what_was_there() -> None:
     assert tally.line() == "6 lines in 0 s · 4 of them were there already · 1 empty · 3 split"
 
 
+def test_a_documents_blocks_are_counted_as_such() -> None:
+    tally = Tally(frozenset({"copied"}), "block")
+    tally.add(NOTHING, translations("copied"))
+    assert tally.line() == "1 block in 0 s · 1 copied"
+    with pytest.raises(FlagError, match=r"1 copied \(block 1\)"):
+        tally.check("stdout")
+
+
 def test_flags_that_are_not_allowed_are_told_with_their_first_lines() -> None:
     tally = Tally(frozenset({"repeated", "copied"}))
     tally.check("stdout")

@@ -1,6 +1,7 @@
 import io
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,23 @@ def test_an_error_is_raised_in_its_place() -> None:
         assert next(arrivals) == "good"
         with pytest.raises(DataError, match="bad"):
             next(arrivals)
+
+
+def test_what_is_read_ahead_is_bounded_in_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtkit.translation.arrivals.READ_AHEAD_CHARACTERS", 100)
+    read = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal read
+        for _ in range(50):
+            read += 1
+            yield "x" * 60
+
+    with Arrivals(lines()) as arrivals:
+        assert next(arrivals) == "x" * 60
+        time.sleep(0.1)
+        assert read <= 4  # two that wait in the queue, one that is put, one that was taken
+        assert len(list(arrivals)) == 49
 
 
 def test_leaving_ends_the_thread_that_reads() -> None:

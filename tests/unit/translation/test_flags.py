@@ -76,10 +76,10 @@ def test_a_length_is_odd_where_one_side_has_thrice_the_tokens_of_the_other_and_s
 
 
 def test_confidence_is_the_mean_over_the_tokens_of_all_parts() -> None:
-    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-20.1)) == ("low_confidence",)
-    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-19.9)) == ()
+    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-15.1)) == ("low_confidence",)
+    assert find_flags("a", "b", Known(target_tokens=9, log_probability=-14.9)) == ()
     assert "low_confidence" not in find_flags(
-        "a", "b", Known(parts=3, target_tokens=9, log_probability=-23.9)
+        "a", "b", Known(parts=3, target_tokens=9, log_probability=-17.9)
     )
 
 

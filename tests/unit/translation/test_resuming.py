@@ -1,3 +1,4 @@
+import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -134,6 +135,11 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="a file stands where a folder is needed"):
         Unfinished(tmp_path / "file" / "out", MADE_BY, print, resume=False)
+
+
+def test_a_device_has_no_note_and_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Unfinished, "_begin_note", None)
+    assert run(Path(os.devnull), resume=True) == [(0, 0), (0, 0), (0, 0)]
 
 
 def test_a_note_that_is_none_is_left_out(tmp_path: Path) -> None:

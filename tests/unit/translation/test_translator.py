@@ -1,10 +1,12 @@
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from mtkit.config.search import SearchSettings
+from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError
 from mtkit.translation.translator import Translator
 
@@ -130,3 +132,14 @@ def test_the_text_is_normalised_as_the_model_knows_it(translator: Translator, en
     translator.form = "nfkc"
     list(translator.translate(["ﬁn  e\u0301\u00a0x"]))
     assert engine.calls == [["fin \u00e9 x"]]
+
+
+@pytest.mark.parametrize(
+    "line", ["word " * 200_000, "x" * 1_000_000, "e" + "\u0301\u0323" * 250_000], ids=len
+)
+def test_a_megabyte_in_one_line_is_translated_in_seconds(translator: Translator, line: str) -> None:
+    started = time.process_time()
+    (found,) = translator.translate([line])
+    assert time.process_time() - started < 60  # measured at most 5
+    assert "".join(found.text.split()).casefold() == "".join(normalize(line, "nfc").split()).casefold()
+    assert "split" in found.flags
