@@ -1,7 +1,9 @@
-"""Training the Transformer-big shape on a GPU in bfloat16: mtkit and the plain reference.
+"""Training the Transformer-big shape on a GPU in bfloat16: mtkit in three ways, and the plain reference.
 
 Every update goes the way of a real one: pairs from an id store on disk, batches made ahead by a thread,
-page-locked memory, loss, clipping, AdamW. The sentences are made up: log-normal lengths, random ids.
+page-locked memory, loss, clipping, AdamW. The sentences are made up: log-normal lengths, random ids. mtkit's
+ways are one more thing at a time, so that one run says what does what: padded batches, packed ones, packed
+ones through compiled layers. The last is how mtkit trains.
 """
 
 import argparse
@@ -28,9 +30,12 @@ from mtkit.batches.store import FORMAT, HEADER, IdStore, IdStoreSummary
 from mtkit.batches.stream import BatchStream
 from mtkit.config.training import FixedTrainSettings
 from mtkit.files import write_json
+from mtkit.log import RunContext
 from mtkit.model.count import model_flops
 from mtkit.model.transformer import Transformer
+from mtkit.training.devices import prepared
 from mtkit.training.optimizer import Optimizer
+from mtkit.training.packing import compiled
 from mtkit.training.update import Updater
 
 BIG = Shape(layers=6, dim=1024, ffn_dim=4096, heads=16)
@@ -41,6 +46,8 @@ AHEAD_UPDATES = 3
 PEAK_SIZE, PEAK_PRODUCTS = 8192, 20
 
 Step = Callable[[Update, int], None]
+PADDED, PACKED, COMPILED = "mtkit, padded", "mtkit, packed", "mtkit, packed and compiled"
+REFERENCE = "torch.nn.Transformer"
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class Case:
         pieces: of the shared vocabulary.
         pairs: in the made-up corpus.
         batch_tokens: target tokens an update.
+        backend: of torch's compiler; a cheap one in tests.
     """
 
     device: torch.device
@@ -60,6 +68,7 @@ class Case:
     pieces: int = PIECES
     pairs: int = PAIRS
     batch_tokens: int = 32_768
+    backend: str = "inductor"
 
     @property
     def settings(self) -> FixedTrainSettings:
@@ -101,15 +110,15 @@ def measure_gpu(seconds: float) -> tuple[dict[str, Any], str]:
 
 
 def measure_case(case: Case, seconds: float) -> dict[str, Any]:
-    """mtkit, then the reference, each for so many seconds of steady state."""
+    """mtkit's ways, then the reference, each for so many seconds of steady state."""
     torch.manual_seed(1)
     result: dict[str, Any] = {"date": date.today().isoformat(), "torch": torch.__version__, "rows": []}
     result["peak_tflops"] = _peak(case)
     with tempfile.TemporaryDirectory(prefix="mtkit-bench-") as folder:
         store = made_up_store(Path(folder), case)
-        for name, make in (("mtkit", _mtkit), ("torch.nn.Transformer", _reference)):
+        for name in (COMPILED, PACKED, PADDED, REFERENCE):
             try:
-                row = {"name": name, **_timed(case, store, make(case), seconds)}
+                row = {"name": name, **_measured(case, name, store, seconds)}
             except torch.OutOfMemoryError:
                 row = {
                     "name": name,
@@ -147,8 +156,28 @@ def made_up_store(folder: Path, case: Case) -> IdStore:
     return IdStore.open(folder)
 
 
-def _mtkit(case: Case) -> Step:
-    model = Transformer(case.settings.model, case.pieces, case.pieces).to(case.device).train()
+def _measured(case: Case, name: str, store: IdStore, seconds: float) -> dict[str, Any]:
+    """The figures of one way to train."""
+    if name == REFERENCE:
+        return _timed(case, store, _reference(case), seconds, pack=False)
+    with prepared(RunContext(device=str(case.device), quiet=True)):  # with one result for one seed, as always
+        model = Transformer(case.settings.model, case.pieces, case.pieces).to(case.device).train()
+        began = time.perf_counter()
+        layers = compiled(case.settings, model, _told, case.backend) if name == COMPILED else None
+        if name == COMPILED and layers is None:
+            return {"failed": "the layers cannot be compiled (said above)"}
+        compiling_seconds = round(time.perf_counter() - began, 1)
+        found = _timed(case, store, _mtkit(case, model), seconds, pack=name != PADDED)
+    if layers is not None:
+        found |= {"compilations": layers.compilations, "compiling_seconds": compiling_seconds}
+    return found
+
+
+def _told(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _mtkit(case: Case, model: Transformer) -> Step:
     updater = Updater(model, Optimizer(model, case.settings.optimizer), case.settings, seed=1)
 
     def step(update: Update, number: int) -> None:
@@ -180,7 +209,7 @@ def _reference(case: Case) -> Step:
     return step
 
 
-def _timed(case: Case, store: IdStore, step: Step, seconds: float) -> dict[str, Any]:
+def _timed(case: Case, store: IdStore, step: Step, seconds: float, *, pack: bool) -> dict[str, Any]:
     """Updates until the time is over; the device is waited for at both ends only."""
     on_gpu = case.device.type == "cuda"
     if on_gpu:
@@ -189,7 +218,7 @@ def _timed(case: Case, store: IdStore, step: Step, seconds: float) -> dict[str, 
     data_seconds = 0.0
     multiply_adds = 0.0
     started = wall = time.perf_counter()
-    with BatchStream(store, case.settings, 1, ahead=AHEAD_UPDATES, pin=on_gpu) as stream:
+    with BatchStream(store, case.settings, 1, ahead=AHEAD_UPDATES, pin=on_gpu, pack=pack) as stream:
         number = 0
         while number < WARM_UPDATES or wall - started < seconds:
             asked = time.perf_counter()
@@ -264,12 +293,12 @@ def table(result: dict[str, Any]) -> str:
         f"{result['date']}, {result['machine']}, torch {result['torch']};"
         f" matrix-multiply peak in bfloat16 {result['peak_tflops']:,.0f} TFLOP/s",
         "",
-        "| | target tokens/s | share of peak | padding | waited for data | peak memory GB |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| | target tokens/s | share of peak | padding, filler | waited for data | memory GB | compiled |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in result["rows"]:
         if "failed" in row:
-            lines.append(f"| {row['name']} | {row['failed']} | | | | |")
+            lines.append(f"| {row['name']} | {row['failed']} | | | | | |")
             continue
         cells = (
             row["name"],
@@ -278,6 +307,7 @@ def table(result: dict[str, Any]) -> str:
             f"{row['padding_share']:.1%}",
             f"{row['waited_for_data_share']:.1%}",
             f"{row['peak_gigabytes']}",
+            f"{row['compilations']} graphs, {row['compiling_seconds']} s" if "compilations" in row else "–",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

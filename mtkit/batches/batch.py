@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtkit.batches.packed import Layout, Packed, pack
 from mtkit.subword.vocabulary import BOS, EOS, PAD, Ids
 
 
@@ -28,6 +29,7 @@ class Batch:
         rows: line numbers in the corpus, from 0; stays on the CPU. [B] int64
         source_tokens: how many tokens the source holds, EOS counted, PAD not.
         target_tokens: how many tokens the target holds, EOS counted, PAD not.
+        packed: the same pairs without padding, if that is how they are computed.
     """
 
     source: Tensor
@@ -38,20 +40,32 @@ class Batch:
     rows: Tensor
     source_tokens: int
     target_tokens: int
+    packed: Packed | None = None
 
     def __len__(self) -> int:
         return self.source.shape[0]
 
     @property
     def positions(self) -> int:
-        """Positions of both sides, padding included: what the batch costs."""
+        """Positions of both sides, padding or filler included: what the batch costs."""
+        if self.packed is not None:
+            return self.packed.positions
         return self.source.numel() + self.target_out.numel()
 
+    def pack(self, longest: int) -> "Batch":
+        """The batch, on the CPU, with its packed form, in which it is computed from now on.
+
+        Args:
+            longest: most tokens that a side of any batch of the training has.
+        """
+        padded = (self.source, self.source_is_token, self.target_in, self.target_out, self.target_is_token)
+        return replace(self, packed=pack(*padded, longest))
+
     def part(self, first: int, last: int) -> "Batch":
-        """The pairs from `first` to the one before `last`, padded as they are; of a batch on the CPU."""
+        """The pairs from `first` to the one before `last`, padded or packed as they are; on the CPU."""
         rows = slice(first, last)
         source_is_token, target_is_token = self.source_is_token[rows], self.target_is_token[rows]
-        return Batch(
+        part = Batch(
             source=self.source[rows],
             source_is_token=source_is_token,
             target_in=self.target_in[rows],
@@ -61,6 +75,7 @@ class Batch:
             source_tokens=int(source_is_token.sum()),
             target_tokens=int(target_is_token.sum()),
         )
+        return part if self.packed is None else part.pack(self.packed.of_source.longest)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device; from pinned memory the copy runs beside the computation."""
@@ -71,6 +86,8 @@ class Batch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        if self.packed is not None:  # the padded form is not computed: it stays where it is
+            return replace(self, packed=_changed(self.packed, change))
         return replace(
             self,
             source=change(self.source),
@@ -79,6 +96,16 @@ class Batch:
             target_out=change(self.target_out),
             target_is_token=change(self.target_is_token),
         )
+
+
+def _changed(packed: Packed, change: Callable[[Tensor], Tensor]) -> Packed:
+    """A packed batch with each of its tensors changed."""
+
+    def layout(of: Layout) -> Layout:
+        return Layout(change(of.positions), change(of.starts), of.longest)
+
+    ids = (change(packed.source), change(packed.target_in), change(packed.target_out))
+    return Packed(*ids, layout(packed.of_source), layout(packed.of_target))
 
 
 @dataclass(frozen=True)
@@ -91,7 +118,7 @@ class Update(Sequence[Batch]):
         rows: line numbers of all of the update's pairs, from 0. [pairs] int64
         source_tokens: of the whole update, EOS counted.
         target_tokens: of the whole update, EOS counted.
-        positions: of both sides of the whole update, padding included.
+        positions: of both sides of the whole update, padding or filler included.
     """
 
     batches: Sequence[Batch]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mtkit.batches.ahead import Ahead
 from mtkit.batches.batch import Update, make_batch
+from mtkit.batches.packed import filled
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.sampling import GROUP_BATCHES, Pairs, SampledPairs, lengths
 from mtkit.batches.store import IdStore
@@ -62,6 +63,7 @@ class BatchStream:
         ahead: updates that a thread prepares while the caller computes; 0: each is made when it is asked for.
             The updates are the same.
         pin: True to put batches into page-locked memory, for a GPU.
+        pack: True to make batches without padding, for a GPU.
         share: of several processes, each has its own. An update is then cut into `accumulate` micro-batches
             or the next multiple of the number of processes, and only those of this process are made.
 
@@ -69,7 +71,7 @@ class BatchStream:
         RecipeError: the subword sampling does not fit the vocabularies.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # of what it is a stream, and in which form
         self,
         store: IdStore,
         settings: FixedTrainSettings,
@@ -78,10 +80,11 @@ class BatchStream:
         *,
         ahead: int = 0,
         pin: bool = False,
+        pack: bool = False,
         share: Share = WHOLE,
     ) -> None:
         self._store, self._settings, self._seed = store, settings, seed
-        self._ahead, self._pin, self._share = ahead, pin, share
+        self._ahead, self._pin, self._pack, self._share = ahead, pin, pack, share
         self._parts = -(-settings.accumulate // share.count) * share.count
         self._planned_tokens = settings.batch_tokens
         self._sampled: SampledPairs | None = None
@@ -129,7 +132,7 @@ class BatchStream:
 
     @property
     def padding_share(self) -> float:
-        """Share of padded positions, of both sides, in all updates so far."""
+        """Share of positions without a token (padding, or filler), of both sides, in all updates so far."""
         return 1 - self._tokens / self._positions if self._positions else 0.0
 
     def close(self) -> None:
@@ -190,14 +193,22 @@ class BatchStream:
             make_batch([sources[index] for index in part], [targets[index] for index in part], rows[part])
             for part in (parts[number] for number in mine)
         ]
+        if self._pack:
+            batches = [batch.pack(self._settings.max_tokens) for batch in batches]
         return Update(
             [batch.pin_memory() for batch in batches] if self._pin else batches,
             mine,
             rows,
             int(source.sum()),
             int(target.sum()),
-            sum(len(part) * int(source[part].max() + target[part].max()) for part in parts),
+            sum(self._positions_of(source[part], target[part]) for part in parts),
         )
+
+    def _positions_of(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> int:
+        """Positions of a micro-batch, from the lengths of its pairs."""
+        if self._pack:
+            return filled(int(source.sum())) + filled(int(target.sum()))
+        return len(source) * int(source.max() + target.max())
 
 
 def cut(source: NDArray[np.int64], target: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:

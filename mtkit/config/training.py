@@ -218,6 +218,11 @@ class TrainSettings(Settings):
         "float32",
         description="of matrix products in training; weights stay float32. auto: the faster one here",
     )
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="layers through torch's compiler, which changes rounding; auto: on a GPU that computes in"
+        " bfloat16, else nothing is compiled; true: an error where that cannot be",
+    )
     shard: bool = Field(
         False,
         description="share weights, gradients and optimiser out among processes, to save memory (FSDP2); same"
@@ -225,7 +230,7 @@ class TrainSettings(Settings):
     )
     model: ModelSettings = Field(default_factory=ModelSettings, description="the architecture")
 
-    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"shard"})
+    outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"shard", "compile"})
 
     def findings(self) -> Iterator[Finding]:
         if self.keep.average > 1 and self.ema_decay > 0:
@@ -236,6 +241,7 @@ class TrainSettings(Settings):
                 "Remove `ema_decay`, or set `keep.average: 1`.",
             )
         yield from self._too_small()
+        yield from self._not_compiled()
         positions = self.model.positions
         if positions.kind == "learned" and positions.max < self.max_tokens:
             yield Finding(
@@ -293,6 +299,33 @@ class TrainSettings(Settings):
                 "batch_tokens / accumulate of at least max_tokens",
                 f"Set `accumulate: {self.batch_tokens // self.max_tokens}` or less, or `auto`; or raise"
                 " `batch_tokens`, or lower `max_tokens`.",
+            )
+
+    def _not_compiled(self) -> Iterator[Finding]:
+        """What `compile: true` cannot be had with, on any device."""
+        if self.compile is not True:
+            return
+        expected = "`auto`, which compiles where it can be, or false"
+        if self.precision == "float32":
+            yield Finding(
+                ("compile",),
+                "`compile: true` with `precision: float32`: layers are compiled for bfloat16 only",
+                expected,
+                "Set `precision: auto`, or remove `compile`.",
+            )
+        if self.model.attention_dropout:
+            yield Finding(
+                ("compile",),
+                "`compile: true` with `model.attention_dropout`, which compiled layers do not know",
+                expected,
+                "Remove one of them.",
+            )
+        if self.shard:
+            yield Finding(
+                ("compile",),
+                "`compile: true` with `shard`: layers whose weights are shared out are not compiled",
+                expected,
+                "Remove one of them.",
             )
 
     def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:

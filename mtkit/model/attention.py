@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtkit.batches.packed import Layout
 from mtkit.config.model import ModelSettings
 from mtkit.model.dropout import dropout as dropped
+from mtkit.model.packed_attention import attend_packed
 from mtkit.model.positions import turned_positions
 
 
@@ -81,14 +83,27 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
         self.rotary = turned_positions(settings)
 
-    def forward(self, states: Tensor, may_attend: Tensor | None = None) -> Tensor:
-        """States [B, T, D] to states [B, T, D]; `may_attend` [B, 1, 1, T] or None."""
+    def forward(self, states: Tensor, may_attend: Tensor | Layout | None = None) -> Tensor:
+        """States [B, T, D] to states [B, T, D]; `may_attend` [B, 1, 1, T] or None.
+
+        Of a packed batch states [M, D] to states [M, D]; `may_attend` is where its sentences lie.
+        """
+        if isinstance(may_attend, Layout):
+            return self._packed(states, may_attend)
         query_key, value = self._project(states, start=0)
         query_key, value = query_key.transpose(1, 2), value.transpose(1, 2)  # [B, H + G, T, K], [B, G, T, K]
         query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=1)
         share = self.dropout if self.training else 0.0
         heads = attend(query, key, value, may_attend=may_attend, causal=self.causal, dropout=share)
         return self.out(heads)  # type: ignore[no-any-return]  # [B, T, D]
+
+    def _packed(self, states: Tensor, layout: Layout) -> Tensor:
+        heads = self.query_key_value(states).unflatten(-1, (-1, self.head_dim))  # [M, H + 2G, K]
+        query_key, value = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=1)
+        if self.rotary is not None:
+            query_key = self.rotary.at(query_key, layout)
+        query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=1)  # [M, H, K], [M, G, K]
+        return self.out(attend_packed(query, key, value, layout, layout, causal=self.causal))  # type: ignore[no-any-return]
 
     def step(self, states: Tensor, past: Tensor, position: int) -> Tensor:
         """One more position, written into the cache.
@@ -135,16 +150,36 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
 
     def keys_values(self, memory: Tensor) -> Tensor:
-        """Keys and values of `memory` [B, S, D]: [B, 2, G, S, K]."""
-        both = self.key_value(memory).unflatten(-1, (2, self.kv_heads, self.head_dim))  # [B, S, 2, G, K]
-        return both.permute(0, 2, 3, 1, 4)  # type: ignore[no-any-return]  # [B, 2, G, S, K]
+        """Keys and values of `memory` [B, S, D]: [B, 2, G, S, K]; of a packed one [M, D]: [M, 2, G, K]."""
+        both: Tensor = self.key_value(memory).unflatten(-1, (2, self.kv_heads, self.head_dim))
+        if memory.dim() == 2:
+            return both  # [M, 2, G, K]
+        return both.permute(0, 2, 3, 1, 4)  # [B, 2, G, S, K]
 
-    def forward(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
-        """States [B, T, D] over `keys_values` [B, 2, G, S, K]; `may_attend` [B, 1, 1, S] or None."""
+    def forward(
+        self,
+        states: Tensor,
+        keys_values: Tensor,
+        may_attend: Tensor | Layout | None = None,
+        of_target: Layout | None = None,
+    ) -> Tensor:
+        """States [B, T, D] over `keys_values` [B, 2, G, S, K]; `may_attend` [B, 1, 1, S] or None.
+
+        Of a packed batch states [N, D] over `keys_values` [M, 2, G, K]; `may_attend` is where its sources
+        lie, `of_target` where its targets lie.
+        """
+        if isinstance(may_attend, Layout):
+            assert of_target is not None, "both sides are packed"
+            return self._packed(states, keys_values, may_attend, of_target)
         query = self.query(states).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B, H, T, K]
         key, value = keys_values.unbind(1)  # [B, G, S, K]
         share = self.dropout if self.training else 0.0
         return self.out(attend(query, key, value, may_attend=may_attend, dropout=share))  # type: ignore[no-any-return]
+
+    def _packed(self, states: Tensor, keys_values: Tensor, of_source: Layout, of_target: Layout) -> Tensor:
+        query = self.query(states).unflatten(-1, (self.heads, self.head_dim))  # [N, H, K]
+        key, value = keys_values.unbind(1)  # [M, G, K]
+        return self.out(attend_packed(query, key, value, of_target, of_source))  # type: ignore[no-any-return]
 
 
 def padding_mask(source_is_token: Tensor) -> Tensor | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtkit.batches.packed import Layout
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.dropout import add_with_dropout, dropout
@@ -83,8 +84,11 @@ class EncoderLayer(Layer):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings, causal=False)
 
-    def forward(self, states: Tensor, may_attend: Tensor | None) -> Tensor:
-        """States [B, S, D] to states [B, S, D]; `may_attend` [B, 1, 1, S] or None."""
+    def forward(self, states: Tensor, may_attend: Tensor | Layout | None) -> Tensor:
+        """States [B, S, D] to states [B, S, D]; `may_attend` [B, 1, 1, S] or None.
+
+        Of a packed batch states [M, D] to states [M, D]; `may_attend` is where its sentences lie.
+        """
         states = self.add(states, self.self_attention_norm, lambda x: self.self_attention(x, may_attend))
         return self.add(states, self.feed_forward_norm, self.feed_forward)
 
@@ -97,18 +101,28 @@ class DecoderLayer(Layer):
         self.cross_attention = CrossAttention(settings)
         self.cross_attention_norm = make_norm(settings)
 
-    def forward(self, states: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
-        """States [B, T, D] to states [B, T, D].
+    def forward(
+        self,
+        states: Tensor,
+        memory: Tensor,
+        may_attend: Tensor | Layout | None,
+        of_target: Layout | None = None,
+    ) -> Tensor:
+        """States [B, T, D] to states [B, T, D]; of a packed batch states [N, D] to states [N, D].
 
         Args:
-            states: all target positions, [B, T, D].
-            memory: of the source, [B, S, D].
-            may_attend: [B, 1, 1, S], or None if no source position is padding.
+            states: all target positions, [B, T, D] or [N, D].
+            memory: of the source, [B, S, D] or [M, D].
+            may_attend: [B, 1, 1, S], or None if no source position is padding; of a packed batch where its
+                sources lie.
+            of_target: where the targets of a packed batch lie.
         """
-        keys_values = self.cross_attention.keys_values(memory)  # [B, 2, G, S, K]
-        states = self.add(states, self.self_attention_norm, self.self_attention)
+        keys_values = self.cross_attention.keys_values(memory)  # [B, 2, G, S, K] or [M, 2, G, K]
+        states = self.add(states, self.self_attention_norm, lambda x: self.self_attention(x, of_target))
         states = self.add(
-            states, self.cross_attention_norm, lambda x: self.cross_attention(x, keys_values, may_attend)
+            states,
+            self.cross_attention_norm,
+            lambda x: self.cross_attention(x, keys_values, may_attend, of_target),
         )
         return self.add(states, self.feed_forward_norm, self.feed_forward)
 

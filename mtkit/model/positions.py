@@ -5,7 +5,9 @@ Tables are computed once, in float32, and grow when a longer text comes. They ar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from mtkit.batches.packed import Layout
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.errors import ModelError
 
@@ -17,6 +19,10 @@ class NoPositions(nn.Module):
     """Adds nothing: rotary positions act inside attention."""
 
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
+        """The embeddings as they are."""
+        return embedded
+
+    def at(self, embedded: Tensor, layout: Layout) -> Tensor:
         """The embeddings as they are."""
         return embedded
 
@@ -34,10 +40,17 @@ class Sinusoidal(nn.Module):
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
         """Add positions `start`, `start + 1`, … to `embedded` [B, T, D]."""
         end = start + embedded.size(1)
+        return embedded + self._table(end)[start:end]  # [B, T, D]
+
+    def at(self, embedded: Tensor, layout: Layout) -> Tensor:
+        """Add to each row of `embedded` [M, D] its position."""
+        return embedded + F.embedding(layout.positions, self._table(layout.longest))  # [M, D]
+
+    def _table(self, length: int) -> Tensor:
         table = self.table  # another thread may lengthen it meanwhile
-        if end > table.size(0):
-            table = self.table = sinusoids(2 * end, self.dim, table.device)
-        return embedded + table[start:end]  # [B, T, D]
+        if length > table.size(0):
+            table = self.table = sinusoids(2 * length, self.dim, table.device)
+        return table
 
 
 class Learned(nn.Module):
@@ -63,6 +76,10 @@ class Learned(nn.Module):
             )
         return embedded + self.weight[start:end]  # [B, T, D]
 
+    def at(self, embedded: Tensor, layout: Layout) -> Tensor:
+        """Add to each row of `embedded` [M, D] its position; there are enough, or the recipe is refused."""
+        return embedded + F.embedding(layout.positions, self.weight)  # [M, D]
+
 
 class Rotary(nn.Module):
     """Turns dimensions (2i, 2i + 1) of queries and keys by t / base^(2i/K) (Su et al. 2021, equation 15).
@@ -85,12 +102,23 @@ class Rotary(nn.Module):
     def forward(self, heads: Tensor, start: int = 0) -> Tensor:
         """Turn `heads` [B, T, H, K], whose first position is `start`."""
         end = start + heads.size(1)
-        table = self.turns  # another thread may lengthen it meanwhile
-        if end > table.size(0):
-            table = self.turns = rotations(2 * end, self.head_dim, self.base, table.device)
-        turns = torch.view_as_complex(table[start:end]).unsqueeze(1)  # [T, 1, K/2]
+        turns = torch.view_as_complex(self._table(end)[start:end]).unsqueeze(1)  # [T, 1, K/2]
         pairs = torch.view_as_complex(heads.float().reshape(*heads.shape[:-1], -1, 2))  # [B, T, H, K/2]
         return torch.view_as_real(pairs * turns).flatten(-2).to(heads.dtype)  # [B, T, H, K]
+
+    def at(self, heads: Tensor, layout: Layout) -> Tensor:
+        """Turn each row of `heads` [M, H, K] by its position, without complex numbers, for compilers."""
+        turns = F.embedding(layout.positions, self._table(layout.longest).flatten(1))  # [M, K]
+        cosine, sine = turns.view(-1, 1, self.head_dim // 2, 2).unbind(-1)  # [M, 1, K/2]
+        even, odd = heads.float().reshape(*heads.shape[:-1], -1, 2).unbind(-1)  # [M, H, K/2]
+        turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+        return turned.flatten(-2).to(heads.dtype)  # [M, H, K]
+
+    def _table(self, length: int) -> Tensor:
+        table = self.turns  # another thread may lengthen it meanwhile
+        if length > table.size(0):
+            table = self.turns = rotations(2 * length, self.head_dim, self.base, table.device)
+        return table
 
 
 def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tensor:

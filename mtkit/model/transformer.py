@@ -1,9 +1,17 @@
-"""The encoder-decoder Transformer: source and target ids to logits, all at once or step by step."""
+"""The encoder-decoder Transformer: source and target ids to logits, all at once or step by step.
+
+All at once a batch may be padded, or packed: its tokens one after the other as rows, with a `Layout` in the
+place of masks (`batches/packed.py`).
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtkit.batches.packed import Layout, Packed
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.errors import ModelError
 from mtkit.model.attention import padding_mask
@@ -14,6 +22,13 @@ from mtkit.model.init import initialise, initialise_output
 from mtkit.model.layers import DecoderLayer, EncoderLayer, make_norm
 from mtkit.model.positions import added_positions
 
+Through = Callable[..., Any]  # a layer or a function, and what it is called with, to what it returns
+
+
+def as_it_is(called: Callable[..., Any], *arguments: object) -> Any:
+    """Call a layer or a function."""
+    return called(*arguments)
+
 
 class Stack(nn.Module):
     """What encoder and decoder share: added positions, dropout, layers and, for pre-norm, a last norm.
@@ -21,7 +36,12 @@ class Stack(nn.Module):
     Args:
         settings: the architecture.
         layers: the layers, first to last.
+
+    Attributes:
+        through: how a packed batch goes through a layer; training puts something faster here.
     """
+
+    through: Through = staticmethod(as_it_is)
 
     def __init__(self, settings: ModelSettings, layers: list[EncoderLayer] | list[DecoderLayer]) -> None:
         super().__init__()
@@ -33,6 +53,10 @@ class Stack(nn.Module):
     def begin(self, embedded: Tensor, start: int = 0) -> Tensor:
         """The states that enter the first layer: embeddings with positions from `start`, [B, T, D]."""
         return dropout(self.positions(embedded, start), self.dropout, self.training)
+
+    def begin_packed(self, embedded: Tensor, layout: Layout) -> Tensor:
+        """The same of a packed batch, [M, D]."""
+        return dropout(self.positions.at(embedded, layout), self.dropout, self.training)  # type: ignore[operator]
 
 
 class Encoder(Stack):
@@ -46,6 +70,13 @@ class Encoder(Stack):
         states = self.begin(embedded)
         for layer in self.layers:
             states = layer(states, may_attend)
+        return self.norm(states)  # type: ignore[no-any-return]
+
+    def packed(self, embedded: Tensor, layout: Layout) -> Tensor:
+        """Embeddings [M, D] to memory [M, D]."""
+        states = self.begin_packed(embedded, layout)
+        for layer in self.layers:
+            states = self.through(layer, states, layout)
         return self.norm(states)  # type: ignore[no-any-return]
 
 
@@ -64,6 +95,13 @@ class Decoder(Stack):
         states = self.begin(embedded)
         for layer in self.layers:
             states = layer(states, memory, may_attend)
+        return self.norm(states)  # type: ignore[no-any-return]
+
+    def packed(self, embedded: Tensor, memory: Tensor, of_source: Layout, of_target: Layout) -> Tensor:
+        """Embeddings [N, D] and memory [M, D] to hidden states [N, D]."""
+        states = self.begin_packed(embedded, of_target)
+        for layer in self.layers:
+            states = self.through(layer, states, memory, of_source, of_target)
         return self.norm(states)  # type: ignore[no-any-return]
 
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:
@@ -119,10 +157,20 @@ class Transformer(nn.Module):
         return layer.weight
 
     @property
+    def _source_embedding(self) -> Embedding:
+        return self.target_embedding if self.source_embedding is None else self.source_embedding
+
+    @property
     def max_tokens(self) -> int | None:
         """Most tokens a side may have, EOS (source) or BOS (target) counted; None: any number."""
         positions = self.settings.positions
         return positions.max if isinstance(positions, LearnedPositions) else None
+
+    def packed(self, batch: Packed) -> Tensor:
+        """The hidden states of a packed batch, for `output`: [N, D], the filler's last."""
+        memory = self.encoder.packed(self._source_embedding(batch.source), batch.of_source)
+        embedded = self.target_embedding(batch.target_in)
+        return self.decoder.packed(embedded, memory, batch.of_source, batch.of_target)
 
     def encode(self, source: Tensor, source_is_token: Tensor) -> Tensor:
         """Read the source.
@@ -134,8 +182,9 @@ class Transformer(nn.Module):
         Returns:
             Memory [B, S, D]; its values at padding mean nothing.
         """
-        embedding = self.target_embedding if self.source_embedding is None else self.source_embedding
-        return self.encoder(embedding(source), padding_mask(source_is_token))  # type: ignore[no-any-return]
+        return self.encoder(  # type: ignore[no-any-return]
+            self._source_embedding(source), padding_mask(source_is_token)
+        )
 
     def decode(self, target_in: Tensor, memory: Tensor, source_is_token: Tensor) -> Tensor:
         """Read the target, each position from its past and the source.

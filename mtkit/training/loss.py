@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtkit.batches.batch import Batch
-from mtkit.model.transformer import Transformer
+from mtkit.model.transformer import Through, Transformer, as_it_is
 
 POSITIONS_AT_ONCE = 512  # of the output layer; measured best of 64 to 4096 for 4,000 and 8,000 pieces
+GPU_POSITIONS_AT_ONCE = 2048  # fewer would keep a GPU busy with beginning; not measured
 ROWS_AT_ONCE = 32  # of logits, on a CPU: they stay in the cache of a core from one pass to the next
 
 
@@ -39,22 +40,26 @@ class OutputLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, scale: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        scale: float,
+        through: Through,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns `scale` times the objective, which alone can be differentiated, and both sums."""
         of_hidden, of_weight = torch.empty_like(hidden), torch.zeros_like(weight)  # [P, D], [V, D]
         mean = weight.mean(dim=0)  # [D]
-        sums = []
+        on_cpu = hidden.device.type == "cpu" and through is as_it_is
+        of_slice = _of_slice if on_cpu else _of_slice_in_steps
+        sums, cast = [], weight
         for states, ids, of_states in _slices(hidden, targets, of_hidden):
-            powers, total, part = _unnormalised(states, weight, mean, ids, smoothing)
-            # The gradient of a logit is softmax - (1 - e)[v = y] - e/V. Softmax stays unnormalised in the
-            # matrix products, its divisor being a factor of the position; the constant e/V is a multiple of
-            # the mean vector here, and of the sum of all states below.
-            wanted = ids[:, None]
-            powers.scatter_(1, wanted, powers.gather(1, wanted).sub_(total, alpha=1 - smoothing))
-            powers, factor = powers.to(states.dtype), scale / total  # [P, V], [P, 1]
-            of_states.copy_((powers @ weight.to(states.dtype)) * factor - mean * (smoothing * scale))
-            _add_product(of_weight, powers.mT, (states * factor).to(states.dtype))
+            powers, total, part = through(of_slice, states, weight, mean, ids, smoothing)
+            cast = cast if cast.dtype == powers.dtype else weight.to(powers.dtype)  # once, not for each slice
+            factor = scale / total  # [P, 1]
+            of_states.copy_((powers @ cast) * factor - mean * (smoothing * scale))
+            _add_product(of_weight, powers.mT, (states * factor).to(powers.dtype))
             sums.append(part)
         of_weight.sub_(hidden.sum(dim=0, dtype=torch.float32), alpha=smoothing * scale / len(weight))
         ctx.save_for_backward(of_hidden, of_weight)
@@ -68,22 +73,56 @@ class OutputLoss(torch.autograd.Function):
         (of_hidden, of_weight), scale = ctx.saved_tensors, gradients[0]
         if scale.device.type != "cpu" or scale != 1:  # of a GPU this is not asked: it would be waited for
             of_hidden, of_weight = of_hidden * scale, of_weight * scale
-        return of_hidden, of_weight, None, None, None
+        return of_hidden, of_weight, None, None, None, None
+
+
+def _of_slice(
+    states: Tensor, weight: Tensor, mean: Tensor, ids: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, LossSums]:
+    """What the gradients of a slice are made of [P, V], its divisors [P, 1], and its loss.
+
+    The gradient of a logit is softmax - (1 - e)[v = y] - e/V. Softmax stays unnormalised in the matrix
+    products, its divisor being a factor of the position; the constant e/V is a multiple of the mean vector
+    for states, and of the sum of all states for the weight. Both are left to the caller.
+    """
+    powers, total, sums = _unnormalised(F.linear(states, weight), states, mean, ids, smoothing)
+    wanted = ids[:, None]
+    powers.scatter_(1, wanted, powers.gather(1, wanted).sub_(total, alpha=1 - smoothing))
+    return powers.to(states.dtype), total, sums
+
+
+def _of_slice_in_steps(
+    states: Tensor, weight: Tensor, mean: Tensor, ids: Tensor, smoothing: float
+) -> tuple[Tensor, Tensor, LossSums]:
+    """The same for a GPU: in steps of which a compiler makes one pass, in the precision of the logits.
+
+    What is made of float32 and added to the gradient in one pass (`addmm_`) would be multiplied in float32:
+    autocast does not change that.
+    """
+    logits = F.linear(states, weight)  # [P, V]
+    top = logits.amax(dim=-1, keepdim=True).float()
+    powers = (logits.float() - top).exp()
+    total = powers.sum(dim=-1, keepdim=True)
+    wanted = logits.gather(1, ids[:, None]).float()
+    sums = _sums((top + total.log()).squeeze(1), wanted.squeeze(1), states, mean, smoothing)
+    is_wanted = torch.arange(logits.size(1), device=logits.device) == ids[:, None]  # [P, V]
+    powers = torch.where(is_wanted, powers - (1 - smoothing) * total, powers)
+    return powers.to(logits.dtype), total, sums
 
 
 def _unnormalised(
-    hidden: Tensor, weight: Tensor, mean: Tensor, targets: Tensor, smoothing: float
+    logits: Tensor, hidden: Tensor, mean: Tensor, targets: Tensor, smoothing: float
 ) -> tuple[Tensor, Tensor, LossSums]:
     """exp(logit - largest logit) [P, V], its sums over the vocabulary [P, 1], and the loss of the positions.
 
     Args:
-        hidden: [P, D].
-        weight: [V, D].
-        mean: of the weight's rows, [D].
+        logits: [P, V]; overwritten if they are float32.
+        hidden: what they come from, [P, D].
+        mean: of the output layer's rows, [D].
         targets: [P].
         smoothing: share of the probability mass spread evenly over the vocabulary.
     """
-    logits = F.linear(hidden, weight).float()  # [P, V]
+    logits = logits.float()
     wanted = logits.gather(1, targets[:, None]).squeeze(1)  # [P]
     log_totals, totals = [], []
     for rows in torch.split(logits, ROWS_AT_ONCE if logits.device.type == "cpu" else len(logits)):
@@ -92,9 +131,14 @@ def _unnormalised(
         log_totals.append(top + total.log())
         totals.append(total)
     log_total = torch.cat(log_totals).squeeze(1)  # [P]
+    return logits, torch.cat(totals), _sums(log_total, wanted, hidden, mean, smoothing)
+
+
+def _sums(log_total: Tensor, wanted: Tensor, hidden: Tensor, mean: Tensor, smoothing: float) -> LossSums:
+    """The loss of some positions: the logarithms of their totals and the logits of what is wanted, [P]."""
     nats = (log_total - wanted).sum()
     uniform = (log_total - hidden.float() @ mean).sum()  # the mean of the logits is the logit of the mean
-    return logits, torch.cat(totals), LossSums((1 - smoothing) * nats + smoothing * uniform, nats)
+    return LossSums((1 - smoothing) * nats + smoothing * uniform, nats)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -106,7 +150,12 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def output_loss(
-    hidden: Tensor, weight: Tensor, targets: Tensor, smoothing: float, scale: float = 1.0
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    smoothing: float,
+    scale: float = 1.0,
+    through: Through = as_it_is,
 ) -> tuple[Tensor, LossSums]:
     """Label-smoothed cross-entropy of an output layer, without logits ever being there all at once.
 
@@ -120,12 +169,13 @@ def output_loss(
         targets: ids, [P].
         smoothing: share of the probability mass spread evenly over the vocabulary.
         scale: a factor of the objective, so that its gradients need not be multiplied afterwards.
+        through: what a slice goes through, as packed batches go through layers.
 
     Returns:
         `scale` times the summed objective, to be differentiated; and the sums, float32, detached.
     Source: Szegedy et al. 2016, section 7.
     """
-    objective, *sums = OutputLoss.apply(hidden, weight, targets, smoothing, scale)  # type: ignore[no-untyped-call]
+    objective, *sums = OutputLoss.apply(hidden, weight, targets, smoothing, scale, through)  # type: ignore[no-untyped-call]
     return objective, LossSums(*sums)
 
 
@@ -146,7 +196,9 @@ def objective(
 
 
 def hidden_states(model: Transformer, batch: Batch) -> Tensor:
-    """The decoder's output, [B, T, D]."""
+    """The decoder's output, [B, T, D]; of a packed batch [N, D]."""
+    if batch.packed is not None:
+        return model.packed(batch.packed)
     memory = model.encode(batch.source, batch.source_is_token)  # [B, S, D]
     return model.decode(batch.target_in, memory, batch.source_is_token)
 
@@ -156,7 +208,8 @@ def objective_of(
 ) -> tuple[Tensor, LossSums]:
     """The `objective` of what `hidden_states` has found."""
     hidden, targets = _at_target_tokens(states, batch)  # [P, D], [P]
-    return output_loss(hidden, model.output_weight, targets, smoothing, 1 / update_tokens)
+    through = as_it_is if batch.packed is None else model.decoder.through
+    return output_loss(hidden, model.output_weight, targets, smoothing, 1 / update_tokens, through)
 
 
 def gradients(
@@ -190,7 +243,8 @@ def measure(model: Transformer, batch: Batch, smoothing: float = 0.0) -> LossSum
     weight = model.output_weight
     mean = weight.mean(dim=0)
     return add(
-        _unnormalised(states, weight, mean, ids, smoothing)[2] for states, ids in _slices(hidden, targets)
+        _unnormalised(F.linear(states, weight), states, mean, ids, smoothing)[2]
+        for states, ids in _slices(hidden, targets)
     )
 
 
@@ -227,7 +281,9 @@ def penalty(matrices: Iterable[Tensor], l1: float, l2: float) -> float | Tensor:
 
 
 def _at_target_tokens(hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The decoder's output [B, T, D] and the ids wanted, at the positions where a target token stands."""
+    """The decoder's output [B, T, D] or [N, D] and the ids wanted, where a target token stands."""
+    if batch.packed is not None:  # there its rows come first
+        return hidden[: batch.target_tokens], batch.packed.target_out
     # Their number is known, so that a GPU need not be waited for.
     real = batch.target_is_token.flatten()
     positions = torch.nonzero_static(real, size=batch.target_tokens).squeeze(1)  # [P]
@@ -237,4 +293,10 @@ def _at_target_tokens(hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _slices(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same few positions of each tensor [P, …] at a time."""
-    return zip(*(torch.split(tensor, POSITIONS_AT_ONCE) for tensor in tensors), strict=True)
+    count = positions_at_once(tensors[0].device)
+    return zip(*(torch.split(tensor, count) for tensor in tensors), strict=True)
+
+
+def positions_at_once(device: torch.device) -> int:
+    """How many positions the output layer computes at a time."""
+    return POSITIONS_AT_ONCE if device.type == "cpu" else GPU_POSITIONS_AT_ONCE

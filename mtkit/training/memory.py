@@ -22,7 +22,7 @@ from mtkit.config.training import TrainSettings
 from mtkit.model.count import count_parameters
 from mtkit.model.dropout import seeded
 from mtkit.model.transformer import Transformer
-from mtkit.training.loss import POSITIONS_AT_ONCE
+from mtkit.training.loss import positions_at_once
 from mtkit.training.optimizer import layer_matrices
 
 FLOAT = 4  # bytes of a float32
@@ -107,7 +107,7 @@ class Activations:
     def bytes(self, shape: Shape) -> int:
         """What is taken at most while the gradients of one micro-batch are computed."""
         size, dim = self._model.target_size, self._model.settings.dim
-        slices = SLICE_COPIES * min(shape.tokens, POSITIONS_AT_ONCE) * size
+        slices = SLICE_COPIES * min(shape.tokens, positions_at_once(self._model.device)) * size
         hidden = SLICE_COPIES * shape.tokens * dim
         return self.kept(shape) + FLOAT * (slices + hidden + size * dim)
 

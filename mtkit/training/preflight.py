@@ -28,6 +28,7 @@ from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.fitting import Fitting, Work
 from mtkit.training.memory import FIRST_ID, Expected, human, memory_of, taken_bytes
 from mtkit.training.optimizer import Optimizer
+from mtkit.training.packing import check_compile, speed_up, why_padded
 from mtkit.training.trial import workload
 from mtkit.training.tuning import tune
 from mtkit.training.update import Updater
@@ -168,6 +169,7 @@ def probe_training(settings: TrainSettings, lengths: Lengths, run: RunContext) -
         RunError: there is no such device, or the model does not fit in its memory.
     """
     with prepared(run) as device:
+        check_compile(settings, device)
         torch.manual_seed(run.seed)
         model = Transformer(settings.model, *lengths.sizes).to(device).train()
         cores = torch.get_num_threads() if device.type == "cpu" else 1
@@ -180,6 +182,7 @@ def probe_training(settings: TrainSettings, lengths: Lengths, run: RunContext) -
         )  # fmt: skip
         chosen = decide(settings, work)
         fixed = chosen.settings
+        speed_up(fixed, model, run.say)
         needed = Fitting(fixed, work, fixed.precision).expected(fixed.batch_tokens, fixed.accumulate)
         with side_by_side(min(tuned.workers, fixed.accumulate), tuned.torch_threads) as workers:
             rate = _rate(fixed, work, workers)
@@ -219,6 +222,7 @@ def _random_updates(settings: FixedTrainSettings, work: Work) -> Iterator[Update
     """Updates of the shapes that training is going to have, over and over."""
     draw = np.random.default_rng(0)
     model = work.model
+    pack = why_padded(settings, work.device) is None
     both = (work.source_lengths, work.target_lengths)
     source, target = (lengths[:SAMPLED_PAIRS].astype(np.int64) for lengths in both)
     for epoch in itertools.count():
@@ -228,5 +232,6 @@ def _random_updates(settings: FixedTrainSettings, work: Work) -> Iterator[Update
                 rows = pairs[part]
                 sources = [draw.integers(FIRST_ID, model.source_size, length - 1) for length in source[rows]]
                 targets = [draw.integers(FIRST_ID, model.target_size, length - 1) for length in target[rows]]
-                batches.append(make_batch(sources, targets, rows))
+                batch = make_batch(sources, targets, rows)
+                batches.append(batch.pack(settings.max_tokens) if pack else batch)
             yield Update.whole(batches)

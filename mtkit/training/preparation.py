@@ -16,6 +16,7 @@ from mtkit.errors import DataError, RecipeError
 from mtkit.log import RunContext
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
+from mtkit.training.packing import why_padded
 from mtkit.training.update import derived_seed
 
 AHEAD_UPDATES = 3  # prepared beside a GPU's work; on a CPU there is no core to spare for it
@@ -95,7 +96,10 @@ def open_stream(
     """The endless stream of training batches; for a GPU they are made ahead by a thread."""
     on_gpu = device.type == "cuda"
     ahead = AHEAD_UPDATES if on_gpu else 0
-    return BatchStream(data.train, settings, seed, data.subword, ahead=ahead, pin=on_gpu, share=share)
+    pack = why_padded(settings, device) is None
+    return BatchStream(
+        data.train, settings, seed, data.subword, ahead=ahead, pin=on_gpu, pack=pack, share=share
+    )
 
 
 def build_model(settings: TrainSettings, subword: Subword, device: torch.device, seed: int) -> Transformer:
@@ -107,7 +111,7 @@ def build_model(settings: TrainSettings, subword: Subword, device: torch.device,
 def identity(settings: FixedTrainSettings, data: Data, seed: int) -> dict[str, Any]:
     """What a checkpoint must agree with to be resumed."""
     return {
-        "settings": settings.model_dump(mode="json", by_alias=True, exclude={"shard"}),
+        "settings": settings.model_dump(mode="json", by_alias=True, exclude={"shard", "compile"}),
         "seed": seed,
         "subword": asdict(data.subword.card),
         "train": asdict(data.train.summary),

@@ -29,6 +29,7 @@ from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.memory import taken_bytes
 from mtkit.training.observer import Observer
+from mtkit.training.packing import check_compile, speed_up
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.processes import Processes, processes_of
 from mtkit.training.sharding import Sharded
@@ -138,6 +139,7 @@ def train(
     processes = processes_of(run)
     with _held(out, processes), prepared(run) as device, _events(run, out / EVENTS) as events:
         check_precision(settings.precision, device)
+        check_compile(settings, device)
         data = processes.after_first(
             lambda: prepare_data(settings, inputs.corpus, inputs.subword, out / BATCHES, run)
         )
@@ -238,6 +240,7 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     processes = processes_of(run)
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
     sharded = _sharded(settings, work, run)
+    speed_up(settings, work.model, run.say)
     parts = Parts(
         settings=settings,
         model=work.model,
