@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fuzz_translate
-from benchmarks.fuzz_translate import check_command, check_copying, make_model, odd_lines
+from benchmarks.fuzz_translate import check_command, check_copying, engines, make_model, odd_lines
 
 
 def test_the_same_seed_makes_the_same_lines_of_every_odd_sort() -> None:
@@ -21,14 +21,23 @@ def test_odd_lines_come_back_from_a_translator_that_copies() -> None:
     check_copying(2000, seed=5)
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        return make_model(tmp_path_factory.mktemp("fuzz"))
+
+
+@pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
 def test_odd_lines_are_translated_one_for_one_and_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    engine: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert engine in engines(model)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(fuzz_translate, "SAMPLES", 30)
-    flags = check_command(300, 6, make_model(tmp_path), "--threads", "1")
+    monkeypatch.setattr(fuzz_translate, "SAMPLES", 15)
+    flags = check_command(150, 6, model, "--threads", "1", "--engine", engine)
     assert flags["empty"] and flags["invalid_utf8"] and flags["split"]
-    assert "30 samples alike" in capsys.readouterr().out
+    assert "samples alike" in capsys.readouterr().out
 
 
 def test_a_line_too_few_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
