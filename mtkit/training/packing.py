@@ -125,8 +125,8 @@ def compiled(
         for stack in stacks:
             del stack.through  # back to that of the class
         if settings.compile is True:
-            raise _not_compiled(_first_line(error)) from error
-        say(f"layers are not compiled: {_first_line(error)}")
+            raise _not_compiled(_in_short(error)) from error
+        say(f"layers are not compiled: {_in_short(error)}")
         return None
     say(f"packed batches, layers compiled in {time.monotonic() - began:.0f} s")
     return layers
@@ -143,9 +143,10 @@ def example(longest: int) -> Batch:
     return make_batch([sentence] * EXAMPLE_PAIRS, targets, range(EXAMPLE_PAIRS)).pack(longest)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _in_short(error: BaseException) -> str:
+    """The name of an exception and two lines of it: the first may only name the compiler."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *(line.rstrip(":") for line in lines[:2])])
 
 
 def _not_compiled(why: str) -> RunError:

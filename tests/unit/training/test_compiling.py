@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,12 @@ from mtkit.training.packing import compiled, example
 
 SIZE, LONGEST = 23, 40
 KINDS = 3  # encoder layer, decoder layer, loss
+# the compiler that is used on a GPU; on a CPU it needs one of C++, and loads modules that warn
+INDUCTOR = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++"),
+    pytest.mark.filterwarnings("ignore"),
+]
 SHAPE = {"dim": 16, "ffn_dim": 24, "heads": 2, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.0}
 MODERN = {"positions": {"kind": "rotary"}, "activation": "swiglu", "norm": "rms_norm", "kv_heads": 1}
 
@@ -72,8 +79,8 @@ def compiled_by(backend: str, model: Transformer, say: Callable[[str], None] = p
         ("eager", {"norm_order": "post"}),
         ("eager", MODERN),
         pytest.param("aot_eager", MODERN, marks=pytest.mark.slow),
-        pytest.param("inductor", {}, marks=pytest.mark.slow),
-        pytest.param("inductor", MODERN, marks=pytest.mark.slow),
+        pytest.param("inductor", {}, marks=INDUCTOR),
+        pytest.param("inductor", MODERN, marks=INDUCTOR),
     ],
 )
 def test_compiled_layers_are_made_once_a_kind_and_compute_what_layers_compute(
@@ -115,7 +122,7 @@ def test_the_way_of_a_gpu_is_one_graph_a_layer_attention_of_variable_length_and_
     assert layers.compilations == KINDS
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=INDUCTOR)])
 def test_what_compiled_layers_drop_out_depends_on_the_seed_and_on_no_history(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,7 @@ class Broken:
         pass
 
     def __call__(self, *_: object) -> None:
-        raise ImportError("no compiler\nand a long story")
+        raise ImportError("it was not found:\n\n  no compiler\nand a long story")
 
 
 def test_without_a_working_compiler_training_goes_on_and_says_so(
@@ -116,9 +116,9 @@ def test_without_a_working_compiler_training_goes_on_and_says_so(
     monkeypatch.setattr(packing, "CompiledLayers", Broken)
     said: list[str] = []
     assert compiled(settings_of(), model, said.append, "eager") is None
-    assert said == ["layers are not compiled: ImportError: no compiler"]
+    assert said == ["layers are not compiled: ImportError: it was not found: no compiler"]
     assert model.encoder.through is model.decoder.through is as_it_is
-    with pytest.raises(RunError, match="cannot be compiled: ImportError: no compiler"):
+    with pytest.raises(RunError, match="cannot be compiled: ImportError: it was not found: no compiler"):
         compiled(settings_of(compile=True), model, said.append, "eager")
 
 
