@@ -97,6 +97,22 @@ def write_ids(
     return summary
 
 
+def check_pairs(corpus: Path, subword: Subword, max_tokens: int, split: str) -> None:
+    """See that a split has a pair that an id store would take; nothing is written.
+
+    Raises:
+        DataError: as `write_ids`.
+    """
+    paths = [corpus / f"{split}.{side}" for side in SIDES]
+    left_out = 0
+    for _, lines in _chunks(paths):
+        encoded = [subword.encode(lines[index], side) for index, side in enumerate(SIDES)]
+        if any(_fits(pair, max_tokens) for pair in zip(*encoded, strict=True)):
+            return
+        left_out += len(lines[0])
+    raise _no_pairs(paths, left_out, max_tokens)
+
+
 def _fits(pair: Iterable[list[int]], max_tokens: int) -> bool:
     return all(len(ids) + 1 <= max_tokens for ids in pair)
 

@@ -130,9 +130,8 @@ def run_recipe(
     if options.dry_run:
         result = run_stages(recipe, goals, store, context, dry_run=True)
         if place.is_first:
-            for line in result.lines:
-                click.echo(line)
-            for line in forecasts(recipe, goals or [], store, context) if kind else ():
+            told = forecasts(recipe, goals or [], store, context, place) if kind else ()
+            for line in [*result.lines, *told]:  # nothing at all if a stage could not run
                 click.echo(line)
         return result
     with together(place, context) as context:
@@ -146,14 +145,17 @@ def run_recipe(
 
 
 def _place(options: RunOptions) -> "Place":
-    """Which of several processes this one is; starts them if it was asked to, and then does not come back."""
+    """Which of several processes this one is; starts them if it was asked to, and then does not come back.
+
+    In a dry run it is the first of those that would be started.
+    """
     from mtkit.errors import RecipeError
     from mtkit.pipeline.launcher import launch
-    from mtkit.training.place import read_place
+    from mtkit.training.place import Place, read_place
 
     place = read_place()
     wanted = options.processes
-    if wanted is None or options.dry_run or wanted == place.count:
+    if wanted is None or wanted == place.count:
         return place
     if place.count > 1:
         raise RecipeError(
@@ -162,6 +164,8 @@ def _place(options: RunOptions) -> "Place":
             advice="Leave --processes out: torchrun and srun say how many.",
         )
     _check_cores(wanted)
+    if options.dry_run:
+        return Place(count=wanted, local_count=wanted)
     raise SystemExit(launch(wanted))
 
 

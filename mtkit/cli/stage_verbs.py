@@ -38,8 +38,9 @@ def _dry_run(kind: str) -> str:
         return ""
     return """
 
-    --dry-run also says what running would take: memory, speed, time. That is measured, for a few seconds, on
-    sentences as long as those of the corpus."""
+    --dry-run also says what running would take: memory, speed, time, with --processes of so many. That is
+    measured, for a few seconds, on sentences as long as those of the corpus. What training would refuse is
+    refused here, too."""
 
 
 corpus = stage_verb("corpus")

@@ -25,6 +25,7 @@ from mtkit.pipeline.run_model import check_place, write_model
 from mtkit.pipeline.store import Store
 from mtkit.report.expectations import Outcome, table
 from mtkit.report.run_report import expectations_of, write_report
+from mtkit.training.place import Place
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def run(
     goals = [goal] if isinstance(goal, str) else goal or list(recipe.stages)
     run_folder = runs.open_run(store.root.parent, recipe.name)
     planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier)
+    if runs.MODEL not in recipe.stages:
+        check_place(run_folder.path / runs.MODEL)
     if dry_run:
         return RunResult(
             run_folder.path,
@@ -90,8 +93,6 @@ def run(
         )
     for line in lines(planned):
         context.say(line)
-    if runs.MODEL not in recipe.stages:
-        check_place(run_folder.path / runs.MODEL)
     run_folder = runs.note_plan(run_folder, planned, _about(recipe))
     runs.write_recipe(run_folder, read_text(recipe.path), show(recipe))
     results = []
@@ -106,11 +107,16 @@ def run(
     return RunResult(run_folder.path, tuple(results), tuple(lines(planned)), expectations)
 
 
-def forecasts(recipe: Recipe, goals: list[str], store: Store, context: RunContext) -> Iterator[str]:
+def forecasts(
+    recipe: Recipe, goals: list[str], store: Store, context: RunContext, place: Place
+) -> Iterator[str]:
     """What the stages that would run are going to take, where their kind can tell; each takes seconds.
 
+    Args:
+        place: of one of the processes that would run them.
+
     Raises:
-        MtkitError: a stage could not run on this machine.
+        MtkitError: a stage could not run on this machine, or could not run at all.
     """
     planned = plan(needed(recipe, goals), recipe, store, {})
     by_name = {item.stage.name: item for item in planned}
@@ -121,7 +127,10 @@ def forecasts(recipe: Recipe, goals: list[str], store: Store, context: RunContex
         reads = {role: by_name[name] for role, name in item.stage.reads.items()}
         folders = {role: other.folder if other.is_stored else None for role, other in reads.items()}
         beside = {role: other.stage.settings for role, other in reads.items()}
-        told = load(kind.forecast)(item.stage.settings, folders, beside, replace(context, seed=recipe.seed))
+        forecast = load(kind.forecast)
+        told = forecast(
+            item.stage.settings, folders, beside, replace(context, seed=recipe.seed), recipe, place
+        )
         yield f"{item.stage.name}: {told}"
 
 

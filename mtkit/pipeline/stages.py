@@ -22,6 +22,7 @@ from mtkit.log import RunContext
 
 if TYPE_CHECKING:
     from mtkit.model.folder import ModelCard
+    from mtkit.training.place import Place
     from mtkit.training.stretch import Stretch
     from mtkit.training.train import TrainSummary
 
@@ -86,25 +87,36 @@ def train_along(
 
 
 def train_forecast(
-    settings: TrainSettings, reads: Mapping[str, Path | None], beside: Mapping[str, Settings], run: RunContext
+    settings: TrainSettings,
+    reads: Mapping[str, Path | None],
+    beside: Mapping[str, Settings],
+    run: RunContext,
+    recipe: Recipe,
+    place: "Place",
 ) -> str:
-    """What a training would take, measured by a short probe.
+    """What a training would take, measured by a short probe, once everything that training checks is checked.
 
     Args:
         settings: of the stage.
         reads: folders of the stages that it reads; None for one that is not stored.
         beside: settings of the stages that it reads.
         run: device, threads and seed.
+        recipe: says the languages.
+        place: of one of the processes that would train.
     """
+    from mtkit.pipeline.validating import check_metrics
     from mtkit.training.preflight import assumed_lengths, probe_training, stored_lengths
+    from mtkit.training.processes import each_of
 
+    run = each_of(place, run)
+    check_metrics(settings, recipe.target)
     corpus, vocabulary, planned = reads["corpus"], reads["subword"], beside["subword"]
     if corpus is not None and vocabulary is not None:
         lengths = stored_lengths(corpus, vocabulary, settings.max_tokens)
     else:
         assert isinstance(planned, SubwordSettings), "training reads a subword stage"
         lengths = assumed_lengths(planned.pieces, settings.max_tokens)
-    return probe_training(settings, lengths, run)
+    return probe_training(settings, lengths, run, place.count)
 
 
 def _card(

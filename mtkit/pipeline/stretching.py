@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mtkit.training.place import Place
     from mtkit.training.stretch import Stretch
 
-CHECKPOINTS, TRACE = "checkpoints", "trace.jsonl"
+CHECKPOINTS, EVENTS, TRACE = "checkpoints", "events.jsonl", "trace.jsonl"
 VALIDATIONS = 3  # in a stretch
 PAIRS_TRANSLATED = 8  # at most, in each of them
 

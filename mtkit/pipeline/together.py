@@ -39,25 +39,19 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # read when torch is loaded: its warnings say nothing
     from mtkit.training.meeting import LostError, Meeting, as_lost
-    from mtkit.training.processes import device_of, group_of, threads_of
+    from mtkit.training.processes import each_of, group_of
 
     _die_with_the_launcher(place)
-    device, threads = device_of(context.device, place), threads_of(context.threads, place)
-    crowded = _crowded(device, place)
+    context = each_of(place, context)
+    crowded = _crowded(context.device, place)
     meeting = Meeting(place)
     group: Group | None = None
     was_left_alone = False
     try:
-        group = group_of(meeting, device)
+        group = group_of(meeting, context.device)
         if crowded and place.is_first:
             context.say(crowded)
-        yield replace(
-            context,
-            device=device,
-            threads=threads,
-            quiet=context.quiet or not place.is_first,
-            processes=group,
-        )
+        yield replace(context, quiet=context.quiet or not place.is_first, processes=group)
     except KeyboardInterrupt as error:
         meeting.may_tell(error)
         if place.is_first:

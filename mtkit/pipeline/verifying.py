@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.errors import RecipeError, RunError
-from mtkit.log import RunContext
+from mtkit.log import RunContext, read_events
 from mtkit.pipeline.graph import needed, of_kind
 from mtkit.pipeline.making import make
 from mtkit.pipeline.plan import plan
 from mtkit.pipeline.store import Store
-from mtkit.pipeline.stretching import CHECKPOINTS, TRACE, Task
+from mtkit.pipeline.stretching import CHECKPOINTS, EVENTS, TRACE, Task
 from mtkit.training.trace import read_trace
 
 if TYPE_CHECKING:
@@ -147,7 +147,27 @@ def _verify(task: Task, asked: Asked, folder: Path, context: RunContext, child: 
         raise _too_short("the training had ended before it could be killed")
     compared = compare(whole / CHECKPOINTS, whole / TRACE, resumed / CHECKPOINTS, resumed / TRACE)
     differs = any(item.difference for item in compared)
+    if differs:
+        _check_memory(whole, resumed)
     return Verdict(tuple(killed_at), tuple(resumed_from), tuple(compared), folder if differs else None)
+
+
+def _check_memory(whole: Path, resumed: Path) -> None:
+    """Where memory ran out, other bits prove nothing: pieces give the result of the whole to rounding.
+
+    Raises:
+        RunError: it did, in one of the trainings.
+    """
+    for name, folder in (("undisturbed", whole), ("resumed", resumed)):
+        for event in read_events(folder / EVENTS):
+            if event["event"] == "out_of_memory":
+                raise RunError(
+                    f"nothing could be proved: the {name} training ran out of memory at update"
+                    f" {event['update']} and was computed in pieces there, which is the same to rounding, not"
+                    " to the bit",
+                    expected="trainings that the memory holds",
+                    advice="End other programs, or lower `batch_tokens` or raise `accumulate` with `--set`.",
+                )
 
 
 def _take_over_choices(whole: Path, resumed: Path) -> None:

@@ -114,7 +114,7 @@ def train_section(name: str, folder: Path) -> list[str]:
     for setting, choice in facts.get("chosen", {}).items():  # absent in stages of earlier versions
         lines.append(f"`{setting}: auto` became {_flat(choice['value'])}: {text(choice['because'])}.")
     if facts.get("in_pieces"):
-        lines.append(f"{facts['in_pieces']:,} micro-batches ran out of memory and were computed in pieces.")
+        lines.append(f"{facts['in_pieces']:,} batches ran out of memory and were computed in pieces.")
     validations = [read_json(path) for path in sorted((folder / "validations").glob("*.json"))]
     names = list(dict.fromkeys(name for item in validations for name in item if name not in NOT_SCORES))
     return section(

@@ -69,7 +69,7 @@ def choose(settings: TrainSettings, work: Work, out: Path, say: Callable[[str], 
         return Chosen(fixed(settings, {}))
     chosen = read_chosen(settings, out)
     if chosen is None:
-        key = _key(settings, work)
+        key = key_of(settings, work)
         found = recall("choices", key)
         chosen = _from_record(settings, found) if found else None
         if chosen is None:
@@ -114,7 +114,7 @@ def _from_record(settings: TrainSettings, record: Any) -> Chosen | None:
         return None
 
 
-def _key(settings: TrainSettings, work: Work) -> dict[str, Any]:
+def key_of(settings: TrainSettings, work: Work) -> dict[str, Any]:
     """All that a choice depends on, except how much memory happens to be free."""
     cuda = work.device.type == "cuda"
     return {

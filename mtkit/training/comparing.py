@@ -17,7 +17,8 @@ from mtkit.training.tensor_file import Tensors
 from mtkit.training.trace import read_trace
 
 GROUPS = {"weights": "model/", "optimiser": "optimizer/", "exponential average": "average/"}
-CLOCKS = ("seconds", "update_seconds")  # how long it took is no part of what was learnt
+# How long it took, and how much memory happened to be free, is no part of what was learnt.
+CHANCE = ("seconds", "update_seconds", "in_pieces")
 SHOWN = 16  # digits of a hash
 
 Trace = list[dict[str, Any]]
@@ -146,11 +147,11 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def _state(one: Checkpoint, other: Checkpoint) -> Compared:
-    """All that a training remembers besides tensors, but for its clocks."""
+    """All that a training remembers besides tensors, but for what is chance."""
     states = []
     for checkpoint in (one, other):
         values = checkpoint.state.to_json()
-        states.append({name: value for name, value in values.items() if name not in CLOCKS})
+        states.append({name: value for name, value in values.items() if name not in CHANCE})
     whole, resumed = (canonical_hash(state)[:SHOWN] for state in states)
     name, old, new = first_difference(states[0], states[1])
     difference = f"{name}: {old} and {new}" if name else ""

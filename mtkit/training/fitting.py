@@ -131,6 +131,7 @@ class Fitting:
         self._activations = work.activations(precision)
         # Each worker of each process is to have something to do.
         self._side_by_side = (work.workers if work.device.type == "cpu" else 1) * work.processes
+        self._shards = work.processes if settings.shard else 1
         # A GPU belongs to one process; the memory of a machine is shared.
         sharers = work.processes if work.device.type == "cpu" else 1
         self._free = None if work.memory is None else work.memory.free // sharers
@@ -181,10 +182,10 @@ class Fitting:
     def expected(self, batch_tokens: int, accumulate: int) -> Expected:
         """The memory of each process."""
         work = self._work
-        activations = max(map(self._activations.bytes, work.shapes(batch_tokens, accumulate)))
         own = -(-accumulate // work.processes)
-        at_once = min(work.workers, own) if work.device.type == "cpu" else 1
-        return expected(self._settings, work.model, activations, own, at_once, work.taken)
+        at_once = min(work.workers, own) if work.device.type == "cpu" and self._shards == 1 else 1
+        activations = self._activations.taken(work.shapes(batch_tokens, accumulate), at_once)
+        return expected(self._settings, work.model, activations, own, at_once, work.taken, self._shards)
 
     def fits(self, needed: Expected) -> bool:
         """True if the memory holds it, or nobody knows how much there is."""
@@ -196,7 +197,7 @@ class Fitting:
         Raises:
             RunError: they do not.
         """
-        needed = expected(self._settings, self._work.model, 0, 2, 1)
+        needed = expected(self._settings, self._work.model, 0, 2, 1, shards=self._shards)
         if self._free is not None and needed.more > self._free:
             raise RunError(
                 f"gradients and optimiser of this model need {human(needed.more)} more than is taken already,"

@@ -1,15 +1,14 @@
 """The loop: update after update, validations in between, a checkpoint now and then, until it is enough."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from mtkit.batches.batch import Batch
 from mtkit.batches.stream import BatchStream, Position
@@ -24,8 +23,9 @@ from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
 from mtkit.training.following import Found, check_order, read_by_first, saver_of
-from mtkit.training.guard import DivergedError, Guard, Observed
+from mtkit.training.guard import DivergedError, Guard
 from mtkit.training.interruption import Interruption
+from mtkit.training.meter import Meter
 from mtkit.training.observer import Observer
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.order import chained
@@ -34,6 +34,7 @@ from mtkit.training.roll_back import is_anchor, next_roll_back, note, rate_share
 from mtkit.training.saving import Named, Saved, under
 from mtkit.training.schedule import factor
 from mtkit.training.sharding import Sharded, shared_out, whole
+from mtkit.training.shortage import enough_for_step, last_checkpoint_said
 from mtkit.training.state import Measured, RollBack, TrainState
 from mtkit.training.stretch import Stretch
 from mtkit.training.tensor_file import Tensors
@@ -147,7 +148,7 @@ class Loop:
         ):
             self.model.train()
             try:
-                self._begin()
+                self._begin(display)
                 while self.state.stopped_by is None and not self._stretch_is_over():
                     self._go_on(display, interruption)
                 if self.state.stopped_by is None:
@@ -164,8 +165,9 @@ class Loop:
                 self.saver.close()
             display.finish()
 
-    def _begin(self) -> None:
-        """Before the first update: something to go back to, if training may have to."""
+    def _begin(self, display: Display) -> None:
+        """Before the first update: what is expected, and something to go back to, if training may have to."""
+        self._observer.begin(self._last_update() - self.state.update, display.note)
         if self.state.update == 0 and is_anchor(self.settings.on_divergence, self.state, None):
             self.state.anchor = 0
             self._save("begin")
@@ -199,6 +201,7 @@ class Loop:
         else:
             self._update(display, interruption)
             if self._checkpoint_is_due():
+                self._observer.tell_shortages(self.state, display.note)
                 self._save("time")
 
     def _checkpoint_is_due(self) -> bool:
@@ -219,9 +222,10 @@ class Loop:
             batches = self.parts.stream.next_update()
             waited = time.monotonic() - started
             sums = self.updater.gradients(batches, number)
-        observed, objective = self.updater.step(batches, sums, number, rate)
-        if self.average:
-            self.average.follow(number)
+        with enough_for_step(self.settings, self.model, number, self.processes.share, self._last_good):
+            observed, objective = self.updater.step(batches, sums, number, rate)
+            if self.average:
+                self.average.follow(number)
         state.update = number
         state.epoch, state.batch = self.parts.stream.position
         state.source_tokens += batches.source_tokens
@@ -264,9 +268,9 @@ class Loop:
         state, by = self.state, self.settings.validate_.by
         self.guard.check()
         check_order(state, self.processes)
-        self._observer.tell_splits(state, display.note)
         with interruption.allowed(), self.measured_model() as model:
             measured, found = self._measure(model)
+        self._observer.tell_shortages(state, display.note)
         better = state.record(measured, by)
         state.snapshots.append(state.update)
         state.snapshots = state.wanted_snapshots(self.settings)
@@ -286,15 +290,20 @@ class Loop:
 
     def measure(self, model: Transformer) -> Measured:
         """The validation scores of any model of this architecture, as of now."""
-        return self._measure(model)[0]
+        measured, _ = self._measure(model)
+        self._observer.tell_shortages(self.state, self.parts.run.say)
+        return measured
 
     def _measure(self, model: Transformer) -> tuple[Measured, Validation]:
         found = Validation()
         with for_many_batches(self.parts.workers, self.parts.threads) as workers:
-            loss = validation_loss(model, self.parts.valid(), workers, self.processes)
+            tell = partial(self._observer.in_pieces, "validation", self.state.update)
+            loss = validation_loss(model, self.parts.valid(), workers, self.processes, tell)
             if self.parts.validate is not None:
                 with evaluating(model):
                     found = self.parts.validate(model, workers)
+        if found.smaller_batches is not None:
+            self._observer.in_smaller_batches(self.state.update, found.smaller_batches)
         return Measured(self.state.update, self.state.epoch, loss, found.scores), found
 
     def _save(self, why: str, weights: str | None = None) -> None:
@@ -310,6 +319,11 @@ class Loop:
             weights = None  # no later model will be made of them
         self.saver.save(self.state, self._tensors(), why, keep=keep, weights=weights)
         self._saved_at = time.monotonic()
+
+    def _last_good(self) -> str:
+        """Which checkpoint is the last good one, once what is being written is there."""
+        self.saver.wait()
+        return last_checkpoint_said(self.saver.last, self.parts.checkpoints.folder, self.processes.share)
 
     def _tell_saved(self, saved: Saved) -> None:
         self.parts.events.write("checkpoint", update=saved.update, path=str(saved.path), why=saved.why)
@@ -356,33 +370,6 @@ class Loop:
         self.state, self.saver.last = found.state, found.path
         self.guard, self._meter = Guard(self.state.guard), Meter()
         self.parts.stream.seek(Position(self.state.epoch, self.state.batch))
-
-
-class Meter:
-    """Means over the updates since the last reading; sums stay on the device until then."""
-
-    def __init__(self) -> None:
-        self.loss = self.objective = self.gradient_norm = math.nan
-        self.tokens_per_second = 0.0
-        self._clear()
-
-    def _clear(self) -> None:
-        self._sums: list[Tensor] = []
-        self._tokens, self._seconds = 0, 0.0
-
-    def add(self, observed: Observed, objective: Tensor, seconds: float) -> None:
-        """One more update."""
-        self._sums.append(torch.stack((observed.nats, objective * observed.tokens, observed.gradient_norm)))
-        self._tokens += observed.tokens
-        self._seconds += seconds
-
-    def read(self) -> None:
-        """Bring the means up to date, and begin anew."""
-        nats, objective, norms = torch.stack(self._sums).double().sum(dim=0).tolist()
-        self.loss, self.objective = nats / self._tokens, objective / self._tokens
-        self.gradient_norm = norms / len(self._sums)
-        self.tokens_per_second = self._tokens / max(self._seconds, 1e-9)
-        self._clear()
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ measured on small micro-batches and is a polynomial of its shape, so that any sh
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,9 @@ PROBE_ROWS, PROBE_LENGTHS = (2, 3), (3, 5, 8)  # enough different shapes to tell
 # take some memory with their first product. Measured with glibc: 1.2 to 1.5 times what is kept, and 60 MB
 # (tests/agreement/test_training_memory.py).
 KEPT_BY_ALLOCATOR, LIBRARIES = 1.45, 60_000_000
+# oneDNN compiles kernels for every shape of a product in bfloat16, and keeps those of the last 1024: with
+# micro-batches of many shapes it grew by 0.92 to 0.94 GB, at width 128 and 256 (docs/log.md, 2026-11-23).
+COMPILED = 950_000_000
 FIRST_ID = 4  # the first that no special piece has
 
 
@@ -102,7 +105,7 @@ class Activations:
         counted = [kept_bytes(model, probe(shape, model), precision) for shape in shapes]
         terms = np.array([_terms(shape) for shape in shapes])
         self._weights = np.linalg.lstsq(terms, np.array(counted, dtype=np.float64), rcond=None)[0]
-        self._model = model
+        self._model, self._precision = model, precision
 
     def bytes(self, shape: Shape) -> int:
         """What is taken at most while the gradients of one micro-batch are computed."""
@@ -110,6 +113,14 @@ class Activations:
         slices = SLICE_COPIES * min(shape.tokens, positions_at_once(self._model.device)) * size
         hidden = SLICE_COPIES * shape.tokens * dim
         return self.kept(shape) + FLOAT * (slices + hidden + size * dim)
+
+    def taken(self, shapes: Iterable[Shape], at_once: int) -> int:
+        """What a program takes that computes so many of the largest of some micro-batches at a time."""
+        size = at_once * max(map(self.bytes, shapes))
+        if self._model.device.type != "cpu":
+            return size
+        compiled = COMPILED if self._precision == "bfloat16" else 0
+        return int(KEPT_BY_ALLOCATOR * size) + LIBRARIES + compiled
 
     def kept(self, shape: Shape) -> int:
         """What encoder and decoder keep for their backward pass."""
@@ -175,33 +186,40 @@ def expected(
     micro_batches: int,
     at_once: int,
     taken: int = 0,
+    shards: int = 1,
 ) -> Expected:
     """The memory of a training.
 
     Args:
         settings: uses the optimiser and the average.
         model: any device.
-        activations: bytes that the largest micro-batch keeps.
+        activations: bytes that micro-batches take (`Activations.taken`).
         micro_batches: of an update.
         at_once: how many of them are computed at a time.
         taken: what the program takes already, the weights included.
+        shards: among how many processes weights, gradients and optimiser are shared out.
     """
     weights = FLOAT * count_parameters(model)
     # Muon remembers one number for each weight of a matrix in the layers, AdamW two for each weight.
     single = FLOAT * _muon_weights(model) if settings.optimizer.kind == "muon" else 0
     return Expected(
         weights=weights,
-        gradients=weights * (at_once + (micro_batches > 1)),
-        optimizer=2 * weights - single,
+        gradients=_sharded(model, weights, shards)
+        if shards > 1
+        else weights * (at_once + (micro_batches > 1)),
+        optimizer=(2 * weights - single) // shards,
         average=weights if settings.ema_decay else 0,
-        activations=_with_allocator(activations * at_once, model.device),
+        activations=activations,
         others=max(0, taken - weights),
     )
 
 
-def _with_allocator(size: int, device: torch.device) -> int:
-    """What a program takes that keeps so many bytes in pieces of many sizes."""
-    return int(KEPT_BY_ALLOCATOR * size) + LIBRARIES if device.type == "cpu" else size
+def _sharded(model: Transformer, weights: int, shards: int) -> int:
+    """Beside a whole copy of the weights, for validation: a share of weights and gradients, and what is
+    gathered of both for a pass, which is all that is outside the layers, a layer, and the next one."""
+    layers = [*model.encoder.layers, *model.decoder.layers]
+    sizes: list[int] = [FLOAT * sum(weight.numel() for weight in layer.parameters()) for layer in layers]
+    return 2 * (weights // shards + weights - sum(sizes) + 2 * max(sizes))
 
 
 def _muon_weights(model: Transformer) -> int:

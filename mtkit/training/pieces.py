@@ -1,5 +1,6 @@
-"""A micro-batch that does not fit in the memory is computed in smaller pieces: halves of its pairs, if need
-be halves of those, down to one pair. Which micro-batches an update has is not decided here.
+"""A batch that does not fit in the memory is computed in smaller pieces: halves of its pairs, if need be
+halves of those, down to one pair. What is computed is not known here; memory that runs out where nothing can
+be cut is `shortage.py`'s business.
 """
 
 from collections.abc import Callable
@@ -7,15 +8,10 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
 
 from mtkit.batches.batch import Batch
 from mtkit.errors import RunError
 from mtkit.model.dropout import Rows
-from mtkit.training.loss import LossSums, add
-
-Found = tuple[LossSums, list[Tensor | None]]  # as of `loss.gradients`
-Compute = Callable[[Batch, Rows | None], Found]  # some pairs, and which of a micro-batch they are if not all
 
 Result = TypeVar("Result")
 
@@ -24,7 +20,7 @@ SAID_BY_ALLOCATORS = ("can't allocate memory", "not enough memory", "CUBLAS_STAT
 
 
 class Split(NamedTuple):
-    """A micro-batch that ran out of memory: its shape, and in how many pieces it fitted.
+    """A batch that ran out of memory: its shape, and in how many pieces it fitted.
 
     Attributes:
         line: number of its first pair's line, from 1.
@@ -44,19 +40,26 @@ class Split(NamedTuple):
         return f"{self.pairs} pairs of up to {self.source} and {self.target} tokens in {self.pieces} pieces"
 
 
-def in_pieces_if_needed(batch: Batch, compute: Compute) -> tuple[Found, Split | None]:
-    """The gradients of a micro-batch, in one piece or in as many as the memory asks for.
+def in_pieces_if_needed(
+    batch: Batch,
+    compute: Callable[[Batch, Rows | None], Result],
+    add: Callable[[Result, Result], Result],
+    split_name: str = "training",
+) -> tuple[Result, Split | None]:
+    """What is computed of a batch, in one piece or in as many as the memory asks for.
 
     Pieces keep the padding of the whole and, on a CPU, what is dropped out, so that their sum is the result
     of the whole to rounding. Pieces on another device drop out values of their own, decided by the
     micro-batch's seed and the piece.
 
     Args:
-        batch: the micro-batch, on the CPU.
-        compute: the gradients of some of its pairs.
+        batch: on the CPU.
+        compute: what is wanted of some of its pairs, and which of the batch they are if not all.
+        add: puts the results of two pieces together.
+        split_name: `training` or `validation`: whose pairs they are.
 
     Returns:
-        The sums and gradients, and what became of the micro-batch if it did not fit.
+        The result, and what became of the batch if it did not fit.
 
     Raises:
         RunError: one pair by itself does not fit.
@@ -65,14 +68,14 @@ def in_pieces_if_needed(batch: Batch, compute: Compute) -> tuple[Found, Split | 
     found = attempted(partial(compute, batch, None))
     if found is not None:
         return found, None
-    waiting, done = halves(batch, Rows(0, pairs, pairs))[::-1], 0
+    waiting, done = halves(batch, Rows(0, pairs, pairs), split_name)[::-1], 0
     while waiting:
         rows = waiting.pop()
         more = attempted(partial(compute, batch.part(rows.first, rows.last), rows))
         if more is None:
-            waiting += halves(batch, rows)[::-1]
+            waiting += halves(batch, rows, split_name)[::-1]
         else:
-            found = more if found is None else _sum(found, more)
+            found = more if found is None else add(found, more)
             done += 1
     assert found is not None, "there was at least one piece"
     return found, split_of(batch, done)
@@ -83,13 +86,6 @@ def split_of(batch: Batch, pieces: int) -> Split:
     return Split(
         int(batch.rows.min()) + 1, len(batch), batch.source.shape[1], batch.target_out.shape[1], pieces
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if an exception says that there is not enough memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID_BY_ALLOCATORS)
 
 
 def attempted(compute: Callable[[], Result]) -> Result | None:
@@ -104,33 +100,32 @@ def attempted(compute: Callable[[], Result]) -> Result | None:
     return None
 
 
-def halves(batch: Batch, rows: Rows) -> list[Rows]:
-    """Both halves of some rows of a micro-batch.
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if an exception says that there is not enough memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID_BY_ALLOCATORS)
+
+
+def halves(batch: Batch, rows: Rows, split_name: str = "training") -> list[Rows]:
+    """Both halves of some rows of a batch.
 
     Raises:
         RunError: it is one row.
     """
     if rows.last - rows.first == 1:
-        raise _one_pair(batch.part(rows.first, rows.last))
+        raise _one_pair(batch.part(rows.first, rows.last), split_name)
     middle = (rows.first + rows.last) // 2
     return [Rows(rows.first, middle, rows.of), Rows(middle, rows.last, rows.of)]
 
 
-def _one_pair(piece: Batch) -> RunError:
+def _one_pair(piece: Batch, split_name: str) -> RunError:
+    needed = "gradients" if split_name == "training" else "loss"
     return RunError(
-        f"the memory does not hold the gradients of one pair of {piece.source_tokens} source and"
+        f"the memory does not hold the {needed} of one pair of {piece.source_tokens} source and"
         f" {piece.target_tokens} target tokens",
-        where=f"line {int(piece.rows[0]) + 1} of the training pairs",
+        where=f"line {int(piece.rows[0]) + 1} of the {split_name} pairs",
         expected="memory for at least one pair",
         advice="Lower `max_tokens` or the size of the model, end other programs, or take a machine with more"
         " memory.",
     )
-
-
-def _sum(found: Found, more: Found) -> Found:
-    """Both added up, in the place of the first."""
-    gradients = [
-        new if old is None else old if new is None else old.add_(new)
-        for old, new in zip(found[1], more[1], strict=True)
-    ]
-    return add([found[0], more[0]]), gradients

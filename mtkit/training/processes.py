@@ -8,6 +8,7 @@ gradients are added up here and not by `DistributedDataParallel`: docs/decisions
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -229,6 +230,15 @@ def group_of(meeting: Meeting, device: str) -> Group:
 def processes_of(run: RunContext) -> Processes:
     """Those that a stage is run with."""
     return run.processes if isinstance(run.processes, Processes) else ONE_PROCESS
+
+
+def each_of(place: Place, run: RunContext) -> RunContext:
+    """What one of the processes of a place computes on.
+
+    Raises:
+        RunError: this machine has not what each of them needs.
+    """
+    return replace(run, device=device_of(run.device, place), threads=threads_of(run.threads, place))
 
 
 def device_of(name: str, place: Place) -> str:

@@ -1,5 +1,6 @@
 """Watches for what holds a training up though nothing is wrong with it: data that come too late, cores that
-other programs take. Says so once, with figures and a remedy; changes nothing.
+other programs take, a machine that has become slower than it was. Says so once, with figures and a remedy;
+changes nothing.
 """
 
 import os
@@ -25,6 +26,8 @@ WAITING_SHARE = 0.2
 CORE_SHARE = 0.8
 # Less than this is the system itself, which nobody can end.
 TAKEN_CORES = 0.3
+# Of the usual speed. What is remembered is exact to a tenth or so, an estimate to a quarter.
+SLOW_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Stall:
     """What holds training up.
 
     Attributes:
-        kind: `data` or `cores`.
-        share: of the time that the model waits for data; or of a core that a worker gets.
+        kind: `data`, `cores` or `speed`.
+        share: of the time that the model waits for data; of a core that a worker gets; of the usual speed.
         found: the figures, for people.
         remedy: what to do.
     """
@@ -74,22 +77,29 @@ class Watcher:
         machine: is asked.
         tell: is told of each kind of stall, once.
         samples_subwords: text is segmented anew while training, which is the likeliest reason of late data.
+        usual: target tokens a second that this machine makes of such updates; None: it is not known.
     """
 
     def __init__(
-        self, machine: Machine, tell: Callable[[Stall], None], samples_subwords: bool = False
+        self,
+        machine: Machine,
+        tell: Callable[[Stall], None],
+        samples_subwords: bool = False,
+        usual: float | None = None,
     ) -> None:
         self._machine, self._tell, self._samples_subwords = machine, tell, samples_subwords
+        self._usual = usual
         self._told: set[str] = set()
         self._settling = SETTLING_UPDATES
         self._begin()
 
-    def add(self, waited: float, seconds: float) -> None:
+    def add(self, waited: float, seconds: float, tokens: int) -> None:
         """One more update.
 
         Args:
             waited: seconds until its micro-batches were there.
             seconds: that it took in all; what lies between two updates does not count.
+            tokens: target tokens, over all processes.
         """
         if self._settling:
             self._settling -= 1
@@ -99,13 +109,14 @@ class Watcher:
         self._updates += 1
         self._waited += waited
         self._seconds += seconds
+        self._tokens += tokens
         if self._updates >= WINDOW_UPDATES and self._seconds >= WINDOW_SECONDS:
             self._look()
             self._begin()
 
     def _begin(self) -> None:
         """A new window."""
-        self._updates, self._waited, self._seconds = 0, 0.0, 0.0
+        self._updates, self._waited, self._seconds, self._tokens = 0, 0.0, 0.0, 0
         self._machine.core_share()  # what was before does not count
         self._at_begin = self._clocks()
 
@@ -114,7 +125,7 @@ class Watcher:
 
     def _look(self) -> None:
         share = self._waited / self._seconds
-        stall = self._late_data(share) if share >= WAITING_SHARE else self._taken_cores()
+        stall = self._late_data(share) if share >= WAITING_SHARE else self._taken_cores() or self._slow()
         if stall is not None and stall.kind not in self._told:
             self._told.add(stall.kind)
             self._tell(stall)
@@ -142,6 +153,20 @@ class Watcher:
         remedy = "End them" if others is not None else "End other programs"
         remedy += f", or train with `--threads {left}`." if left >= 1 else "."
         return Stall("cores", share, found, remedy)
+
+    def _slow(self) -> Stall | None:
+        """What nobody counts as a rival: heat, a limit on processor time, other machines on one processor."""
+        if self._usual is None or (share := self._tokens / self._seconds / self._usual) >= SLOW_SHARE:
+            return None
+        found = (
+            f"training makes {self._tokens / self._seconds:,.0f} target tokens/s, {share:.0%} of what this"
+            " machine was measured to make"
+        )
+        remedy = (
+            "Look for heat, power saving, a limit on processor time, or programs that fill the memory's"
+            " bandwidth."
+        )
+        return Stall("speed", share, found, remedy)
 
     def _others(self) -> float | None:
         """Cores that other programs used in this window."""

@@ -85,7 +85,7 @@ class TrainState:
         snapshots: updates of the validations whose weights are kept.
         guard: of the divergence guard.
         anchor: the update whose checkpoint training goes back to if it diverges; None: it never does.
-        in_pieces: micro-batches that ran out of memory and were computed in pieces.
+        in_pieces: batches, of updates and validations, that ran out of memory and were computed in pieces.
         roll_backs: how often it went back; each lowers the learning rate from there on.
         stopped_by: `updates`, `epochs` or `patience` once training is over.
     """

@@ -29,10 +29,12 @@ from mtkit.training.fitting import Work
 from mtkit.training.loop import Loop, Parts, fill
 from mtkit.training.memory import taken_bytes
 from mtkit.training.observer import Observer
+from mtkit.training.outlook import Outlook, look_ahead
 from mtkit.training.packing import check_compile, speed_up
 from mtkit.training.preparation import Data, build_model, identity, open_stream, prepare_data
 from mtkit.training.processes import Processes, processes_of
 from mtkit.training.sharding import Sharded
+from mtkit.training.shortage import enough_for_training
 from mtkit.training.stall import machine_of
 from mtkit.training.state import Measured, RollBack
 from mtkit.training.stretch import Stretch
@@ -67,7 +69,7 @@ class TrainSummary:
         final: numbers of the weights in the model folder.
         final_is: where those weights come from.
         stopped_by: `updates`, `epochs` or `patience`.
-        in_pieces: micro-batches that ran out of memory and were computed in pieces.
+        in_pieces: batches, of updates and validations, that ran out of memory and were computed in pieces.
         roll_backs: how often it diverged and went back: at which update, to which, why.
         chosen: value and reason of each setting that was `auto`.
     """
@@ -137,7 +139,12 @@ def train(
         KeyboardInterrupt: Ctrl-C or SIGTERM; the same call goes on.
     """
     processes = processes_of(run)
-    with _held(out, processes), prepared(run) as device, _events(run, out / EVENTS) as events:
+    with (
+        _held(out, processes),
+        prepared(run) as device,
+        enough_for_training(device),
+        _events(run, out / EVENTS) as events,
+    ):
         check_precision(settings.precision, device)
         check_compile(settings, device)
         data = processes.after_first(
@@ -149,6 +156,7 @@ def train(
         tuned = _tuned(settings, model, data, threads, out, run)
         work = _work(model, data, tuned, run)
         chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
+        outlook = look_ahead(chosen.settings, work, tuned) if processes.is_first else None
         own = -(-chosen.settings.accumulate // processes.share.count)
         with (
             open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
@@ -156,8 +164,9 @@ def train(
         ):
             check_warm_up(settings, stream.batches_per_epoch(0))
             loop = _loop(
-                chosen.settings, inputs, data, stream, workers, threads, work, events, out, run, stretch
-            )
+                chosen.settings, inputs, data, stream, workers, threads, model, outlook, events, out, run,
+                stretch,
+            )  # fmt: skip
             _tell_begin(loop, data, device)
             loop.resume()
             loop.run()
@@ -230,7 +239,8 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     stream: BatchStream,
     workers: Workers,
     threads: int,
-    work: Work,
+    model: Transformer,
+    outlook: Outlook | None,
     events: EventWriter,
     out: Path,
     run: RunContext,
@@ -239,11 +249,11 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
     """The loop at its beginning, nothing resumed yet."""
     processes = processes_of(run)
     asked = settings.validate_.by != "loss" or settings.validate_.samples > 0
-    sharded = _sharded(settings, work, run)
-    speed_up(settings, work.model, run.say)
+    sharded = _sharded(settings, model, run)
+    speed_up(settings, model, run.say)
     parts = Parts(
         settings=settings,
-        model=work.model,
+        model=model,
         stream=stream,
         workers=workers,
         threads=threads,
@@ -254,22 +264,19 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
-        observer=Observer(settings, work, processes, machine_of(workers, work.device), events),
+        observer=Observer(settings, outlook, processes, machine_of(workers, model.device), events),
         run=run,
         stretch=stretch,
     )
     return Loop(parts)
 
 
-def _sharded(settings: FixedTrainSettings, work: Work, run: RunContext) -> Sharded | None:
+def _sharded(settings: FixedTrainSettings, model: Transformer, run: RunContext) -> Sharded | None:
     """The model with its weights shared out, if they are to be."""
     processes = processes_of(run)
     if settings.shard and processes.is_alone:
         run.say("`shard` changes nothing: this is one process")
-    if not settings.shard or processes.is_alone:
-        return None
-    work.activations(settings.precision)  # tried out while one process alone can compute with the model
-    return Sharded(work.model, processes)
+    return Sharded(model, processes) if settings.shard and not processes.is_alone else None
 
 
 def _tell_begin(loop: Loop, data: Data, device: torch.device) -> None:

@@ -21,10 +21,12 @@ from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
 from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, objective, penalty
 from mtkit.training.optimizer import Optimizer, matrices
-from mtkit.training.pieces import Found, Split, attempted, in_pieces_if_needed
+from mtkit.training.pieces import Split, attempted, in_pieces_if_needed
 from mtkit.training.processes import ONE_PROCESS, Processes
 from mtkit.training.reduction import Reduction
 from mtkit.training.sharding import Sharded, whole
+
+Found = tuple[LossSums, list[Tensor | None]]  # as of `loss.gradients`
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
@@ -66,6 +68,15 @@ def computing(device: torch.device, precision: str, seed: int, rows: Rows | None
     bfloat16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
     with bfloat16, seeded(seed, device, rows):
         yield
+
+
+def added(found: Found, more: Found) -> Found:
+    """The gradients of two pieces of a micro-batch, in the place of the first."""
+    both = [
+        new if old is None else old if new is None else old.add_(new)
+        for old, new in zip(found[1], more[1], strict=True)
+    ]
+    return add([found[0], more[0]]), both
 
 
 class Updater:
@@ -165,7 +176,7 @@ class Updater:
             here = piece.to(self._device)
             return part_gradients(self.model, here, tokens, smoothing, precision, seed, rows)
 
-        found, split = in_pieces_if_needed(batch, compute)
+        found, split = in_pieces_if_needed(batch, compute, added)
         if split is not None:
             self._splits.append(split)
         return found

@@ -11,7 +11,9 @@ import os
 import re
 import shlex
 import shutil
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -215,6 +217,13 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
         nothing,
     ),
     "more_processes_than_a_machine_bears": ("train r.yaml --processes 100000", nothing),
+    "more_processes_than_gpus": ("train r.yaml --dry-run --processes 2 --device cuda", nothing),
+    "precision_the_device_lacks": (
+        "train r.yaml --set stages.subword.pieces=320 --set stages.train.precision=bfloat16 --device cuda",
+        nothing,
+    ),
+    "rendezvous_that_nobody_answers": ("train r.yaml", nothing),
+    "rendezvous_to_which_somebody_does_not_come": ("train r.yaml", nothing),
     # models
     "model_folder_missing": ("translate --model nowhere", nothing),
     "model_missing": ("translate --model text", nothing),
@@ -260,6 +269,8 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "system_named_twice": ("score --system t --system t --reference text/test.bb", write("t", LINES)),
     "given_translations_of_another_text": ("perplexity --model model text/test.aa t", write("t", "one\n")),
 }
+RENDEZVOUS = {"rendezvous_that_nobody_answers": 1, "rendezvous_to_which_somebody_does_not_come": 0}  # rank
+GPUS = {"more_processes_than_gpus": 0, "precision_the_device_lacks": 1}
 FULL_DISKS = {
     "disk_full": errno.ENOSPC,
     "disk_only_for_reading": errno.EROFS,
@@ -327,6 +338,7 @@ def folder(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def without_chance(text: str, folder: Path, port: int) -> str:
     """The message with capitals for what differs from run to run."""
     text = text.replace(str(folder), "FOLDER").replace(f":{port}/", ":PORT/")
+    text = re.sub(r"error: 127\.0\.0\.1:\d+:", "error: 127.0.0.1:PORT:", text)
     text = re.sub(r"with \d+ cores?\b", "with N cores", text)
     text = re.sub(r"Use `--processes \d+`", "Use `--processes N`", text)
     return re.sub(r"-[0-9a-f]{16}\b", "-FINGERPRINT", text)
@@ -345,6 +357,10 @@ def test_a_mistake_is_answered_as_stored(
     change(folder)
     for path in folder.glob("card.yaml"):
         path.write_text(path.read_text().replace("PORT", str(port)))
+    if name in RENDEZVOUS:
+        wait_in_vain(RENDEZVOUS[name], monkeypatch)
+    if name in GPUS:
+        have_old_gpus(GPUS[name], monkeypatch)
     if name in FULL_DISKS:
         monkeypatch.setattr(os, "fsync", failing(FULL_DISKS[name]))
     monkeypatch.setattr("sys.argv", ["mtkit", *shlex.split(command)])
@@ -366,6 +382,25 @@ def failing(number: int) -> Callable[[int], None]:
         raise OSError(number, os.strerror(number))
 
     return fail
+
+
+def wait_in_vain(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two processes that are to meet, only one is there."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    values |= {"MASTER_ADDR": "127.0.0.1", "MTKIT_MEET_SECONDS": 0.2}
+    for name, value in values.items():
+        monkeypatch.setenv(name, str(value))
+
+
+def have_old_gpus(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many GPUs that do not compute in bfloat16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Old Card")
 
 
 def test_every_message_has_its_scenario_and_says_what_to_do() -> None:

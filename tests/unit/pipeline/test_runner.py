@@ -13,6 +13,7 @@ from mtkit.log import RunContext, read_events
 from mtkit.pipeline import runner
 from mtkit.pipeline.runner import forecasts, run
 from mtkit.pipeline.store import Store
+from mtkit.training.place import Place
 
 Read = Callable[..., Recipe]
 
@@ -206,15 +207,16 @@ def test_ctrl_c_in_a_stage_that_begins_anew_promises_nothing(
 def test_what_would_run_is_forecast_where_its_kind_can_tell(
     read: Read, store: Store, context: RunContext, toys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def told(settings: Any, reads: Any, beside: Any, run: RunContext) -> str:
-        return f"{settings.times} times, from {reads['text']}, {beside['text'].file}, seed {run.seed}"
+    def told(settings: Any, reads: Any, beside: Any, run: RunContext, recipe: Recipe, place: Place) -> str:
+        from_text = f"from {reads['text']}, {beside['text'].file}"
+        return f"{settings.times} times, {from_text}, seed {run.seed}, {recipe.name}, {place.count} processes"
 
     monkeypatch.setattr(runner, "load", lambda _: told)
     recipe = read()
     repeat = recipe.stages["repeat"]
     can_tell = replace(repeat, kind=replace(repeat.kind, forecast="there:told"))
     recipe = replace(recipe, stages={**recipe.stages, "repeat": can_tell})
-    assert list(forecasts(recipe, ["count"], store, context)) == [
-        "repeat: 2 times, from None, text.txt, seed 1"
+    assert list(forecasts(recipe, ["count"], store, context, Place(count=2))) == [
+        f"repeat: 2 times, from None, text.txt, seed 1, {recipe.name}, 2 processes"
     ]
     assert toys.calls == []

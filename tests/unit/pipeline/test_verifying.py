@@ -7,7 +7,8 @@ import pytest
 from mtkit.config.recipe import read_recipe
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import write_text
-from mtkit.log import RunContext
+from mtkit.log import EventWriter, RunContext
+from mtkit.pipeline import verifying
 from mtkit.pipeline.kinds import KINDS
 from mtkit.pipeline.store import Store
 from mtkit.pipeline.stretching import TRACE, Task
@@ -55,6 +56,20 @@ def test_a_task_survives_its_file(tmp_path: Path) -> None:
     task = Task("toy.yaml", ("seed=2",), "train", {"corpus": "there"}, "out", 5, "cpu", None, 2)
     task.write(tmp_path / "task.json")
     assert Task.read(tmp_path / "task.json") == task
+
+
+def test_bits_that_differ_where_memory_ran_out_prove_nothing(tmp_path: Path) -> None:
+    def note(name: str, event: str) -> None:
+        events = EventWriter(tmp_path / name / "events.jsonl")
+        events.write(event, update=9)
+        events.close()
+
+    note("whole", "update")
+    note("resumed", "update")
+    verifying._check_memory(tmp_path / "whole", tmp_path / "resumed")
+    note("resumed", "out_of_memory")
+    with pytest.raises(RunError, match="the resumed training ran out of memory at update 9"):
+        verifying._check_memory(tmp_path / "whole", tmp_path / "resumed")
 
 
 TWO = """\

@@ -2,16 +2,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mtkit.batches.stream import Share
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import FixedTrainSettings
 from mtkit.log import EventWriter, read_events
-from mtkit.model.transformer import Transformer
-from mtkit.training.fitting import Work
+from mtkit.model.remembering import recall
+from mtkit.training.memory import Expected
 from mtkit.training.observer import MEASURED_UPDATES, SETTLING_UPDATES, Observer
+from mtkit.training.outlook import Outlook
 from mtkit.training.pieces import Split
 from mtkit.training.processes import ONE_PROCESS, Processes
 from mtkit.training.stall import Machine
@@ -26,7 +26,7 @@ class Two(Processes):
     share = Share(0, 2)
 
     def gather(self, value: Any) -> list[Any]:
-        return [value, [(3, list(SPLIT))]]
+        return [value, [["update", 3, f"computed {SPLIT}", SPLIT._asdict()]]]
 
 
 @pytest.fixture
@@ -36,14 +36,25 @@ def events(tmp_path: Path) -> Iterator[EventWriter]:
     writer.close()
 
 
-def observer(events: EventWriter, processes: Processes = ONE_PROCESS, **settings: Any) -> Observer:
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered of other tests."""
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
+
+
+def observer(
+    events: EventWriter,
+    processes: Processes = ONE_PROCESS,
+    rate: float | None = None,
+    **settings: Any,
+) -> Observer:
     shape = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1)
     values = {"until": {"updates": 9000}, "max_tokens": 20, "batch_tokens": 100, "model": shape, **settings}
     made = FixedTrainSettings.model_validate(values)
-    lengths = np.full(500, 9)
-    work = Work(Transformer(shape, 23, 23), lengths, lengths)
+    expected = Expected(1_000_000, 1_000_000, 2_000_000, 0, 500_000_000)
+    outlook = Outlook(250_000, expected, 20_000_000_000, rate, "estimated" if rate else "", {"kind": "test"})
     machine = Machine(1, 1, lambda: None, lambda: None)
-    return Observer(made, work, processes, machine, events)
+    return Observer(made, outlook, processes, machine, events)
 
 
 def recorded(events: EventWriter) -> list[dict[str, Any]]:
@@ -61,22 +72,41 @@ def train(seen: Observer, updates: int, seconds: float, splits: list[Split] | No
     return said
 
 
-def test_memory_speed_and_time_are_told_once_after_the_first_updates(events: EventWriter) -> None:
-    first = SETTLING_UPDATES + MEASURED_UPDATES
-    seen = observer(events)
-    assert train(seen, first - 1, 2.0) == []
+LATER = SETTLING_UPDATES + MEASURED_UPDATES
+
+
+@pytest.mark.usefixtures("cache")
+def test_what_is_known_is_told_before_the_first_update_and_not_again(events: EventWriter) -> None:
+    seen, said = observer(events, rate=40.0), list[str]()
+    seen.begin(1000, said.append)
+    assert said == [
+        "250,000 weights · 504 MB of memory expected, 20.0 GB available · 40 target tokens/s (estimated)"
+        " · 39 min 48 s to the end, validations not counted"
+    ]
+    assert train(seen, 30, 2.0) == []  # 48 a second are near enough
+    first, second = recorded(events)
+    assert (first["event"], first["basis"], first["tokens_per_second"]) == ("forecast", "estimated", 40)
+    assert (second["event"], second["basis"], second["tokens_per_second"]) == ("forecast", "measured", 48)
+    assert second["seconds_to_the_end"] == pytest.approx((1000 - LATER) * 95.5 / 48, rel=0.01)
+    assert recall("outlooks", {"kind": "test"})["tokens_per_second"] == 48.0  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("rate", [30.0, 70.0])
+def test_a_speed_that_turns_out_otherwise_is_corrected_once(events: EventWriter, rate: float) -> None:
+    seen = observer(events, rate=rate, until={"updates": 9000, "patience": "3 validations"})
+    assert train(seen, LATER - 1, 2.0) == []
     (said,) = train(seen, 30, 2.0)
-    assert "weights · " in said
-    assert "of memory expected" in said
-    assert "48 target tokens/s" in said
-    (event,) = recorded(events)
-    assert (event["event"], event["tokens_per_second"]) == ("forecast", 48)
-    assert event["seconds_to_the_end"] == pytest.approx(999 * 95.5 / 48, rel=0.01)
+    assert said.startswith(f"measured: 48 target tokens/s (not {rate:g}) · at most 33 min")
 
 
-def test_patience_makes_it_at_most(events: EventWriter) -> None:
-    seen = observer(events, until={"updates": 9000, "patience": "3 validations"})
-    assert "at most" in train(seen, 20, 2.0)[0]
+@pytest.mark.usefixtures("cache")
+def test_a_speed_of_which_nothing_is_known_is_told_when_it_is_measured(events: EventWriter) -> None:
+    seen, said = observer(events), list[str]()
+    seen.begin(1000, said.append)
+    assert said[0].endswith("available · speed and time follow when the first updates are measured")
+    (measured,) = train(seen, 30, 2.0)
+    assert measured.startswith("measured: 48 target tokens/s · 3")
 
 
 def test_short_updates_are_measured_for_some_seconds(events: EventWriter) -> None:
@@ -94,8 +124,24 @@ def test_what_did_not_fit_is_counted_recorded_and_told_once(events: EventWriter)
     ]
 
 
+def test_what_did_not_fit_in_a_validation_is_told_apart(events: EventWriter) -> None:
+    seen, state, said = observer(events), TrainState(update=40), list[str]()
+    seen.in_pieces("validation", 40, SPLIT)
+    seen.in_smaller_batches(40, 500)
+    seen.tell_shortages(state, said.append)
+    seen.tell_shortages(state, said.append)
+    assert state.in_pieces == 2
+    assert said == [
+        "out of memory in the validation at update 40: computed 5 pairs of up to 6 and 4 tokens in 2 pieces,"
+        " with the same result. Nothing need be done: it takes a little longer.",
+        "out of memory translating at update 40: translated in batches of 500 tokens, with the same result."
+        " Nothing need be done: it takes a little longer.",
+    ]
+    assert [event["task"] for event in recorded(events)] == ["validation", "translation"]
+
+
 def test_what_did_not_fit_in_another_process_is_told_too(events: EventWriter) -> None:
     said = train(observer(events, Two()), 20, 0.01)
-    assert said[0].startswith("out of memory at update 3")
+    assert said[0].startswith("out of memory at update 3 (rank 1): computed 5 pairs")
     (event,) = recorded(events)
     assert (event["rank"], event["update"]) == (1, 3)

@@ -7,7 +7,8 @@ from mtkit.batches.batch import Batch, make_batch
 from mtkit.errors import RunError
 from mtkit.model.dropout import Rows
 from mtkit.training.loss import LossSums
-from mtkit.training.pieces import Found, in_pieces_if_needed, is_out_of_memory
+from mtkit.training.pieces import in_pieces_if_needed, is_out_of_memory
+from mtkit.training.update import Found, added
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def fits(most: int, seen: list[Rows | None]) -> Callable[[Batch, Rows | None], F
 
 def test_what_fits_is_computed_once_and_whole(batch: Batch) -> None:
     seen: list[Rows | None] = []
-    (sums, found), split = in_pieces_if_needed(batch, fits(5, seen))
+    (sums, found), split = in_pieces_if_needed(batch, fits(5, seen), added)
     assert (seen, split) == ([None], None)
     assert (float(sums.objective), found) == (15.0, [torch.tensor(160.0), None])
 
@@ -40,7 +41,7 @@ def test_what_fits_is_computed_once_and_whole(batch: Batch) -> None:
 @pytest.mark.parametrize(("most", "pieces"), [(4, 2), (2, 3), (1, 5)])
 def test_what_does_not_fit_is_halved_until_it_does_and_adds_up(batch: Batch, most: int, pieces: int) -> None:
     seen: list[Rows | None] = []
-    (sums, found), split = in_pieces_if_needed(batch, fits(most, seen))
+    (sums, found), split = in_pieces_if_needed(batch, fits(most, seen), added)
     assert (float(sums.objective), float(sums.nats)) == (15.0, 30.0)
     assert found == [torch.tensor(160.0), None]
     assert split is not None
@@ -61,9 +62,12 @@ def test_pieces_keep_the_padding_of_the_whole(batch: Batch) -> None:
 
 def test_a_pair_that_does_not_fit_alone_is_named(batch: Batch) -> None:
     with pytest.raises(RunError, match="one pair of 2 source and 1 target tokens") as caught:
-        in_pieces_if_needed(batch, fits(0, []))
+        in_pieces_if_needed(batch, fits(0, []), added)
     assert caught.value.where == "line 31 of the training pairs"
     assert "max_tokens" in caught.value.advice
+    with pytest.raises(RunError, match="the loss of one pair") as caught:
+        in_pieces_if_needed(batch, fits(0, []), added, "validation")
+    assert caught.value.where == "line 31 of the validation pairs"
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(batch: Batch) -> None:
@@ -71,7 +75,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(batch: Batch) -> None:
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        in_pieces_if_needed(batch, compute)
+        in_pieces_if_needed(batch, compute, added)
 
 
 def test_every_allocator_is_understood() -> None:

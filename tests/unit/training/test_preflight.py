@@ -4,9 +4,12 @@ from typing import Any
 import pytest
 
 from mtkit.config.training import TrainSettings
+from mtkit.errors import DataError, RecipeError
 from mtkit.files import write_json
 from mtkit.log import RunContext
 from mtkit.training import preflight
+from mtkit.training.memory import Expected
+from mtkit.training.outlook import Outlook
 from mtkit.training.preflight import Forecast, assumed_lengths, probe_training, stored_lengths
 
 SHAPE = {"dim": 16, "ffn_dim": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}
@@ -14,7 +17,9 @@ RUN = RunContext(device="cpu", threads=1, quiet=True)
 
 
 def settings(**changes: Any) -> TrainSettings:
-    values = {"until": {"updates": 9000}, "max_tokens": 16, "batch_tokens": 128, "model": SHAPE, **changes}
+    early = {"kind": "inverse_sqrt", "warmup_updates": 5}
+    values = {"until": {"updates": 9000}, "max_tokens": 16, "batch_tokens": 128, "schedule": early, **changes}
+    values["model"] = SHAPE
     return TrainSettings.model_validate(values)
 
 
@@ -24,15 +29,17 @@ def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_forecast_reads_as_a_line() -> None:
-    told = Forecast(1_234_567, 1_240_000_000, 20_000_000_000, 3456.7, 7500.0, at_most=True)
+    needed = Expected(4, 0, 0, 0, 1_240_000_000)
+    plenty = Outlook(1_234_567, needed, 20_000_000_000, basis="measured before, on 2026-11-20")
+    told = Forecast(plenty, 3456.7, 7500.0, at_most=True)
     assert str(told) == (
         "1,234,567 weights · 1.2 GB of memory expected, 20.0 GB available · 3,457 target tokens/s"
-        " · at most 2 h 05 min to the end, validations not counted"
+        " (measured before, on 2026-11-20) · at most 2 h 05 min to the end, validations not counted"
     )
-    short = Forecast(1, 2_000_000_000, 1_000_000_000, 5.0, None, at_most=False)
+    short = Forecast(Outlook(1, needed, 1_000_000_000), 5.0, None, at_most=False)
     assert "1.0 GB available (it may not suffice)" in str(short)
     assert "to the end" not in str(short)
-    assert "available" not in str(Forecast(1, 2, None, 5.0, None, at_most=False))
+    assert "available" not in str(Forecast(Outlook(1, needed, None), 5.0, None, at_most=False))
 
 
 def test_lengths_of_a_stored_corpus_are_its_own(toy: Path, tmp_path: Path) -> None:
@@ -55,6 +62,37 @@ def test_a_probe_of_a_stored_corpus_tells_the_time_of_epochs(toy: Path, tmp_path
     assert "to the end" in told
     assert "measured on random ids, as long as 200 pairs of the corpus" in told
     assert "chosen: accumulate 1" in told
+
+
+def stored(toy: Path, folder: Path) -> Path:
+    """The toy corpus with what is known of it."""
+    for path in (toy / "corpus").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    write_json(folder / "corpus.json", {"pairs": {"train": 200}})
+    return folder
+
+
+def test_what_training_refuses_is_refused_here_too(toy: Path, tmp_path: Path) -> None:
+    corpus = stored(toy, tmp_path)
+    lengths = stored_lengths(corpus, toy / "subword", max_tokens=16)
+    with pytest.raises(RecipeError, match="201 micro-batches: the corpus has 200 training pairs"):
+        probe_training(settings(batch_tokens=4000, accumulate=201), lengths, RUN)
+    late = {"kind": "inverse_sqrt", "warmup_updates": 500}
+    with pytest.raises(RecipeError, match="before warm-up"):
+        probe_training(settings(until={"epochs": 1}, schedule=late), lengths, RUN)
+    with pytest.raises(DataError, match="none of 200 pairs has sides of at most 1 tokens"):
+        stored_lengths(corpus, toy / "subword", max_tokens=1)
+    for side in ("source", "target"):
+        (corpus / f"valid.{side}").write_text("")
+    with pytest.raises(DataError, match="no sentence pairs"):
+        stored_lengths(corpus, toy / "subword", max_tokens=16)
+
+
+def test_several_processes_share_an_update_and_make_more_together(toy: Path, tmp_path: Path) -> None:
+    lengths = stored_lengths(stored(toy, tmp_path), toy / "subword", max_tokens=16)
+    told = probe_training(settings(), lengths, RUN, processes=3)
+    assert "memory of each of 3 processes, speed of all" in told
+    assert "chosen: accumulate 3 (one for each of 3 workers)" in told
 
 
 def test_without_a_corpus_what_is_assumed_is_said(tmp_path: Path) -> None:

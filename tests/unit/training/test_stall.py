@@ -19,11 +19,13 @@ class Made:
     def busy(self) -> float | None:
         return None if self.others is None else self.own + self.others * self.now
 
-    def train(self, watcher: Watcher, updates: int, waited: float = 0.0, seconds: float = 1.0) -> None:
+    def train(
+        self, watcher: Watcher, updates: int, waited: float = 0.0, seconds: float = 1.0, tokens: int = 100
+    ) -> None:
         for _ in range(updates):
             self.now += seconds
             self.own += seconds * self.share * 2
-            watcher.add(waited, seconds)
+            watcher.add(waited, seconds, tokens)
 
 
 FIRST = stall.SETTLING_UPDATES
@@ -113,6 +115,27 @@ def test_a_gpu_that_computes_is_never_short_of_cores(monkeypatch: pytest.MonkeyP
     machine = Machine(1, 2, lambda: None, made.busy, lambda: made.own)
     made.train(Watcher(machine, made.told.append), FIRST + 2 * WINDOW)
     assert made.told == []
+
+
+def test_a_machine_that_has_become_slow_though_nobody_takes_its_cores_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made(monkeypatch)
+    made.train(Watcher(made.machine, made.told.append, usual=180.0), FIRST + 3 * WINDOW)
+    assert made.told == []  # it may be an estimate
+    made.train(Watcher(made.machine, made.told.append, usual=250.0), FIRST + 3 * WINDOW)
+    (told,) = made.told
+    assert (told.kind, told.share) == ("speed", 0.4)
+    assert "100 target tokens/s, 40% of what this machine was measured to make" in str(told)
+    assert "heat" in told.remedy
+
+
+def test_taken_cores_and_late_data_explain_a_low_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(monkeypatch, others=1.0)
+    made.share = 0.5
+    made.train(Watcher(made.machine, made.told.append, usual=1000.0), FIRST + WINDOW)
+    made.train(Watcher(made.machine, made.told.append, usual=1000.0), FIRST + WINDOW, waited=0.5)
+    assert [told.kind for told in made.told] == ["cores", "data"]
 
 
 def test_processor_time_is_that_of_all_programs_on_the_cores_that_may_be_used(

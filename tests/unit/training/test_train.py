@@ -20,10 +20,11 @@ from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.model.workers import Workers
-from mtkit.training import loop, update
+from mtkit.training import loop, update, validation
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.display import Display
-from mtkit.training.loss import gradients
+from mtkit.training.loss import gradients, measure
+from mtkit.training.optimizer import Optimizer
 from mtkit.training.state import TrainState
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, Validator, train
 
@@ -358,3 +359,57 @@ def test_running_out_of_memory_is_told_once_counted_and_changes_nothing_but_roun
     assert summary["final"]["loss_nats_per_token"] == pytest.approx(
         whole["final"]["loss_nats_per_token"], abs=1e-3
     )
+
+
+def test_a_validation_that_does_not_fit_is_made_in_pieces_and_recorded(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(), inputs(toy), tmp_path / "whole", QUIET)
+
+    def limited(model: Transformer, batch: Batch) -> Any:
+        if len(batch) > 12:
+            raise torch.OutOfMemoryError("made up")
+        return measure(model, batch)
+
+    monkeypatch.setattr(validation, "measure", limited)
+    train(settings(), inputs(toy), tmp_path / "pieces", QUIET)
+    events = [e for e in read_events(tmp_path / "pieces" / "events.jsonl") if e["event"] == "out_of_memory"]
+    summary = json.loads((tmp_path / "pieces" / "train.json").read_text())
+    assert {(event["task"], event["update"]) for event in events} == {("validation", n) for n in (4, 8, 12)}
+    assert summary["in_pieces"] == len(events)
+    whole = json.loads((tmp_path / "whole" / "train.json").read_text())
+    assert summary["final"]["loss_nats_per_token"] == pytest.approx(whole["final"]["loss_nats_per_token"])
+
+
+def test_a_step_that_does_not_fit_is_told_and_the_last_checkpoint_is_that_before_it(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(), inputs(toy), tmp_path / "whole", QUIET)
+    step = Optimizer.step
+
+    def full(optimizer: Optimizer, rate: float, number: int) -> None:
+        if number == 7:
+            next(iter(optimizer._named.values())).data.zero_()  # it was half done
+            raise torch.OutOfMemoryError("made up")
+        step(optimizer, rate, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimizer, "step", full)
+        with pytest.raises(RunError, match="what AdamW remembers") as caught:
+            train(settings(), inputs(toy), tmp_path / "cut", QUIET)
+    assert caught.value.where == "update 7, the optimiser's step on cpu"
+    assert str(tmp_path / "cut/checkpoints/00000004") in caught.value.advice
+    train(settings(), inputs(toy), tmp_path / "cut", QUIET)
+    one, other = (weights(tmp_path / name / "model/model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_memory_that_runs_out_anywhere_else_is_told_too(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(update.Updater, "gradients", full)
+    with pytest.raises(RunError, match=r"the memory is full: 2\.00 GiB more were asked for"):
+        train(settings(), inputs(toy), tmp_path, QUIET)

@@ -6,6 +6,9 @@ from mtkit.batches.batch import Batch
 from mtkit.config.model import ModelSettings
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
+from mtkit.training import validation
+from mtkit.training.loss import LossSums, measure
+from mtkit.training.pieces import Split
 from mtkit.training.validation import validation_loss
 
 
@@ -27,6 +30,23 @@ def test_nothing_is_dropped_and_the_mode_is_restored(batches: list[Batch]) -> No
     model.eval()
     validation_loss(model, batches)
     assert not model.training
+
+
+def test_batches_that_do_not_fit_are_measured_in_pieces_and_told_of(
+    model: Transformer, batches: list[Batch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, told = validation_loss(model, batches), list[Split]()
+
+    def limited(model: Transformer, batch: Batch) -> LossSums:
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("made up")
+        return measure(model, batch)
+
+    monkeypatch.setattr(validation, "measure", limited)
+    with Workers(2) as workers:
+        found = validation_loss(model, batches, workers, tell=told.append)
+    assert found == pytest.approx(whole, rel=1e-6)
+    assert [(split.pairs, split.pieces) for split in told] == [(2, 2), (3, 3)]
 
 
 def test_the_loss_has_the_same_bits_on_any_number_of_workers(

@@ -19,7 +19,7 @@ from mtkit.model.transformer import Transformer
 from mtkit.training import optimizer as optimizer_module
 from mtkit.training.average import ExponentialAverage
 from mtkit.training.guard import Guard
-from mtkit.training.loop import Meter
+from mtkit.training.meter import Meter
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.packing import example
 from mtkit.training.state import GuardState
