@@ -35,7 +35,9 @@ from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
 from mtkit.search.batching import padded
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 from mtkit.subword.codec import Subword
 from mtkit.subword.learn import SubwordInputs, learn_subword
 from mtkit.subword.vocabulary import BOS, EOS, PAD, Side
@@ -121,7 +123,9 @@ class Copying:
         """As `Subword.decode`."""
         return "".join(chr(one - 4) for one in ids)
 
-    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
         """As `Engine.search`."""
         return [[Hypothesis(tuple(ids), -1.0, -1.0, True)] for ids in sources]
 
@@ -130,6 +134,29 @@ class Copying:
     ) -> list[float]:
         """As `Engine.log_probabilities`."""
         return [-1.0 for _ in sources]
+
+    def token_scores(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        """Nobody asks for it here."""
+        raise NotImplementedError
+
+    def size(self, side: Side) -> int:
+        """Nobody asks for it here."""
+        raise NotImplementedError
+
+    def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
+        """Nobody asks for it here."""
+        raise NotImplementedError
+
+    def spelt(self, side: Side) -> tuple[bytes, ...]:
+        """Nobody asks for it here."""
+        raise NotImplementedError
 
 
 def check_copying(count: int, seed: int) -> None:

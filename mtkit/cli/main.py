@@ -29,6 +29,7 @@ COMMANDS = {
         "Convert a model for another engine, with proof that it translates alike.",
     ),
     "perplexity": ("mtkit.cli.perplexity", "Compute the log-probability of given translations."),
+    "score-pairs": ("mtkit.cli.score_pairs", "Score sentence pairs, or keep the best share of them."),
     "status": ("mtkit.cli.status", "Say what is stored, running or interrupted."),
     "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),
 }

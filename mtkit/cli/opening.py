@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from mtkit.cli.options import MODEL_VARIABLE, RUNS
-from mtkit.errors import ModelError, MtkitError, RecipeError
+from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
 from mtkit.files import decode_lines, read_lines
 from mtkit.log import say
 
@@ -75,6 +75,41 @@ def _reads_like_a_recipe(path: Path) -> bool:
 def lines_of(path: Path) -> Iterator[str]:
     """The lines of a text, or of stdin if the path is `-`; raises as `read_lines`."""
     return decode_lines(sys.stdin.buffer, "stdin") if str(path) == "-" else read_lines(path)
+
+
+def pairs_of(source: Path, target: Path) -> list[tuple[str, str]]:
+    """The pairs of two texts, line by line.
+
+    Raises:
+        DataError: one has more lines than the other; or as `read_lines`.
+    """
+    sources, targets = list(lines_of(source)), list(lines_of(target))
+    if len(sources) != len(targets):
+        raise DataError(
+            f"{len(sources):,} and {len(targets):,} lines",
+            where=f"{source}, {target}",
+            expected="a target line for each source line, in the same order",
+            advice="Check that both files are whole and belong together.",
+        )
+    return list(zip(sources, targets, strict=True))
+
+
+def pairs_of_table(path: Path) -> Iterator[tuple[str, str]]:
+    """The pairs of a table: source TAB target; what stands behind another tab is left alone.
+
+    Raises:
+        DataError: a line has no tab; or as `read_lines`.
+    """
+    for number, line in enumerate(lines_of(path), start=1):
+        source, tab, rest = line.partition("\t")
+        if not tab:
+            raise DataError(
+                "no tab in this line",
+                where=f"{'stdin' if str(path) == '-' else path}:{number}",
+                expected="source TAB target",
+                advice="Join two files with `paste source target`, or name both of them.",
+            )
+        yield source, rest.partition("\t")[0]
 
 
 def given_on_command_line(name: str) -> bool:

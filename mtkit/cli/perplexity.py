@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.opening import find_model, lines_of
+from mtkit.cli.opening import find_model, pairs_of
 from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
-from mtkit.errors import DataError
 from mtkit.log import say
 
 
@@ -50,7 +49,7 @@ def perplexity(
     from mtkit.translation.translator import Translator
 
     folder = find_model(model, quiet=quiet)
-    pairs = _pairs(source, target)
+    pairs = pairs_of(source, target)
     quiet_openmp()
     translator = Translator.open(folder, device=device, threads=threads)
     total = GivenTotal()
@@ -65,15 +64,3 @@ def perplexity(
     if as_json:
         click.echo(json_line(total.record()))
     say(total.line(), quiet=quiet)
-
-
-def _pairs(source: Path, target: Path) -> list[tuple[str, str]]:
-    sources, targets = list(lines_of(source)), list(lines_of(target))
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{len(sources):,} and {len(targets):,} lines",
-            where=f"{source}, {target}",
-            expected="a target line for each source line, in the same order",
-            advice="Check that both files are whole and belong together.",
-        )
-    return list(zip(sources, targets, strict=True))

@@ -1,12 +1,11 @@
 """`mtkit translate`: lines of text from stdin to stdout; or a recipe up to its translations."""
 
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -17,7 +16,9 @@ import click
 from mtkit import __version__
 from mtkit.cli.delivery import ALL_STRICT, Stdout, Tally, check_output, deliver, strict_flags
 from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
-from mtkit.cli.options import device_option, engine_option, model_option, quiet_option, threads_option
+from mtkit.cli.options import device_option, engine_option, quiet_option, threads_option
+from mtkit.cli.search_options import asked_for, models_option, search_options
+from mtkit.cli.search_options import search_settings as settings_of
 from mtkit.errors import RecipeError
 from mtkit.files import canonical_hash, lenient_lines, read_lines
 from mtkit.log import say
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", required=False, type=click.Path(path_type=Path))
-@model_option
+@models_option
 @click.option(
     "--input",
     "path",
@@ -87,11 +88,12 @@ if TYPE_CHECKING:
     help="Exit with 5 after the last line if a translation has one of these flags; without a name:"
     f" any but {', '.join(HARMLESS_FLAGS)}.",
 )
+@search_options
 @device_option
 @engine_option
 @threads_option
 @quiet_option
-def translate(recipe: Path | None, **options: Any) -> None:
+def translate(recipe: Path | None, models: tuple[Path, ...], **options: Any) -> None:
     """Translate lines of text from stdin to stdout.
 
     Line N out is the translation of line N in, whatever is in it; a blank line gives an empty line. Each line
@@ -108,7 +110,10 @@ def translate(recipe: Path | None, **options: Any) -> None:
       --n-best N  rank TAB score TAB translation, N lines for each line
       --json      {line, source, translation, score, log_probability,
                   tokens, flags}; with --n-best also the list n_best;
-                  with --document one object a block, with its lines
+                  with --document one object a block, with its lines;
+                  with --token-scores pieces and
+                  token_log_probabilities, with --alignment
+                  source_pieces, alignment and attention as well
 
     A score is the log-probability in nats divided by the length penalty. Flags: empty, split, truncated,
     repeated, retried, copied, unknown, vanished, length_ratio, low_confidence, wrong_script, invalid_utf8
@@ -120,8 +125,12 @@ def translate(recipe: Path | None, **options: Any) -> None:
       echo "Good morning." | mtkit translate --n-best 3
       mtkit translate --model runs/demo --input input.txt --json
       mtkit translate --input long.txt --resume long.out --strict
+      mtkit translate --set sampling.top_k=10 --n-best 5 < input.txt
+      mtkit translate --set no_repeat_ngram=3 --target-prefix "Dear" < input.txt
+
+    All that can be --set: `mtkit recipe explain translate`; what it is good for: docs/search.md.
     """
-    chosen = Options(**options)
+    chosen = Options(model=models[0] if models else None, others=models[1:], **options)
     if recipe is None:
         _translate_text(chosen)
     else:
@@ -147,6 +156,15 @@ class Options:
     engine: Literal["auto", "torch", "ctranslate2"]
     threads: int | None
     quiet: bool
+    others: tuple[Path, ...] = ()
+    overrides: tuple[str, ...] = ()
+    target_prefix: str = ""
+    with_prefixes: bool = False
+    token_scores: bool = False
+    alignment: bool = False
+    average: str | None = None
+    rerank_by: Path | None = None
+    rerank_weight: float | None = None
 
     @property
     def format(self) -> Format:
@@ -167,7 +185,7 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
         f"To translate a text: `mtkit translate --input {recipe}` or `mtkit translate < {recipe}`.",
     )
     flags = {
-        "--model": options.model and given_on_command_line("model"),
+        "--model": options.model and given_on_command_line("models"),
         "--input": options.path,
         "--output": options.output,
         "--resume": options.resume,
@@ -179,8 +197,16 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
         "--document": options.document,
         "--strict": options.strict,
         "--engine": options.engine != "auto",
+        "--set": options.overrides,
+        "--target-prefix": options.target_prefix,
+        "--with-prefixes": options.with_prefixes,
+        "--token-scores": options.token_scores,
+        "--alignment": options.alignment,
+        "--average": options.average,
+        "--rerank-by": options.rerank_by,
+        "--rerank-weight": options.rerank_weight,
     }
-    if named := ", ".join(flag for flag, value in flags.items() if value not in (None, False)):
+    if named := ", ".join(flag for flag, value in flags.items() if value not in (None, False, (), "")):
         raise RecipeError(
             f"{named} together with a recipe",
             where=str(recipe),
@@ -204,10 +230,12 @@ def _translate_text(options: Options) -> None:
     _check_together(options)
     folder = find_model(options.model, quiet=options.quiet)
     card = read_card(folder)
+    others = tuple(find_model(other, quiet=options.quiet) for other in options.others)
     settings = search_settings(card.decoding, options)
     lines, live = _input(options.path, quiet=options.quiet)
     check_output(None if str(options.path) == "-" else options.path, options.file)
     quiet_openmp()
+    asked = asked_for(replace(options, others=others), settings, folder)
     translator = Translator.open(
         folder,
         settings,
@@ -215,6 +243,7 @@ def _translate_text(options: Options) -> None:
         threads=options.threads,
         engine=options.engine,
         say=partial(say, quiet=options.quiet),
+        asked=asked,
     )
     try:
         _write(translator, card, lines, live and options.file is None, tally, options)
@@ -251,6 +280,8 @@ def _write(
 
 def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfinished | None:
     """The file that is written, or None for stdout."""
+    from mtkit.model.folder import read_card
+
     if options.file is None:
         return None
     made_by = {
@@ -259,6 +290,10 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "engine": type(translator.engine).__name__,
         "format": options.format.name,
         "document": options.document,
+        "asked": [options.target_prefix, options.with_prefixes, options.token_scores, options.alignment],
+        "models": [canonical_hash(read_card(other).files) for other in translator.asked.others],
+        "average": options.average,
+        "rerank": [str(options.rerank_by), options.rerank_weight],
         **translator.settings.model_dump(mode="json"),
     }
 
@@ -292,28 +327,9 @@ def search_settings(card: "SearchSettings", options: Options) -> "SearchSettings
     Raises:
         RecipeError: they do not fit together.
     """
-    from mtkit.config.search import SearchSettings
-
     names = ("beam_size", "length_penalty", "n_best")
-    chosen = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings = SearchSettings(**(card.model_dump() | chosen))
-    if "n_best" not in chosen:  # a smaller beam has fewer to give
-        settings = settings.model_copy(update={"n_best": min(settings.n_best, settings.beam_size)})
-    for finding in settings.findings():
-        if finding.path == ("length_penalty",) and "length_penalty" not in chosen:
-            continue  # nobody asked for it
-        raise RecipeError(
-            _in_options(finding.found),
-            where=", ".join("--" + str(name).replace("_", "-") for name in finding.path),
-            expected=_in_options(finding.expected),
-            advice=_in_options(finding.advice),
-        )
-    return settings
-
-
-def _in_options(text: str) -> str:
-    """A text about settings, with the options' names for them."""
-    return re.sub(r"\b(beam_size|n_best|length_penalty)\b", lambda m: "--" + m[1].replace("_", "-"), text)
+    chosen = {name: getattr(options, name) for name in names}
+    return settings_of(card, chosen, options.overrides)
 
 
 def _input(path: Path | None, *, quiet: bool) -> tuple[Iterator[str], bool]:

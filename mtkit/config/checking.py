@@ -49,6 +49,7 @@ def check_settings(
     key: Place,
     problems: list[Problem],
     hint: Hint = nearest_hint,
+    judge_together: bool = True,
 ) -> Settings | None:
     """Make a settings object of a mapping.
 
@@ -59,6 +60,7 @@ def check_settings(
         key: the place to point at for what is missing.
         problems: everything that is wrong is added here.
         hint: given an unknown key, the path of its mapping and the keys known there, what is meant, or "".
+        judge_together: look for findings between settings as well.
 
     Returns:
         The object, or None if anything was wrong.
@@ -67,7 +69,7 @@ def check_settings(
     shape = Shape(classes={"": settings_class})
     data = _completed(node, shape, None, (), at)
     settings = _validated(data, settings_class, node, at)
-    for inner, finding in _sound_findings(data, shape, (), at):
+    for inner, finding in _sound_findings(data, shape, (), at) if judge_together else ():
         told, place = place_of(node, key, inner + finding.path)
         at.report(told, place, finding.found, finding.expected, finding.advice)
     return None if at.bad else settings

@@ -19,6 +19,7 @@ from mtkit.export.specification import check_expressible, save, specification
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.cores import default_threads
 from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
+from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
 from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference
 from mtkit.translation.ctranslate2_engine import (
@@ -134,6 +135,7 @@ class _Conversion:
 
     def _write(self, engine: TorchEngine, folder: Path, quantization: Quantization) -> None:
         pieces = [self.codec.pieces(range(self.codec.size(side)), side) for side in ("source", "target")]
+        assert isinstance(engine.model, Transformer), "a model folder holds one model"
         spec = specification(engine.model, pieces[0], pieces[1], self.positions or LEAST_POSITIONS)
         with user_errors(folder):
             save(spec, folder, quantization)

@@ -181,6 +181,21 @@ class CrossAttention(nn.Module):
         key, value = keys_values.unbind(1)  # [M, G, K]
         return self.out(attend_packed(query, key, value, of_target, of_source))  # type: ignore[no-any-return]
 
+    def weights(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
+        """How much each position attends to each source position, the mean over heads, [B, T, S].
+
+        Args:
+            states: [B, T, D].
+            keys_values: of the source, [B, 2, G, S, K].
+            may_attend: [B, 1, 1, S], or None.
+        """
+        query = self.query(states).unflatten(-1, (self.kv_heads, -1, self.head_dim))  # [B, T, G, H/G, K]
+        key = keys_values[:, 0].unsqueeze(2)  # [B, G, 1, S, K]
+        scores = query.permute(0, 2, 3, 1, 4) @ key.mT * self.head_dim**-0.5  # [B, G, H/G, T, S]
+        if may_attend is not None:
+            scores = scores.masked_fill(~may_attend.unsqueeze(2), -torch.inf)
+        return scores.softmax(-1).mean((1, 2))  # type: ignore[no-any-return]  # [B, T, S]
+
 
 def padding_mask(source_is_token: Tensor) -> Tensor | None:
     """The mask of keys that are padding, [B, 1, 1, S], or None on a CPU if there is no padding.

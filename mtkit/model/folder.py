@@ -56,7 +56,8 @@ def write_card(folder: Path, card: ModelCard) -> None:
         if path.is_file() and path != folder / CARD
     )
     files = {name: sha256(folder / name) for name in names}
-    write_json(folder / CARD, card.model_copy(update={"files": files}).model_dump(mode="json"))
+    values = card.model_copy(update={"files": files}).model_dump(mode="json")
+    write_json(folder / CARD, values | {"decoding": card.decoding.written()})
 
 
 def read_card(folder: Path) -> ModelCard:

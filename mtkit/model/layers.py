@@ -126,6 +126,13 @@ class DecoderLayer(Layer):
         )
         return self.add(states, self.feed_forward_norm, self.feed_forward)
 
+    def weights(self, states: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
+        """What `forward` attends to in the source, the mean over heads, [B, T, S]; the same arguments."""
+        states = self.add(states, self.self_attention_norm, self.self_attention)
+        if self.pre_norm:
+            states = self.cross_attention_norm(states)
+        return self.cross_attention.weights(states, self.cross_attention.keys_values(memory), may_attend)
+
     def step(
         self, states: Tensor, past: Tensor, position: int, keys_values: Tensor, may_attend: Tensor | None
     ) -> Tensor:

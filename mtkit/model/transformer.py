@@ -104,6 +104,14 @@ class Decoder(Stack):
             states = self.through(layer, states, memory, of_source, of_target)
         return self.norm(states)  # type: ignore[no-any-return]
 
+    def weights(self, embedded: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
+        """What the last layer but one (or the only one) attends to in the source, [B, T, S]."""
+        states = self.begin(embedded)
+        *before, watched = self.layers[: max(1, len(self.layers) - 1)]
+        for layer in before:
+            states = layer(states, memory, may_attend)
+        return watched.weights(states, memory, may_attend)  # type: ignore[no-any-return, operator]
+
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:
         """Embeddings of the newest ids [R, 1, D] to hidden states [R, 1, D]; `cache` grows by one."""
         cache.make_room()
@@ -202,6 +210,15 @@ class Transformer(nn.Module):
         return self.decoder(  # type: ignore[no-any-return]
             self.target_embedding(target_in), memory, padding_mask(source_is_token)
         )
+
+    def attention(self, target_in: Tensor, memory: Tensor, source_is_token: Tensor) -> Tensor:
+        """How much each target position attends to each source position, [B, T, S]; arguments as `decode`.
+
+        It is the mean over the heads of the last decoder layer but one, which says most about alignment.
+
+        Source: Garg et al. 2019, section 3.1.
+        """
+        return self.decoder.weights(self.target_embedding(target_in), memory, padding_mask(source_is_token))
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] to logits [..., V]; any leading shape, so that padding can be left out."""

@@ -153,11 +153,18 @@ def export(settings: ExportSettings, reads: Reads, out: Path, run: RunContext, _
     export_model(settings, ExportInputs(reads["corpus"], reads["train"]), out, run)
 
 
-def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
+def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """Translations of a held-out split."""
+    from mtkit.translation.asked import NOTHING_ASKED, Asked
     from mtkit.translation.stage import TranslateInputs, translate_corpus
 
-    translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run)
+    asked = NOTHING_ASKED
+    if settings.mbr is not None:
+        from mtkit.scoring.mbr import expected_utilities
+        from mtkit.translation.choosing import ByUtility
+
+        asked = Asked(chooser=ByUtility(expected_utilities(settings.mbr.utility, recipe.target)))
+    translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run, asked)
 
 
 def score(settings: ScoreSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:

@@ -7,10 +7,12 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from mtkit.config.search import TranslateSettings
 from mtkit.model.workers import Workers
 from mtkit.search.grouping import token_batches
 from mtkit.subword.vocabulary import PAD
 
+BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
 Ids = Sequence[int]
 Result = TypeVar("Result")
 

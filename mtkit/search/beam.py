@@ -1,41 +1,46 @@
-"""Beam search: the parts put together. Greedy search is a beam of one."""
+"""Search: the parts put together. Greedy search is a beam of one."""
 
 from collections.abc import Sequence
 
 import torch
 
-from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.config.search import SearchSettings
 from mtkit.model.evaluating import evaluating
-from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
-from mtkit.search.batching import Ids, in_batches, padded
+from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
+from mtkit.search.constraints import Constraints
+from mtkit.search.coverage import with_coverage
+from mtkit.search.demands import NO_DEMANDS, Demands
+from mtkit.search.diverse import search_in_groups
+from mtkit.search.ensemble import Model, Reader
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.length import length_limit
+from mtkit.search.sampling import sample_batch
 from mtkit.search.state import Beams
 from mtkit.search.step import best_candidates
 from mtkit.subword.vocabulary import EOS
 
-BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
-
 
 def search(
-    model: Transformer,
+    model: Model,
     sources: Sequence[Ids],
     settings: SearchSettings,
     batch_tokens: int = BATCH_TOKENS,
     workers: Workers = ALONE,
+    demands: Demands = NO_DEMANDS,
 ) -> list[list[Hypothesis]]:
-    """The n best translations of each source, best first.
+    """The n best translations of each source, best first; or samples, if the settings ask for them.
 
     Sentences are batched by length and come back in their own order; which sentences share a batch changes
     no result but for rounding. The model is searched without dropout and left in the mode it was in.
 
     Args:
-        model: the model.
+        model: the model, or an ensemble.
         sources: ids of each sentence, without EOS.
-        settings: beam size, n-best, length penalty and limits.
+        settings: beam size, n-best, length penalty, limits, and all else that can be wished.
         batch_tokens: source tokens searched at once; changes speed and memory.
         workers: search batches side by side.
+        demands: how translations must begin and what they may not contain.
 
     Returns:
         For each source at most `n_best` hypotheses; at least one.
@@ -44,25 +49,39 @@ def search(
         ModelError: a source is longer than the model's positions, or the model's scores are not numbers.
     """
 
+    looked = settings
+    if settings.coverage_penalty and settings.sampling is None:  # which ranks all that has ended
+        looked = settings.model_copy(update={"n_best": settings.beam_size})
+
     def of_batch(numbers: list[int]) -> list[list[Hypothesis]]:
-        return search_batch(model, [sources[number] for number in numbers], settings)
+        return search_batch(model, [sources[number] for number in numbers], looked, demands.of(numbers))
 
     with evaluating(model):
-        return in_batches(of_batch, [len(ids) + 1 for ids in sources], batch_tokens, workers)
+        found = in_batches(of_batch, [len(ids) + 1 for ids in sources], batch_tokens, workers)
+    if settings.coverage_penalty:
+        found = with_coverage(model, sources, found, settings.coverage_penalty, batch_tokens, workers)
+    return [best[: settings.n_best] for best in found]
 
 
 @torch.inference_mode()
 def search_batch(
-    model: Transformer, sources: Sequence[Ids], settings: SearchSettings
+    model: Model, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
 ) -> list[list[Hypothesis]]:
     """Search sentences side by side; as `search`, in one batch."""
     source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)
-    cache = model.start(model.encode(source, source_is_token), source_is_token)
-    cache.expand(settings.beam_size)
     limits = [length_limit(len(ids), settings, model.max_tokens) for ids in sources]
+    constraints = Constraints(list(map(len, sources)), limits, settings, demands, model.device)
+    groups = settings.diversity.groups if settings.diversity is not None else 1
+    reader = Reader(model, source, source_is_token, groups)
+    if settings.sampling is not None:
+        return sample_batch(reader, sources, limits, settings, constraints)
+    if settings.diversity is not None:
+        return search_in_groups(reader, limits, settings, constraints)
+    reader.expand(settings.beam_size)
     beams = Beams(limits, settings, model.device)
+    shape = constraints.shape(beams)
     while beams.running:
-        logits = model.step(beams.newest(), cache)  # [B * N, V]
-        candidates = best_candidates(logits, beams.totals, 2 * settings.beam_size)
-        cache.select(beams.advance(candidates))
+        logits = reader.step(beams.newest())  # [B * N, V]
+        candidates = best_candidates(logits, beams.totals, 2 * settings.beam_size, shape)
+        reader.select(beams.advance(candidates))
     return beams.results()

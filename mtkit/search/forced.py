@@ -1,20 +1,21 @@
-"""Forced decoding: the log probability of given translations."""
+"""Forced decoding: log probabilities of given translations, whole or token by token, and attention."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mtkit.model.evaluating import evaluating
-from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
-from mtkit.search.batching import Ids, in_batches, padded
-from mtkit.search.beam import BATCH_TOKENS
+from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
+from mtkit.search.ensemble import Model, logits_at, parts
+from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import BOS, EOS
 
 
 def log_probabilities(
-    model: Transformer,
+    model: Model,
     sources: Sequence[Ids],
     targets: Sequence[Ids],
     batch_tokens: int = BATCH_TOKENS,
@@ -34,25 +35,100 @@ def log_probabilities(
     Raises:
         ModelError: a side is longer than the model's positions.
     """
-    lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
 
     def of_batch(numbers: list[int]) -> list[float]:
-        return _batch(model, [sources[n] for n in numbers], [targets[n] for n in numbers]).tolist()
+        pairs = _pairs(model, [sources[n] for n in numbers], [targets[n] for n in numbers])
+        return _each(model, pairs).sum(1).tolist()
 
     with evaluating(model):
-        return in_batches(of_batch, lengths, batch_tokens, workers)
+        return in_batches(of_batch, _lengths(sources, targets), batch_tokens, workers)
 
 
-@torch.inference_mode()
-def _batch(model: Transformer, sources: Sequence[Ids], targets: Sequence[Ids]) -> Tensor:
-    """Log probabilities of pairs side by side, [B]."""
+def token_scores(
+    model: Model,
+    sources: Sequence[Ids],
+    targets: Sequence[Ids],
+    finished: Sequence[bool],
+    batch_tokens: int = BATCH_TOKENS,
+    workers: Workers = ALONE,
+    *,
+    attention: bool = False,
+) -> list[TokenScores]:
+    """As `log_probabilities`, token by token.
+
+    Args:
+        model: the model.
+        sources: ids of each source, without EOS.
+        targets: ids of each target, without BOS and EOS.
+        finished: whether EOS follows, and is one of the tokens.
+        batch_tokens: tokens of the longer side read at once; changes speed and memory.
+        workers: read batches side by side.
+        attention: say what each token attended to as well.
+
+    Raises:
+        ModelError: a side is longer than the model's positions.
+    """
+
+    def of_batch(numbers: list[int]) -> list[TokenScores]:
+        pairs = _pairs(model, [sources[n] for n in numbers], [targets[n] for n in numbers])
+        each = _each(model, pairs).tolist()
+        weights = _attention(model, pairs).tolist() if attention else [[] for _ in numbers]
+        found = []
+        for row, number in enumerate(numbers):
+            tokens, width = len(targets[number]) + finished[number], len(sources[number]) + 1
+            seen = tuple(tuple(one[:width]) for one in weights[row][:tokens])
+            found.append(TokenScores(tuple(each[row][:tokens]), seen))
+        return found
+
+    with evaluating(model):
+        return in_batches(of_batch, _lengths(sources, targets), batch_tokens, workers)
+
+
+class Pairs(NamedTuple):
+    """Pairs side by side.
+
+    Attributes:
+        source: [B, S].
+        source_is_token: [B, S].
+        target_in: BOS first, [B, T].
+        target_out: EOS last, [B, T].
+        target_is_token: [B, T].
+    """
+
+    source: Tensor
+    source_is_token: Tensor
+    target_in: Tensor
+    target_out: Tensor
+    target_is_token: Tensor
+
+
+def _lengths(sources: Sequence[Ids], targets: Sequence[Ids]) -> list[int]:
+    return [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+
+
+def _pairs(model: Model, sources: Sequence[Ids], targets: Sequence[Ids]) -> Pairs:
     source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)
     target_in, _ = padded([[BOS, *ids] for ids in targets], model.device)
     target_out, target_is_token = padded([[*ids, EOS] for ids in targets], model.device)
-    hidden = model.decode(target_in, model.encode(source, source_is_token), source_is_token)  # [B, T, D]
-    # Only real tokens reach the output layer, the largest product of a small model.
-    logits = model.output(hidden[target_is_token]).float()  # [tokens, V]
-    wanted = logits.gather(1, target_out[target_is_token].unsqueeze(1)).squeeze(1)  # [tokens]
-    each = torch.zeros_like(target_out, dtype=torch.float)
-    each[target_is_token] = wanted - logits.logsumexp(-1)
-    return each.sum(1)  # [B]
+    return Pairs(source, source_is_token, target_in, target_out, target_is_token)
+
+
+@torch.inference_mode()
+def _each(model: Model, pairs: Pairs) -> Tensor:
+    """Log probabilities of the tokens, 0 at padding, [B, T]."""
+    logits = logits_at(
+        model, pairs.source, pairs.source_is_token, pairs.target_in, pairs.target_is_token
+    )  # [tokens, V]
+    wanted = logits.gather(1, pairs.target_out[pairs.target_is_token].unsqueeze(1)).squeeze(1)  # [tokens]
+    each = torch.zeros_like(pairs.target_out, dtype=torch.float)
+    each[pairs.target_is_token] = wanted - logits.logsumexp(-1)
+    return each
+
+
+@torch.inference_mode()
+def _attention(model: Model, pairs: Pairs) -> Tensor:
+    """What each target position attends to, [B, T, S]."""
+    each = [
+        one.attention(pairs.target_in, one.encode(*pairs[:2]), pairs.source_is_token) for one in parts(model)
+    ]
+    return torch.stack(each).mean(0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mtkit.config.search import SearchSettings
 from mtkit.search.hypothesis import Hypothesis, best_first, most_ended, most_probable
-from mtkit.search.length import length_penalty
+from mtkit.search.length import score_of
 from mtkit.search.step import Candidates, first_of_best
 from mtkit.subword.vocabulary import BOS, EOS
 
@@ -21,8 +21,7 @@ class Beams:
 
     - when 2N hypotheses have ended; if more have, the 2N most probable are kept, or
     - when `n_best` hypotheses have ended and none that runs can still score better than the worst of them:
-      a log probability only falls, so its best possible score divides it by the largest penalty, that of the
-      length limit, or
+      a log probability only falls, so its best possible score is that of the length limit, or
     - at its length limit; what runs then is returned unfinished.
 
     With `beam_size` 1 this is greedy search.
@@ -79,11 +78,11 @@ class Beams:
 
     def _record(self, totals: list[float], all_ids: list[list[int]], rows: list[int]) -> None:
         """Note hypotheses that have ended or were cut off, and the rows of their sentences."""
-        penalty = length_penalty(self.tokens, self.settings.length_penalty)
         for total, ids, row in zip(totals, all_ids, rows, strict=True):
             finished = ids[-1] == EOS
             kept = tuple(ids[:-1] if finished else ids)
-            self.ended[self.running[row]].append(Hypothesis(kept, total, total / penalty, finished))
+            score = score_of(total, self.tokens, self.settings)
+            self.ended[self.running[row]].append(Hypothesis(kept, total, score, finished))
 
     def _leave(self, parents: Tensor) -> Tensor:
         """Let the sentences that are done leave; the old rows of those that stay, [B' * N]."""
@@ -110,4 +109,4 @@ class Beams:
         if len(ended) >= most_ended(self.settings.beam_size):
             return True
         worst = sorted((found.score for found in ended), reverse=True)[wanted - 1]
-        return best_running / length_penalty(limit, self.settings.length_penalty) <= worst
+        return score_of(best_running, limit, self.settings) <= worst

@@ -1,5 +1,6 @@
 """One step of search: from the logits of all running hypotheses to their best continuations."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,9 @@ class Candidates(NamedTuple):
     ids: Tensor
 
 
-def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
+def best_candidates(
+    logits: Tensor, totals: Tensor, count: int, shape: Callable[[Tensor], None] | None = None
+) -> Candidates:
     """The `count` best of all N * V continuations of each sentence, or all if there are fewer.
 
     PAD, UNK and BOS are never produced; they keep their share of probability, so that a hypothesis has the
@@ -33,6 +36,7 @@ def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
         logits: [B * N, V].
         totals: log probabilities of the hypotheses so far, -inf for those that do not run, [B, N].
         count: k.
+        shape: forbids continuations: sets some of the totals [B, N, V] to -inf, in place.
 
     Raises:
         ModelError: the model's logits are not numbers.
@@ -40,15 +44,22 @@ def best_candidates(logits: Tensor, totals: Tensor, count: int) -> Candidates:
     size = logits.size(-1)
     scores = logits.float().log_softmax(-1).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
     scores[..., NEVER_PRODUCED] = -torch.inf
+    if shape is not None:
+        shape(scores)
     flat = scores.flatten(1)
     best, places = first_of_best(flat, min(count, flat.size(1)))  # [B, k]
-    if bool(best.isnan().any()):
+    refuse_nan(best)
+    return Candidates(best, places // size, places % size)
+
+
+def refuse_nan(scores: Tensor) -> None:
+    """Raise a ModelError if a score is not a number."""
+    if bool(scores.isnan().any()):
         raise ModelError(
             "the model's scores are not numbers (NaN)",
             expected="finite logits",
             advice="Take an earlier checkpoint: this model's training diverged.",
         )
-    return Candidates(best, places // size, places % size)
 
 
 def first_of_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -172,6 +172,20 @@ class Subword:
         """The pieces that the ids stand for, with U+2581 where a space is."""
         return [str(piece) for piece in self._processors[side].id_to_piece([int(one) for one in ids])]
 
+    def spelt(self, side: Side) -> tuple[bytes, ...]:
+        """What each id of a vocabulary adds to a text, in UTF-8; a word begins with its space."""
+        processor = self._processors[side]
+        texts = []
+        for number, piece in enumerate(self.pieces(range(self.size(side)), side)):
+            if processor.is_byte(number):
+                texts.append(_byte_outside(int(piece[1:-1], 16)))  # <0xE4>
+            elif processor.is_control(number) or processor.is_unknown(number):
+                texts.append(b"")
+            else:
+                text = piece.replace(SPACE_MARK, " ").replace(SPACE_MARK_INSIDE, SPACE_MARK)
+                texts.append(text.encode())
+        return tuple(texts)
+
 
 def model_file(share: str, side: Side) -> str:
     """The name of the SentencePiece model that a side uses."""
@@ -189,6 +203,13 @@ def _inside(lines: Sequence[str]) -> list[str]:
 
 def _outside(match: re.Match[str]) -> str:
     return SPACE_MARK if match[0] == SPACE_MARK_INSIDE else ""
+
+
+def _byte_outside(byte: int) -> bytes:
+    """What a byte of a text inside SentencePiece is outside; no control character comes out."""
+    if byte == ord(SPACE_MARK_INSIDE):
+        return SPACE_MARK.encode()
+    return b"" if byte < 0x20 or byte == 0x7F else bytes([byte])
 
 
 def _processor(name: str, model: bytes) -> Any:

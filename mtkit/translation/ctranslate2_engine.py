@@ -16,9 +16,11 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.files import read_json
 from mtkit.model.folder import ModelCard
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
 from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit, length_penalty
+from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, SIDES
 from mtkit.translation.converted import CONVERTED, check_converted
 
@@ -104,14 +106,17 @@ class CTranslate2Engine:
             batch_tokens=batch_tokens,
         )
 
-    def search(self, sources: Sequence[Ids], settings: SearchSettings) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
         """Beam search, as the protocol says.
 
         Raises:
             RunError: the settings are not for this engine.
             ModelError: a source, or what may be written for it, is longer than the model's positions.
         """
-        if reason := unsupported(settings, KNOWN | {BLOCKING}):
+        prefixed = "CTranslate2 is not asked for prefixes and banned texts" if demands.any else None
+        if reason := prefixed or unsupported(settings, KNOWN | {BLOCKING}):
             raise RunError(reason, expected="search settings of this engine", advice="Use `--engine torch`.")
         limits = [length_limit(len(ids), settings, self._cap) for ids in sources]
         self._check_lengths([max(len(ids) + 1, limit) for ids, limit in zip(sources, limits, strict=True)])
@@ -133,6 +138,31 @@ class CTranslate2Engine:
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
         """Forced decoding, as the protocol says."""
         return [math.fsum(values) for values in self._token_log_probabilities(sources, targets)]
+
+    def token_scores(
+        self,
+        sources: Sequence[Ids],
+        targets: Sequence[Ids],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        """Forced decoding token by token, as the protocol says; of attention it knows nothing.
+
+        Raises:
+            RunError: attention is asked for.
+        """
+        if attention:
+            raise RunError(
+                "CTranslate2 is not asked for attention",
+                expected="the torch engine",
+                advice="Use `--engine torch`.",
+            )
+        every = self._token_log_probabilities(sources, targets)
+        return [
+            TokenScores(tuple(values[: len(target) + ended]))
+            for values, target, ended in zip(every, targets, finished, strict=True)
+        ]
 
     def _token_log_probabilities(
         self, sources: Sequence[Ids], targets: Sequence[Ids]

@@ -1,13 +1,15 @@
 """What translates ids: the protocol that engines keep, and the door that opens one. Light: no torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, Protocol
 
-from mtkit.config.search import SearchSettings
+from mtkit.config.search import Average, SearchSettings
 from mtkit.errors import ModelError
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
 
 Wish = Literal["auto", "torch", "ctranslate2"]
@@ -28,12 +30,15 @@ class Choice(NamedTuple):
 class Engine(Protocol):
     """A loaded model that can search and score; ids in, ids out."""
 
-    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
         """Translate each source.
 
         Args:
             sources: source ids of each sentence, at least one, without EOS.
-            settings: beam size, n-best, length penalty, length limits.
+            settings: beam size, n-best, length penalty, length limits, and more.
+            demands: how translations must begin, and what they may not contain.
 
         Returns:
             For each source, in order, at most `n_best` hypotheses, best first, at least one.
@@ -48,6 +53,24 @@ class Engine(Protocol):
         Args:
             sources: source ids without EOS.
             targets: target ids without BOS and EOS.
+        """
+        ...
+
+    def token_scores(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        """The same token by token, and what each token attended to if asked.
+
+        Args:
+            sources: source ids without EOS.
+            targets: target ids without BOS and EOS.
+            finished: whether EOS follows, and is one of the tokens.
+            attention: say what each token attended to.
         """
         ...
 
@@ -85,8 +108,33 @@ def open_engine(
     return TorchEngine.load(folder, device, threads=threads, batch_tokens=batch_tokens)
 
 
+def open_ensemble(others: Sequence[Path], average: Average) -> Callable[..., Engine]:
+    """What opens a model folder, as `open_engine` does, together with others of the same vocabularies.
+
+    Args:
+        others: their model folders.
+        average: what of the models is averaged.
+    """
+
+    def opened(
+        folder: Path, device: str, *, threads: int | None, batch_tokens: int, choice: Choice
+    ) -> Engine:
+        assert choice.engine == "torch", "no other engine takes several models"
+        from mtkit.translation.torch_engine import TorchEngine
+
+        return TorchEngine.load(
+            folder, device, threads=threads, batch_tokens=batch_tokens, others=others, average=average
+        )
+
+    return opened
+
+
 def choose_engine(
-    folder: Path, settings: SearchSettings, device: str = "auto", wish: Wish = "auto"
+    folder: Path,
+    settings: SearchSettings,
+    device: str = "auto",
+    wish: Wish = "auto",
+    of_torch: str = "",
 ) -> Choice:
     """Which engine translates: CTranslate2 where the model was converted and a CPU computes, else torch.
 
@@ -95,6 +143,7 @@ def choose_engine(
         settings: how to search; not every engine knows every setting.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         wish: an engine that must be taken, or `auto`.
+        of_torch: something else that is wanted and that only torch can do.
 
     Raises:
         ModelError: the engine that must be taken cannot, or none is installed.
@@ -103,7 +152,8 @@ def choose_engine(
         return Choice("torch") if _installed("torch") else _none_installed(folder)
     if not is_converted(folder):
         read_certificate(folder)  # which tells how to convert it
-    reason = _against_ctranslate2(folder, settings, device)
+    reason = f"only torch can do {of_torch}" if of_torch else None
+    reason = reason or _against_ctranslate2(folder, settings, device)
     if reason is None:
         return Choice("ctranslate2")
     if wish == "auto" and _installed("torch"):

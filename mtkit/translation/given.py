@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from mtkit.corpus.normalize import normalize
+from mtkit.translation.scored_pieces import ScoredPieces, scored_pieces
 from mtkit.translation.translator import Translator
 
 _WINDOW_PAIRS = 1000
@@ -21,18 +22,30 @@ class Given:
         target: the given translation as it came.
         log_probability: log P(target | source) in nats, EOS included; None if a side is blank.
         tokens: target tokens, EOS counted; 0 if a side is blank.
+        scored: piece by piece, if somebody asked for that.
     """
 
     source: str
     target: str
     log_probability: float | None
     tokens: int
+    scored: ScoredPieces | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """log P of a token on average, in nats; None if a side is blank."""
+        return None if self.log_probability is None else self.log_probability / self.tokens
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
         value = self.log_probability
-        rounded = None if value is None else round(value, 6)
-        return {**asdict(self), "log_probability": rounded}
+        return {
+            "source": self.source,
+            "target": self.target,
+            "log_probability": None if value is None else round(value, 6),
+            "tokens": self.tokens,
+            **(self.scored.record() if self.scored is not None else {}),
+        }
 
 
 @dataclass
@@ -85,7 +98,13 @@ class GivenTotal:
         )
 
 
-def score_given(translator: Translator, pairs: Iterable[tuple[str, str]]) -> Iterator[Given]:
+def score_given(
+    translator: Translator,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    pieces: bool = False,
+    most_tokens: int | None = None,
+) -> Iterator[Given]:
     """Score given translations, in order.
 
     Both sides are normalised and segmented as in training. A target that search found scores what search
@@ -94,25 +113,57 @@ def score_given(translator: Translator, pairs: Iterable[tuple[str, str]]) -> Ite
     Args:
         translator: an open model.
         pairs: source and target lines.
+        pieces: score every piece as well.
+        most_tokens: a pair with a longer side, EOS counted, is left out as one with a blank side is.
 
     Source: log P(y|x) = Σ log P(y_t | y_<t, x), the factorisation that training maximises.
     """
     pairs = iter(pairs)
     while window := list(islice(pairs, _WINDOW_PAIRS)):
-        yield from _score_window(translator, window)
+        yield from _score_window(translator, window, pieces, most_tokens)
 
 
-def _score_window(translator: Translator, window: Sequence[tuple[str, str]]) -> Iterator[Given]:
+def _score_window(
+    translator: Translator, window: Sequence[tuple[str, str]], pieces: bool, most_tokens: int | None
+) -> Iterator[Given]:
     codec, form = translator.codec, translator.form
     sources = codec.encode([normalize(source, form) for source, _ in window], "source")
     targets = codec.encode([normalize(target, form) for _, target in window], "target")
-    rows = [row for row in range(len(window)) if sources[row] and targets[row]]
-    values = translator.engine.log_probabilities(
-        [sources[row] for row in rows], [targets[row] for row in rows]
-    )
+    rows = [
+        row
+        for row, (source, target) in enumerate(zip(sources, targets, strict=True))
+        if source and target and (most_tokens is None or max(len(source), len(target)) < most_tokens)
+    ]
+    some = [sources[row] for row in rows], [targets[row] for row in rows]
+    if pieces:
+        scores = translator.engine.token_scores(*some, [True] * len(rows))
+        values = [math.fsum(score.log_probabilities) for score in scores]
+        each = [
+            scored_pieces([source], [target], [score], codec)
+            for source, target, score in zip(*some, scores, strict=True)
+        ]
+        by_piece = dict(zip(rows, each, strict=True))
+    else:
+        values, by_piece = translator.engine.log_probabilities(*some), {}
     known = dict(zip(rows, values, strict=True))
     for row, (source, target) in enumerate(window):
         if row in known:
-            yield Given(source, target, known[row], len(targets[row]) + 1)
+            yield Given(source, target, known[row], len(targets[row]) + 1, by_piece.get(row))
         else:
             yield Given(source, target, None, 0)
+
+
+def dual(forth: Given, back: Given) -> float | None:
+    """How well a pair fits by two models: -(|A - B| + (A + B) / 2) of the nats per token of both directions.
+
+    Args:
+        forth: the pair, scored from source to target.
+        back: the same pair turned round, scored by a model of the other direction.
+
+    Returns:
+        At most 0; None if one of them has no score.
+    Source: Junczys-Dowmunt 2018, equation 2 (dual conditional cross-entropy).
+    """
+    if forth.mean is None or back.mean is None:
+        return None
+    return -(abs(forth.mean - back.mean) - (forth.mean + back.mean) / 2)

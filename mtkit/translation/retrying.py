@@ -1,22 +1,23 @@
 """Hypotheses that repeat themselves: searched a second time, with repetition blocked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mtkit.config.search import SearchSettings
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.translation.engine import Engine
 from mtkit.translation.flags import is_repeated
 
 BLOCKED_NGRAM = 3  # pieces; no run of so many comes twice in a retried translation
 _SETTING = "no_repeat_ngram"
 
 
+Again = Callable[[list[int], SearchSettings], list[list[Hypothesis]]]
+
+
 class Searcher(Protocol):
     """What a translator has that a second search needs."""
 
-    engine: Engine
     settings: SearchSettings
 
     def target_text(self, hypothesis: Hypothesis) -> str:
@@ -38,15 +39,15 @@ class Found:
 
 
 def without_loops(
-    found: Sequence[list[Hypothesis]], sources: Sequence[list[int]], texts: Sequence[str], searcher: Searcher
+    found: Sequence[list[Hypothesis]], texts: Sequence[str], searcher: Searcher, again: Again
 ) -> list[Found]:
     """What search found; where the best repeats itself, what a second search finds if that does not.
 
     Args:
         found: of the first search, for each source.
-        sources: source ids without EOS.
-        texts: the same as text.
-        searcher: searches again.
+        texts: the sources as text.
+        searcher: what has searched.
+        again: searches some of the sources, by their places, with other settings.
     """
 
     def loops(place: int, best: Hypothesis) -> bool:
@@ -56,8 +57,7 @@ def without_loops(
     places = [place for place, n_best in enumerate(found) if blocking and loops(place, n_best[0])]
     result = [Found(n_best) for n_best in found]
     if blocking and places:
-        again = searcher.engine.search([sources[place] for place in places], blocking)
-        for place, n_best in zip(places, again, strict=True):
+        for place, n_best in zip(places, again(places, blocking), strict=True):
             if not loops(place, n_best[0]):
                 result[place] = Found(n_best, retried=True)
     return result

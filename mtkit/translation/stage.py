@@ -11,6 +11,7 @@ from mtkit.config.search import TranslateSettings
 from mtkit.errors import DataError
 from mtkit.files import read_lines, write_json, write_lines
 from mtkit.log import Progress, RunContext
+from mtkit.translation.asked import NOTHING_ASKED, Asked
 from mtkit.translation.translation import Translation
 from mtkit.translation.translator import Translator
 
@@ -31,9 +32,20 @@ class TranslateInputs:
 
 
 def translate_corpus(
-    settings: TranslateSettings, inputs: TranslateInputs, out: Path, run: RunContext
+    settings: TranslateSettings,
+    inputs: TranslateInputs,
+    out: Path,
+    run: RunContext,
+    asked: Asked = NOTHING_ASKED,
 ) -> None:
     """Translate a split; write sources, references, hypotheses, what is known of each, and a summary.
+
+    Args:
+        settings: which split, and how to search.
+        inputs: corpus and model.
+        out: what is written goes here.
+        run: device and talk.
+        asked: the chooser that the settings want, scoring being no business of this room.
 
     Raises:
         DataError: the split is empty, or its sides differ in length.
@@ -48,6 +60,7 @@ def translate_corpus(
         run.device,
         threads=run.threads,
         batch_tokens=settings.batch_tokens,
+        asked=asked,
     )
     started = time.monotonic()
     translations = list(_watched(translator.translate(source), len(source), run))

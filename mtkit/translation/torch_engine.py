@@ -6,19 +6,21 @@ from pathlib import Path
 
 import torch
 
-from mtkit.config.search import SearchSettings
+from mtkit.config.search import Average, SearchSettings
 from mtkit.model.cores import default_threads
 from mtkit.model.device import find_device
-from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.model.workers import ALONE, Workers
 from mtkit.search.beam import search
-from mtkit.search.forced import log_probabilities
+from mtkit.search.demands import NO_DEMANDS, Demands
+from mtkit.search.ensemble import Ensemble, Model
+from mtkit.search.forced import log_probabilities, token_scores
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 
 
 class TorchEngine:
-    """A Transformer, searched in batches of sentences of similar length.
+    """A Transformer, or an ensemble of them, searched in batches of sentences of similar length.
 
     Args:
         model: the model, where it shall run.
@@ -26,23 +28,39 @@ class TorchEngine:
         workers: search batches side by side.
     """
 
-    def __init__(self, model: Transformer, batch_tokens: int, workers: Workers = ALONE) -> None:
+    def __init__(self, model: Model, batch_tokens: int, workers: Workers = ALONE) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self.workers = workers
 
     @classmethod
     def load(
-        cls, folder: Path, device: str, *, threads: int | None = None, batch_tokens: int
+        cls,
+        folder: Path,
+        device: str,
+        *,
+        threads: int | None = None,
+        batch_tokens: int,
+        others: Sequence[Path] = (),
+        average: Average = "probabilities",
     ) -> "TorchEngine":
         """Load a model folder onto a device; on a CPU, a worker for each thread.
 
+        Args:
+            folder: the model folder.
+            device: `cpu`, `cuda`, `cuda:1`, or `auto`.
+            threads: CPU threads; None: torch chooses.
+            batch_tokens: source tokens of a batch.
+            others: model folders of the same vocabularies that are searched with it, as an ensemble.
+            average: what of the ensemble's models is averaged.
+
         Raises:
-            ModelError: the folder holds no model that this version can load.
+            ModelError: a folder holds no model that this version can load.
             RunError: there is no such device here.
         """
         found = find_device(device)
-        model = load_model(folder, found)
+        models = [load_model(one, found) for one in (folder, *others)]
+        model: Model = Ensemble(models, average) if others else models[0]
         if found.type != "cpu":
             return cls(model, batch_tokens)
         workers = Workers(threads or default_threads())
@@ -53,12 +71,26 @@ class TorchEngine:
         """The same model computing in double precision, for what rounding leaves open."""
         return TorchEngine(deepcopy(self.model).double(), self.batch_tokens)
 
-    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
-        """Beam search, as the protocol says."""
-        return search(self.model, sources, settings, self.batch_tokens, self.workers)
+    def search(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
+        """Beam search or sampling, as the protocol says."""
+        return search(self.model, sources, settings, self.batch_tokens, self.workers, demands)
 
     def log_probabilities(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[float]:
         """Forced decoding, as the protocol says."""
         return log_probabilities(self.model, sources, targets, self.batch_tokens, self.workers)
+
+    def token_scores(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        """Forced decoding token by token, as the protocol says."""
+        model, tokens, workers = self.model, self.batch_tokens, self.workers
+        return token_scores(model, sources, targets, finished, tokens, workers, attention=attention)

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from mtkit.translation.scored_pieces import ScoredPieces
+
 # whatever some program takes for the end of a line: an output line holds none of them
 _LINE_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _JSON_LINE_BREAK = re.compile("[\x7f-\x9f\u2028\u2029]")  # what json.dumps leaves as it is
@@ -19,12 +21,14 @@ class Candidate:
         score: log-probability divided by the length penalty; of a split line the sum over its parts.
         log_probability: of the whole translation given the source, in nats, EOS included.
         tokens: how many target tokens, EOS not counted.
+        scored: piece by piece, if somebody asked for that.
     """
 
     text: str
     score: float
     log_probability: float
     tokens: int
+    scored: ScoredPieces | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def _record(candidate: Candidate) -> dict[str, Any]:
         "score": round(candidate.score, 6),
         "log_probability": round(candidate.log_probability, 6),
         "tokens": candidate.tokens,
+        **(candidate.scored.record() if candidate.scored is not None else {}),
     }
 
 

@@ -14,14 +14,21 @@ from typing import Protocol
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
+from mtkit.errors import RecipeError
 from mtkit.model.folder import read_card, subword_folder
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
-from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine
+from mtkit.translation.asked import NOTHING_ASKED, Asked, banned, check_vocabularies, prefix_ids
+from mtkit.translation.asked import Codec as AskedCodec
+from mtkit.translation.choosing import Choice, ranked
+from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine, open_ensemble
 from mtkit.translation.flags import Known, find_flags
 from mtkit.translation.long_input import Part, rejoin, split_sentences
 from mtkit.translation.retrying import Found, without_loops
+from mtkit.translation.scored_pieces import scored_pieces
 from mtkit.translation.translation import Candidate, Translation, one_line
 
 BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
@@ -30,12 +37,8 @@ LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what `files.lenient_lines` makes of a byte that is no UTF-8
 
 
-class Codec(Protocol):
+class Codec(AskedCodec, Protocol):
     """What `subword.codec.Subword` does for a translator."""
-
-    def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
-        """Ids of each normalised line, without BOS and EOS."""
-        ...
 
     def decode(self, ids: Sequence[int], side: Side) -> str:
         """The text of one sentence's ids."""
@@ -52,6 +55,7 @@ class Prepared:
         parts: what is translated each for itself; one if the line fits, none if it is blank.
         ids: source ids of each part, without EOS.
         invalid: True if something was replaced.
+        prefix: ids that the translation of the first part begins with.
     """
 
     source: str
@@ -59,6 +63,7 @@ class Prepared:
     parts: tuple[Part, ...]
     ids: tuple[list[int], ...]
     invalid: bool = False
+    prefix: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -77,9 +82,10 @@ class Translator:
         settings: how to search.
         batch_tokens: source tokens that the engine takes at once.
         languages: codes of source and target; empty: not known.
+        asked: what users ask for beyond the settings.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         engine: Engine,
         codec: Codec,
@@ -89,6 +95,7 @@ class Translator:
         settings: SearchSettings | None = None,
         batch_tokens: int = BATCH_TOKENS,
         languages: tuple[str, str] = ("", ""),
+        asked: Asked = NOTHING_ASKED,
     ) -> None:
         self.engine = engine
         self.codec = codec
@@ -97,9 +104,12 @@ class Translator:
         self.settings = settings or SearchSettings()
         self.batch_tokens = batch_tokens
         self.languages = languages
+        self.asked = asked
+        self.banned = banned(self.settings, codec, form)
+        searched_with(self.settings, asked)  # refused now, not at the first line
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913
         cls,
         folder: Path,
         settings: SearchSettings | None = None,
@@ -109,6 +119,7 @@ class Translator:
         batch_tokens: int = BATCH_TOKENS,
         engine: Wish = "auto",
         say: Callable[[str], None] | None = None,
+        asked: Asked = NOTHING_ASKED,
     ) -> "Translator":
         """Open a model folder.
 
@@ -120,6 +131,7 @@ class Translator:
             batch_tokens: source tokens translated at once; changes speed and memory, not text.
             engine: which one must translate; `auto`: CTranslate2 where the model was converted for it.
             say: hears why `auto` does not take the quicker engine.
+            asked: what users ask for beyond the settings.
 
         Raises:
             ModelError: there is no model, the engine cannot, or it is damaged or of a newer version.
@@ -127,19 +139,22 @@ class Translator:
         """
         card = read_card(folder)
         settings = settings or card.decoding
-        choice = choose_engine(folder, settings, device, engine)
+        check_vocabularies(folder, asked.others)
+        choice = choose_engine(folder, settings, device, engine, asked.of_torch)
         if choice.because and say is not None:
             say(f"engine: {choice.engine}, because {choice.because}")
+        open_one = open_ensemble(asked.others, asked.average) if asked.others else open_engine
         from mtkit.subword.codec import Subword
 
         return cls(
-            open_engine(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice),
+            open_one(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice),
             Subword.load(subword_folder(folder)),
             form=card.normalize,
             limit=source_limit(card.architecture, card.max_tokens),
             settings=settings,
             batch_tokens=batch_tokens,
             languages=(card.source_language, card.target_language),
+            asked=asked,
         )
 
     def translate(
@@ -200,6 +215,7 @@ class Translator:
 
     def prepare(self, line: str, *, sentences: bool = False) -> Prepared:
         """Normalise, split and encode one line."""
+        line, prefix = self.asked.prefixes.split(line)
         source, replaced = _NO_CHARACTER.subn("\ufffd", line)
         normal = normalize(source, self.form)
         if not normal:
@@ -212,8 +228,16 @@ class Translator:
             encoded = self.codec.encode([part.text for part in parts], "source")
         # a part without any piece has nothing that could be translated
         kept = [(part, some) for part, some in zip(parts, encoded, strict=True) if some]
+        begins: tuple[int, ...] = ()
+        if prefix and kept:
+            begins = prefix_ids(prefix, source, kept[0][1], self.settings, self.codec, self.form)
         return Prepared(
-            source, normal, tuple(part for part, _ in kept), tuple(some for _, some in kept), bool(replaced)
+            source,
+            normal,
+            tuple(part for part, _ in kept),
+            tuple(some for _, some in kept),
+            bool(replaced),
+            begins,
         )
 
     def _count(self, text: str) -> int:
@@ -223,13 +247,73 @@ class Translator:
         """Search all parts of some lines at once and put the lines together again."""
         sources = [ids for prepared in window for ids in prepared.ids]
         texts = [part.text for prepared in window for part in prepared.parts]
-        first = self.engine.search(sources, self.settings) if sources else []
-        found = iter(without_loops(first, sources, texts, self))
-        return [self._finish(prepared, [next(found) for _ in prepared.ids]) for prepared in window]
+        prefixes = [
+            () if number else prepared.prefix for prepared in window for number in range(len(prepared.ids))
+        ]
+        demands = Demands(tuple(prefixes) if any(prefixes) else (), self.banned)
 
-    def _finish(self, prepared: Prepared, found: list[Found]) -> Translation:
+        def again(places: list[int], settings: SearchSettings) -> list[list[Hypothesis]]:
+            some = [sources[place] for place in places], [texts[place] for place in places]
+            return self._search(*some, searched_with(settings, self.asked), demands.of(places))
+
+        first = self._search(sources, texts, searched_with(self.settings, self.asked), demands)
+        found = without_loops(first, texts, self, again)
+        scores = self._token_scores(sources, [part.n_best for part in found])
+        done, translations = 0, []
+        for prepared in window:
+            own = slice(done, done + len(prepared.ids))
+            translations.append(self._finish(prepared, found[own], scores[own]))
+            done = own.stop
+        return translations
+
+    def _search(
+        self,
+        sources: Sequence[Sequence[int]],
+        texts: Sequence[str],
+        settings: SearchSettings,
+        demands: Demands = NO_DEMANDS,
+    ) -> list[list[Hypothesis]]:
+        """What the engine finds, the best by the chooser first if there is one."""
+        if not sources:
+            return []
+        if demands.any:
+            found = self.engine.search(sources, settings, demands)
+        else:
+            found = self.engine.search(sources, settings)
+        if self.asked.chooser is None:
+            return found
+        choices = [
+            Choice(text, tuple(best), tuple(map(self.target_text, best)))
+            for text, best in zip(texts, found, strict=True)
+        ]
+        return ranked(choices, self.asked.chooser, self.settings.n_best)
+
+    def _token_scores(
+        self, sources: Sequence[Sequence[int]], found: Sequence[Sequence[Hypothesis]]
+    ) -> list[list[TokenScores]]:
+        """Of every hypothesis of every source; nothing where nobody asked."""
+        if not self.asked.token_scores or not found:
+            return [[] for _ in found]
+        every = [(ids, hypothesis) for ids, best in zip(sources, found, strict=True) for hypothesis in best]
+        scores = iter(
+            self.engine.token_scores(
+                [ids for ids, _ in every],
+                [hypothesis.ids for _, hypothesis in every],
+                [hypothesis.finished for _, hypothesis in every],
+                attention=self.asked.attention,
+            )
+        )
+        return [[next(scores) for _ in best] for best in found]
+
+    def _finish(
+        self, prepared: Prepared, found: Sequence[Found], scores: Sequence[Sequence[TokenScores]]
+    ) -> Translation:
         n_best = tuple(
-            self._candidate(prepared.parts, [part.n_best[min(rank, len(part.n_best) - 1)] for part in found])
+            self._candidate(
+                prepared,
+                [part.n_best[min(rank, len(part.n_best) - 1)] for part in found],
+                [some[min(rank, len(some) - 1)] for some in scores if some],
+            )
             for rank in range(max((len(part.n_best) for part in found), default=1))
         )
         known = Known(
@@ -249,15 +333,51 @@ class Translator:
         """The text of a hypothesis, one line."""
         return one_line(self.codec.decode(hypothesis.ids, "target")).strip()
 
-    def _candidate(self, parts: Sequence[Part], chosen: Sequence[Hypothesis]) -> Candidate:
+    def ids(self, lines: Sequence[str], side: Side) -> list[list[int]]:
+        """Ids of normalised lines, without BOS and EOS."""
+        return self.codec.encode(lines, side)
+
+    def log_probabilities(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """log P(target | source) of each pair of ids, in nats, EOS included."""
+        return self.engine.log_probabilities(sources, targets)
+
+    def _candidate(
+        self, prepared: Prepared, chosen: Sequence[Hypothesis], scores: Sequence[TokenScores]
+    ) -> Candidate:
         """One translation of a line from one hypothesis for each of its parts."""
+        ids = [hypothesis.ids for hypothesis in chosen]
         texts = [self.target_text(hypothesis) for hypothesis in chosen]
+        scored = None
+        if self.asked.token_scores:
+            scored = scored_pieces(prepared.ids, ids, scores, self.codec)
         return Candidate(
-            text=rejoin(parts, texts),
+            text=rejoin(prepared.parts, texts),
             score=math.fsum(hypothesis.score for hypothesis in chosen),
             log_probability=math.fsum(hypothesis.log_probability for hypothesis in chosen),
-            tokens=sum(len(hypothesis.ids) for hypothesis in chosen),
+            tokens=sum(map(len, ids)),
+            scored=scored,
         )
+
+
+def searched_with(settings: SearchSettings, asked: Asked) -> SearchSettings:
+    """What the engine is asked for: as many hypotheses as there shall be to choose from.
+
+    Raises:
+        RecipeError: the settings choose by a utility, and nobody gave one.
+    """
+    if settings.mbr is not None and asked.chooser is None:
+        raise RecipeError(
+            "`mbr` needs somebody who computes the utility",
+            where="mbr",
+            expected="`Asked(chooser=ByUtility(expected_utilities(...)))`, as the commands do it",
+            advice="Hand the translator a chooser, or open it with settings without `mbr`.",
+        )
+    if asked.chooser is None:
+        return settings
+    whole_beam = asked.from_whole_beam and settings.sampling is None
+    return settings.model_copy(update={"n_best": settings.beam_size if whole_beam else settings.hypotheses})
 
 
 def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:

@@ -12,7 +12,7 @@ from mtkit.cli.main import COMMANDS, mtkit
 HELP = Path(__file__).parent / "help"
 MOST_OPTIONS = 10  # a command with more needs a recipe
 # what a stream of text needs differs from call to call and stands in no recipe
-MORE_OPTIONS = {"translate": 15}
+MORE_OPTIONS = {"translate": 23}
 WIDTH = 100
 
 

@@ -6,9 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtkit.config.search import Sampling
+from mtkit.search.banned import automaton
 from mtkit.search.batching import padded
+from mtkit.search.constraints import forbid_repeats
+from mtkit.search.demands import Banned
 from mtkit.search.grouping import token_batches
 from mtkit.search.length import length_penalty
+from mtkit.search.sampling import draw, uniforms
 from mtkit.search.step import best_candidates, first_of_best
 
 few = settings(max_examples=60, deadline=None)
@@ -82,3 +87,75 @@ def test_a_step_takes_the_best_of_all_continuations(seed: int, sentences: int, b
             assert math.isclose(-value, float(total), abs_tol=1e-5)
             assert (parent, number) == (int(n), int(i))
     assert bool((candidates.totals <= totals.max(1, keepdim=True).values).all())
+
+
+@few
+@given(st.lists(st.integers(4, 7), max_size=9), st.integers(1, 4))
+def test_only_what_would_repeat_a_run_is_forbidden(ids: list[int], length: int) -> None:
+    scores = torch.zeros(1, 1, 9)
+    forbid_repeats(scores, torch.tensor([[ids]], dtype=torch.long).view(1, 1, -1), length)
+    runs = {tuple(ids[at : at + length]) for at in range(len(ids) - length + 1)}
+    for number in range(3, 9):
+        repeats = (tuple([*ids, number][-length:]) in runs) and len(ids) + 1 >= length
+        assert bool(scores[0, 0, number].isneginf()) == repeats
+
+
+SAMPLINGS = st.builds(
+    Sampling,
+    temperature=st.floats(0.3, 3.0),
+    top_k=st.none() | st.integers(2, 12),
+    top_p=st.none() | st.floats(0.05, 0.95),
+)
+
+
+@few
+@given(st.lists(st.floats(-6, 3), min_size=9, max_size=9), SAMPLINGS)
+def test_every_id_is_drawn_as_often_as_its_share(logits: list[float], sampling: Sampling) -> None:
+    grid = torch.linspace(0, 1, 2001, dtype=torch.double)[:-1]
+    scores = torch.tensor(logits).expand(len(grid), -1)
+    counts = draw(scores, sampling, grid).bincount(minlength=9).tolist()
+    exact = torch.tensor(logits).tolist()  # in single precision
+    values = [math.exp(value / sampling.temperature) for value in exact]
+    best = sorted(range(9), key=lambda one: (-exact[one], one))[: sampling.top_k]
+    kept: list[int] = []
+    total = sum(values[one] for one in best)
+    for one in best:
+        if sampling.top_p is None or sum(values[k] for k in kept) < sampling.top_p * total - 1e-9:
+            kept.append(one)
+    mass = sum(values[one] for one in kept)
+    for one in range(9):
+        share = values[one] / mass if one in kept else 0.0
+        assert abs(counts[one] - share * len(grid)) <= 1.01
+
+
+@few
+@given(st.integers(0, 2**40), st.lists(st.integers(4, 30000), max_size=9), st.integers(0, 50))
+def test_random_numbers_of_a_line_are_its_own_and_more_begin_with_the_same(
+    seed: int, source: list[int], number: int
+) -> None:
+    few_numbers, more = uniforms(3, seed, number, source), uniforms(9, seed, number, source)
+    assert more[:3] == few_numbers
+    assert all(0 <= value < 1 for value in more)
+    assert uniforms(3, seed, number + 1, source) != few_numbers
+    assert uniforms(3, seed + 1, number, source) != few_numbers
+
+
+@few
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab", "ba", " a", " b", " ", "bb"]), max_size=8),
+    st.lists(st.text(alphabet="ab ", min_size=1, max_size=4).filter(str.strip), min_size=1, max_size=3),
+)
+def test_a_piece_is_banned_where_the_text_would_appear(said: list[str], texts: list[str]) -> None:
+    pieces = ["a", "b", "ab", "ba", " a", " b", " ", "bb"]
+    spelt = (b"", b"", b"", b"", *(piece.encode() for piece in pieces))
+    found = automaton(Banned((), tuple(text.encode() for text in texts), spelt))
+    so_far: list[str] = []
+    for piece in said:  # only what was allowed is ever read
+        ids = torch.tensor([4 + pieces.index(one) for one in so_far], dtype=torch.long)
+        banned = found.completes[found.state(ids)]
+        for number, other in enumerate(pieces, start=4):
+            before, after = "".join(so_far), "".join([*so_far, other])
+            assert not any(text in before for text in texts)
+            assert bool(banned[number]) == any(text in after for text in texts)
+        if not banned[4 + pieces.index(piece)]:
+            so_far.append(piece)

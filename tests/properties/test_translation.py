@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from mtkit.config.search import SearchSettings
 from mtkit.corpus.normalize import normalize
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 from mtkit.translation.document import blocks
 from mtkit.translation.flags import FLAGS, find_flags, is_repeated
 from mtkit.translation.long_input import rejoin, split_line
@@ -27,13 +29,34 @@ class Copying:
     def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
         return "".join(chr(one - 4) for one in ids)
 
-    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
         return [[Hypothesis(tuple(ids), -1.0, -1.0, True)] for ids in sources]
 
     def log_probabilities(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[float]:
         return [-1.0 for _ in sources]
+
+    def token_scores(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        raise NotImplementedError
+
+    def size(self, side: Literal["source", "target"]) -> int:
+        raise NotImplementedError
+
+    def pieces(self, ids: Sequence[int], side: Literal["source", "target"]) -> list[str]:
+        raise NotImplementedError
+
+    def spelt(self, side: Literal["source", "target"]) -> tuple[bytes, ...]:
+        raise NotImplementedError
 
 
 COPYING = Copying()

@@ -122,3 +122,19 @@ def test_attention_weights_are_dropped_at_the_share_asked_for() -> None:
     found = attend(query, key, torch.ones(40, 2, 16, 4), dropout=0.25)
     assert found.mean().item() == pytest.approx(1.0, abs=0.02)  # 4 standard errors
     assert found.std().item() == pytest.approx((0.25 / 0.75 / 16) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 6])
+def test_the_weights_are_those_that_attention_mixes_values_with(kv_heads: int) -> None:
+    settings = ModelSettings(dim=H * K, heads=H, kv_heads=kv_heads, ffn_dim=4)
+    attention = CrossAttention(settings).eval()
+    keys_values = attention.keys_values(torch.randn(B, S, H * K))
+    keys_values[:, 1] = torch.randn(B, 1, S, K)  # the same values in all heads: their mean mixes them
+    may_attend = (torch.arange(S) < torch.tensor([[S], [S - 2]]))[:, None, None]
+    states = torch.randn(B, T, H * K)
+    weights = attention.weights(states, keys_values, may_attend)  # [B, T, S]
+    torch.testing.assert_close(weights.sum(-1), torch.ones(B, T))
+    assert not weights[1, :, S - 2 :].any()
+    attention.out = torch.nn.Identity()  # type: ignore[assignment]
+    mixed = attention(states, keys_values, may_attend).unflatten(-1, (H, K)).mean(2)  # [B, T, K]
+    torch.testing.assert_close(mixed, weights @ keys_values[:, 1, 0])

@@ -3,7 +3,7 @@ import torch
 
 from mtkit.config.model import ModelSettings
 from mtkit.model.transformer import Transformer
-from mtkit.search.forced import log_probabilities
+from mtkit.search.forced import log_probabilities, token_scores
 from mtkit.subword.vocabulary import BOS, EOS
 
 SETTINGS = ModelSettings(dim=8, heads=2, ffn_dim=11, encoder_layers=1, decoder_layers=1)
@@ -42,3 +42,17 @@ def test_the_sides_must_be_equally_many() -> None:
 
 def test_no_pairs_have_no_log_probabilities() -> None:
     assert log_probabilities(Transformer(SETTINGS, 13, 13), [], []) == []
+
+
+def test_tokens_add_up_to_the_pair_and_padding_has_none() -> None:
+    model = Transformer(SETTINGS, 13, 13)
+    sources, targets = [[4, 5, 6, 7], [5], []], [[6], [4, 4, 5, 6], []]
+    wholes = log_probabilities(model, sources, targets)
+    for whole, scores, target in zip(
+        wholes, token_scores(model, sources, targets, [True] * 3), targets, strict=True
+    ):
+        assert len(scores.log_probabilities) == len(target) + 1
+        assert sum(scores.log_probabilities) == pytest.approx(whole, abs=1e-5)
+        assert scores.attention == ()
+    cut = token_scores(model, sources, targets, [False] * 3)
+    assert [len(scores.log_probabilities) for scores in cut] == [1, 4, 0]

@@ -226,3 +226,10 @@ def test_a_card_that_does_not_fit_its_models_is_a_model_error(
     write_json(tmp_path / "subword.json", {**card, **change})
     with pytest.raises(ModelError, match="damaged"):
         Subword.load(tmp_path)
+
+
+def test_what_ids_are_spelt_as_is_the_text_they_decode_to(subword: Subword) -> None:
+    spelt = subword.spelt("source")
+    assert len(spelt) == subword.size("source")
+    for line, ids in zip(LINES, subword.encode(LINES, "source"), strict=True):
+        assert b"".join(spelt[one] for one in [BOS, *ids, EOS]).decode().strip() == line

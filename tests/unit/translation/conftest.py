@@ -5,7 +5,9 @@ from typing import Literal
 import pytest
 
 from mtkit.config.search import SearchSettings
+from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.token_scores import TokenScores
 from mtkit.translation.translator import Translator
 
 FIRST = 4  # ids below are special
@@ -21,7 +23,16 @@ class CharacterCodec:
         ]
 
     def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
-        return "".join(chr(one - FIRST) for one in ids if one >= FIRST)
+        return "".join(self.pieces(ids, side))
+
+    def size(self, side: Literal["source", "target"]) -> int:
+        return 0x10000 + FIRST
+
+    def pieces(self, ids: Sequence[int], side: Literal["source", "target"]) -> list[str]:
+        return [chr(one - FIRST) if one >= FIRST else "" for one in ids]
+
+    def spelt(self, side: Literal["source", "target"]) -> tuple[bytes, ...]:
+        return tuple(piece.encode(errors="replace") for piece in self.pieces(range(self.size(side)), side))
 
 
 @dataclass
@@ -32,7 +43,9 @@ class UpperCaseEngine:
     finished: bool = True
     calls: list[list[str]] = field(default_factory=list)
 
-    def search(self, sources: Sequence[Sequence[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> list[list[Hypothesis]]:
         assert sources and all(sources), "nothing reached the model"
         codec = CharacterCodec()
         texts = [codec.decode(ids, "source") for ids in sources]
@@ -53,7 +66,22 @@ class UpperCaseEngine:
     def log_probabilities(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[float]:
-        return [-0.5 * (len(target) + 1) for _, target in zip(sources, targets, strict=True)]
+        return [
+            sum(one.log_probabilities) for one in self.token_scores(sources, targets, [True] * len(targets))
+        ]
+
+    def token_scores(
+        self,
+        sources: Sequence[Sequence[int]],
+        targets: Sequence[Sequence[int]],
+        finished: Sequence[bool],
+        *,
+        attention: bool = False,
+    ) -> list[TokenScores]:
+        return [
+            TokenScores((-0.5,) * (len(target) + ended))
+            for target, ended in zip(targets, finished, strict=True)
+        ]
 
 
 @pytest.fixture

@@ -1,0 +1,220 @@
+"""How `mtkit translate` searches: options beyond the first ten, and what becomes of them."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mtkit.cli.options import MODEL_VARIABLE, RUNS
+from mtkit.errors import ModelError, RecipeError
+
+if TYPE_CHECKING:
+    from mtkit.config.search import SearchSettings
+    from mtkit.translation.asked import Asked
+    from mtkit.translation.choosing import Chooser
+    from mtkit.translation.translator import Translator
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+OPTION_NAMES = ("beam_size", "n_best", "length_penalty")  # settings that have an option of their own
+
+models_option = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    envvar=MODEL_VARIABLE,
+    show_envvar=True,
+    help="Model folder, or a run that has one; repeated: they translate together, as an ensemble.  [default:"
+    f" the newest finished run under ./{RUNS}]",
+)
+_OPTIONS = (
+    click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SETTING=VALUE",
+        help="Change a setting of search, such as sampling.top_k=10; may be repeated.",
+    ),
+    click.option(
+        "--target-prefix", default="", metavar="TEXT", help="How every translation begins.  [default: freely]"
+    ),
+    click.option(
+        "--with-prefixes",
+        is_flag=True,
+        help="Each line is source TAB how its translation begins.",
+    ),
+    click.option("--token-scores", is_flag=True, help="With --json: pieces and their log-probabilities too."),
+    click.option(
+        "--alignment", is_flag=True, help="With --json: which source piece each piece looked at too."
+    ),
+    click.option(
+        "--average",
+        type=click.Choice(["probabilities", "log-probabilities"]),
+        help="What several models average.  [default: probabilities]",
+    ),
+    click.option(
+        "--rerank-by",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Model of the other direction, whose log P(source | translation) counts too (noisy channel).",
+    ),
+    click.option(
+        "--rerank-weight",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="W",
+        help="How much the reverse model counts.  [default: 1.0]",
+    ),
+)
+
+
+def search_options(command: Command) -> Command:
+    """Add the options to a command, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def search_settings(
+    card: "SearchSettings", chosen: dict[str, Any], overrides: Sequence[str]
+) -> "SearchSettings":
+    """The model's own search settings with those changed that were given.
+
+    Args:
+        card: the model's own.
+        chosen: what options give, by the names of settings; None: not given.
+        overrides: of `--set`, which win.
+
+    Raises:
+        RecipeError: there is no such setting, or they do not fit together.
+    """
+    from mtkit.config.assigning import assigned
+    from mtkit.config.checking import findings
+    from mtkit.config.search import SearchSettings
+
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if twice := sorted(name for name in given if any(o.split("=")[0] == name for o in overrides)):
+        option = _option(twice[0])
+        raise RecipeError(
+            f"given by {option} and by --set",
+            where=option,
+            expected="each setting once",
+            advice="Leave one of them out.",
+        )
+    settings, named = assigned(card.model_copy(update=given), overrides)
+    if "n_best" not in {*given, *named} and settings.sampling is None:  # a smaller beam has fewer to give
+        settings = settings.model_copy(update={"n_best": min(settings.n_best, settings.beam_size)})
+    values = {name: getattr(settings, name) for name in SearchSettings.model_fields}
+    # only what was given now can be without effect; the model's own settings were nobody's choice here
+    told = SearchSettings.model_construct(_fields_set={*given, *named}, **values)
+    for path, finding in findings(told):
+        where = ".".join(map(str, (*path, *finding.path)))
+        raise RecipeError(
+            _in_options(finding.found),
+            where=_option(where) if where in OPTION_NAMES else f"--set {where}",
+            expected=_in_options(finding.expected),
+            advice=_in_options(finding.advice),
+        )
+    return settings
+
+
+def asked_for(options: Any, settings: "SearchSettings", folder: Path) -> "Asked":
+    """What the options ask for beyond settings.
+
+    Args:
+        options: the command's options, the folders of other models found.
+        settings: of search.
+        folder: the model folder.
+
+    Raises:
+        RecipeError: one of them has no effect beside the others.
+        ModelError: the model to rerank by is none, or not of the other direction.
+    """
+    from mtkit.translation.asked import Asked, Prefixes
+
+    for name, holds, needs in (
+        ("--token-scores", options.token_scores and not options.as_json, "--json"),
+        ("--alignment", options.alignment and not options.as_json, "--json"),
+        ("--average", options.average is not None and not options.others, "a second --model"),
+        ("--rerank-weight", options.rerank_weight is not None and not options.rerank_by, "--rerank-by"),
+    ):
+        if holds:
+            raise RecipeError(
+                f"it has no effect without {needs}",
+                where=name,
+                expected="an option with an effect",
+                advice=f"Remove it, or add {needs}.",
+            )
+    if options.with_prefixes and options.target_prefix:
+        raise RecipeError(
+            "given together with --with-prefixes",
+            where="--target-prefix",
+            expected="one prefix for all lines, or one in each",
+            advice="Leave one of them out.",
+        )
+    return Asked(
+        prefixes=Prefixes(options.target_prefix, options.with_prefixes),
+        token_scores=options.token_scores or options.alignment,
+        attention=options.alignment,
+        others=options.others,
+        average="log_probabilities" if options.average == "log-probabilities" else "probabilities",
+        chooser=_chooser(options, settings, folder),
+        from_whole_beam=options.rerank_by is not None,
+    )
+
+
+def _chooser(options: Any, settings: "SearchSettings", folder: Path) -> "Chooser | None":
+    """What ranks the hypotheses, where it is not search itself."""
+    from mtkit.translation.choosing import ByReverse, ByUtility
+
+    if options.rerank_by is not None:
+        _check_rerank(settings)
+        weight = 1.0 if options.rerank_weight is None else options.rerank_weight
+        return ByReverse(_reverse(options, folder), weight)
+    if settings.mbr is None:
+        return None
+    from mtkit.model.folder import read_card
+    from mtkit.scoring.mbr import expected_utilities
+
+    return ByUtility(expected_utilities(settings.mbr.utility, read_card(folder).target_language))
+
+
+def _check_rerank(settings: "SearchSettings") -> None:
+    several = settings.n_best if settings.sampling is not None else settings.beam_size
+    if settings.mbr is not None or several == 1:
+        raise RecipeError(
+            "nothing to rerank: there is one hypothesis" if several == 1 else "given together with mbr",
+            where="--rerank-by",
+            expected="several hypotheses of a beam, or samples, that nothing else ranks",
+            advice="Raise --beam-size (or --n-best for samples)." if several == 1 else "Leave one out.",
+        )
+
+
+def _reverse(options: Any, folder: Path) -> "Translator":
+    """The model to rerank by, of the other direction."""
+    from mtkit.cli.opening import find_model
+    from mtkit.model.folder import read_card
+    from mtkit.translation.translator import Translator
+
+    found = find_model(options.rerank_by, quiet=options.quiet)
+    card, other = read_card(folder), read_card(found)
+    if (other.source_language, other.target_language) != (card.target_language, card.source_language):
+        raise ModelError(
+            f"it translates {other.source_language} to {other.target_language}",
+            where=str(found),
+            expected=f"a model from {card.target_language} to {card.source_language}",
+            advice="Name a model of the other direction, trained on the same pairs.",
+        )
+    plain = other.decoding.model_copy(update={"mbr": None})
+    return Translator.open(found, plain, options.device, threads=options.threads)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _in_options(text: str) -> str:
+    """A text about settings, with the options' names for those that have one."""
+    return re.sub(r"\b(" + "|".join(OPTION_NAMES) + r")\b(?!_)", lambda m: _option(m[1]), text)

@@ -1,0 +1,181 @@
+"""Sampling: translations drawn from the model's distribution, or from its likelier part.
+
+A sample depends on the source, its number and the seed, and on nothing else: neither on the sentences
+beside it, nor on how many samples are drawn (but for rounding). The random numbers are made on the CPU.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtkit.batches.randomness import raw
+from mtkit.config.search import Sampling, SearchSettings
+from mtkit.search.constraints import Constraints
+from mtkit.search.ensemble import Reader
+from mtkit.search.hypothesis import Hypothesis, best_first
+from mtkit.search.length import score_of
+from mtkit.search.step import refuse_nan
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
+
+Ids = Sequence[int]
+
+
+def uniforms(count: int, seed: int, number: int, source: Ids) -> list[float]:
+    """The random numbers of one sample of a source, one for each target position, in [0, 1).
+
+    Args:
+        count: how many; more begin with the same.
+        seed: of the settings.
+        number: which sample of this source, from 0.
+        source: its ids.
+    """
+    return [int(value >> 11) * 2.0**-53 for value in raw(count, seed, number, *map(int, source)).tolist()]
+
+
+def sample_batch(
+    reader: Reader,
+    sources: Sequence[Ids],
+    limits: Sequence[int],
+    settings: SearchSettings,
+    constraints: Constraints,
+) -> list[list[Hypothesis]]:
+    """Draw `n_best` translations of each source, side by side.
+
+    Args:
+        reader: of the sources.
+        sources: their ids, from which the random numbers are made.
+        limits: most target tokens of each, EOS counted.
+        settings: how to draw, and how many.
+        constraints: what may not come next.
+
+    Returns:
+        For each source `n_best` hypotheses, best first; the same one may have been drawn twice.
+    """
+    assert settings.sampling is not None, "only sampling comes here"
+    reader.expand(settings.n_best)
+    samples = Samples(sources, limits, settings, reader.model.device)
+    while samples.running:
+        logits = reader.step(samples.newest())  # [B * N, V]
+        chances = logits.float().log_softmax(-1).view(*samples.totals.shape, -1)  # [B, N, V]
+        refuse_nan(chances[..., EOS])
+        allowed = chances.clone()
+        allowed[..., NEVER_PRODUCED] = -torch.inf
+        if constraints.any:
+            constraints.apply(allowed, samples.ids, samples.running)
+        ids = draw(allowed, settings.sampling, samples.numbers())
+        reader.select(samples.advance(ids, chances.gather(-1, ids.unsqueeze(-1)).squeeze(-1)))
+    return samples.results()
+
+
+def draw(scores: Tensor, sampling: Sampling, numbers: Tensor) -> Tensor:
+    """Draw one id for each hypothesis.
+
+    The ids stand in their own order, each as wide as its probability; the number says how far to go. (In the
+    order of their probability, rounding would exchange neighbours that are almost equal.)
+
+    Args:
+        scores: logits, -inf for what may not come, [..., V].
+        sampling: temperature, top-k and nucleus, in this order.
+        numbers: uniform in [0, 1), [...].
+
+    Returns:
+        Ids, [...].
+    Source: Fan et al. 2018 (top-k); Holtzman et al. 2020, equations 2 and 3 (nucleus).
+    """
+    scaled = scores.double() / sampling.temperature  # [..., V]
+    if sampling.top_k is not None or sampling.top_p is not None:
+        scaled = _likelier_part(scaled, sampling)
+    reached = scaled.softmax(-1).cumsum(-1)  # [..., V]
+    end = reached[..., -1:]
+    wanted = (numbers.to(reached).unsqueeze(-1) * end).minimum(end.nextafter(torch.zeros_like(end)))
+    return torch.searchsorted(reached, wanted, right=True).squeeze(-1)
+
+
+def _likelier_part(scaled: Tensor, sampling: Sampling) -> Tensor:
+    """-inf for all that top-k and nucleus leave out; of equal ones the lower ids stay."""
+    values, ids = scaled.sort(dim=-1, descending=True, stable=True)  # [..., V]
+    if sampling.top_k is not None:
+        values[..., sampling.top_k :] = -torch.inf
+    if sampling.top_p is not None:
+        shares = values.softmax(-1)
+        before = shares.cumsum(-1) - shares  # what the likelier ones have together
+        values = values.masked_fill(before >= sampling.top_p, -torch.inf)
+    return torch.full_like(scaled, -torch.inf).scatter(-1, ids, values)
+
+
+class Samples:
+    """The samples of a batch of sentences, all at the same step; a sentence leaves when all have ended.
+
+    Args:
+        sources: from which the random numbers are made.
+        limits: most target tokens of each sentence, EOS counted.
+        settings: how many samples N, the seed and the length penalty.
+        device: where the model is.
+    """
+
+    def __init__(
+        self, sources: Sequence[Ids], limits: Sequence[int], settings: SearchSettings, device: torch.device
+    ) -> None:
+        assert settings.sampling is not None
+        count, seed = settings.n_best, settings.sampling.seed
+        self.settings, self.limits = settings, limits
+        self.found: list[list[Hypothesis]] = [[] for _ in sources]
+        self.running = list(range(len(sources)))  # sentences that are not done; the rows of all that follows
+        longest = max(limits, default=0)
+        each = [[uniforms(longest, seed, number, source) for number in range(count)] for source in sources]
+        self.uniform = torch.tensor(each, dtype=torch.double).view(len(sources), count, longest)  # [B, N, T]
+        self.totals = torch.zeros(len(sources), count, device=device)  # [B, N]; what has ended stays as it is
+        self.runs = torch.ones(len(sources), count, dtype=torch.bool, device=device)  # [B, N]
+        self.ids = torch.empty((len(sources), count, 0), dtype=torch.long, device=device)  # [B, N, T]
+
+    @property
+    def tokens(self) -> int:
+        """Target positions written so far, T."""
+        return self.ids.size(-1)
+
+    def newest(self) -> Tensor:
+        """The id that each sample read last, [B * N]; of one that has ended, any."""
+        if self.tokens == 0:
+            return torch.full((self.totals.numel(),), BOS, device=self.totals.device)
+        return self.ids[:, :, -1].flatten()
+
+    def numbers(self) -> Tensor:
+        """The random numbers of the next position, [B, N]."""
+        return self.uniform[self.running, :, self.tokens].to(self.totals.device)
+
+    def advance(self, ids: Tensor, log_probabilities: Tensor) -> Tensor:
+        """Take one step.
+
+        Args:
+            ids: what was drawn, [B, N].
+            log_probabilities: of what was drawn, [B, N].
+
+        Returns:
+            Which of the old rows the new rows continue, [B' * N].
+        """
+        self.totals = self.totals + log_probabilities.masked_fill(~self.runs, 0.0)
+        self.ids = torch.cat([self.ids, ids.unsqueeze(-1)], dim=-1)  # [B, N, T]
+        at_limit = torch.tensor([self.limits[n] <= self.tokens for n in self.running], device=ids.device)
+        leaves = self.runs & ((ids == EOS) | at_limit.unsqueeze(1))  # [B, N]
+        self._record(leaves)
+        self.runs = self.runs & ~leaves
+        stay = self.runs.any(1).nonzero().squeeze(1)  # [B']
+        old = torch.arange(ids.numel(), device=ids.device).view_as(ids)[stay].flatten()
+        self.running = [self.running[row] for row in stay.tolist()]
+        self.totals, self.runs, self.ids = self.totals[stay], self.runs[stay], self.ids[stay]
+        return old
+
+    def results(self) -> list[list[Hypothesis]]:
+        """The samples of each sentence, best first."""
+        return [best_first(found) for found in self.found]
+
+    def _record(self, leaves: Tensor) -> None:
+        rows = leaves.nonzero()[:, 0].tolist()
+        for row, ids, total in zip(
+            rows, self.ids[leaves].tolist(), self.totals[leaves].tolist(), strict=True
+        ):
+            finished = ids[-1] == EOS
+            score = score_of(total, self.tokens, self.settings)
+            kept = tuple(ids[:-1] if finished else ids)
+            self.found[self.running[row]].append(Hypothesis(kept, total, score, finished))

@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from mtkit.cli.main import mtkit
+from mtkit.errors import DataError, MtkitError, RecipeError
+from mtkit.files import write_lines
+
+SOURCES = ["the lamp is on.", "", "the lamp is old.", "lamp", "the lamp " * 40]
+TARGETS = ["the lamp is off.", "x", "lamp", "zzzz qqqq", "the lamp"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    write_lines(tmp_path / "source", SOURCES)
+    write_lines(tmp_path / "target", TARGETS)
+    return [str(tmp_path / "source"), str(tmp_path / "target")]
+
+
+def invoke(*arguments: str | Path, text: str = "") -> click.testing.Result:
+    return click.testing.CliRunner().invoke(mtkit, ["score-pairs", *map(str, arguments)], input=text)
+
+
+def rows(result: click.testing.Result) -> list[list[str]]:
+    assert result.exit_code == 0, result.exception
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def test_each_pair_has_a_line_and_a_score_a_token(tiny_model: Path, files: list[str]) -> None:
+    found = rows(invoke("--model", tiny_model, *files))
+    assert found[1] == found[4] == ["", "", "0"]
+    for row in (0, 2, 3):
+        assert float(found[row][0]) == pytest.approx(float(found[row][1]) / int(found[row][2]), abs=1e-3)
+
+
+def test_it_says_what_perplexity_says(tiny_model: Path, files: list[str]) -> None:
+    other = click.testing.CliRunner().invoke(mtkit, ["perplexity", "--model", str(tiny_model), *files])
+    wanted = [line.split("\t") for line in other.stdout.splitlines()]
+    found = rows(invoke("--model", tiny_model, *files))
+    assert [row[1:] for row in found[:4]] == wanted[:4]
+
+
+def test_a_table_and_two_files_give_the_same(tiny_model: Path, files: list[str]) -> None:
+    table = "".join(f"{s}\t{t}\tmore\n" for s, t in zip(SOURCES, TARGETS, strict=True))
+    assert (
+        invoke("--model", tiny_model, "-", text=table).stdout == invoke("--model", tiny_model, *files).stdout
+    )
+
+
+def test_json_has_every_piece_and_they_add_up(tiny_model: Path, files: list[str]) -> None:
+    result = invoke("--model", tiny_model, "--json", "--quiet", *files)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record["line"] for record in records] == [1, 2, 3, 4, 5]
+    assert records[1]["score"] is None and "pieces" not in records[1]
+    for record in (records[0], records[2]):
+        assert len(record["pieces"]) == len(record["token_log_probabilities"]) == record["tokens"]
+        assert sum(record["token_log_probabilities"]) == pytest.approx(record["log_probability"], abs=1e-4)
+        assert record["pieces"][-1] == "</s>"
+
+
+def test_the_best_share_is_kept_in_its_order(tiny_model: Path, files: list[str]) -> None:
+    scores = [
+        (float(row[0]), at) for at, row in enumerate(rows(invoke("--model", tiny_model, *files))) if row[0]
+    ]
+    best = sorted(at for _, at in sorted(scores, reverse=True)[:2])
+    kept = invoke("--model", tiny_model, "--keep", "0.4", *files)
+    assert rows(kept) == [[SOURCES[at], TARGETS[at]] for at in best]
+    assert "2 of 5 pairs kept" in kept.stderr
+    assert "2 without a score" in kept.stderr
+    everything = rows(invoke("--model", tiny_model, "--keep", "1", *files))
+    assert everything == [[SOURCES[at], TARGETS[at]] for at in (0, 2, 3)]
+
+
+def test_both_directions_make_one_score(tiny_model: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    write_lines(pairs, ["the lamp is on.\tlamp", "lamp\tthe lamp is on."])
+    forth, back = (float(row[0]) for row in rows(invoke("--model", tiny_model, pairs)))
+    both = rows(invoke("--model", tiny_model, "--reverse", tiny_model, pairs))
+    wanted = -(abs(forth - back) + (-forth - back) / 2)
+    assert [float(row[0]) for row in both] == pytest.approx([wanted, wanted], abs=1e-4)
+
+
+def test_a_line_without_a_tab_is_named(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "-", text="a\tb\nc d\n")
+    assert isinstance(result.exception, DataError)
+    assert result.exception.where == "stdin:2"
+
+
+def test_unequal_files_and_contradicting_options_are_refused(tiny_model: Path, files: list[str]) -> None:
+    assert isinstance(invoke("--model", tiny_model, "--json", "--keep", "0.5", *files).exception, RecipeError)
+    write_lines(Path(files[1]), ["one"])
+    assert isinstance(invoke("--model", tiny_model, *files).exception, MtkitError)
