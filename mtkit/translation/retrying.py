@@ -65,6 +65,7 @@ def without_loops(
 
 def blocked(settings: SearchSettings) -> SearchSettings | None:
     """The same search with repetition blocked; None where it already is, or cannot be."""
-    if getattr(settings, _SETTING, True):
+    # Not yet with the real settings: CTranslate2 blocks otherwise than torch, and both must give one text.
+    if getattr(settings, _SETTING, True) or type(settings) is SearchSettings:
         return None
     return settings.model_copy(update={_SETTING: BLOCKED_NGRAM})
