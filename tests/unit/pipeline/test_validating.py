@@ -48,10 +48,10 @@ def test_a_translation_that_does_not_fit_is_made_in_smaller_batches_from_then_on
     whole = validate(model, ALONE)
     search_batch = beam.search_batch
 
-    def limited(model: Transformer, sources: list[list[int]], asked: SearchSettings) -> Any:
+    def limited(model: Transformer, sources: list[list[int]], asked: SearchSettings, *rest: Any) -> Any:
         if len(sources) > 4:
             raise torch.OutOfMemoryError("made up")
-        return search_batch(model, sources, asked)
+        return search_batch(model, sources, asked, *rest)
 
     monkeypatch.setattr(beam, "search_batch", limited)
     found, again = validate(model, ALONE), validate(model, ALONE)
@@ -60,7 +60,7 @@ def test_a_translation_that_does_not_fit_is_made_in_smaller_batches_from_then_on
     assert found.smaller_batches < BATCH_TOKENS
     assert found.samples == whole.samples == again.samples
 
-    def never(model: Transformer, sources: list[list[int]], asked: SearchSettings) -> Any:
+    def never(model: Transformer, sources: list[list[int]], asked: SearchSettings, *rest: Any) -> Any:
         raise torch.OutOfMemoryError("made up")
 
     monkeypatch.setattr(beam, "search_batch", never)
