@@ -20,27 +20,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
+from benchmarks.stand_ins import Copying, learn, write_model
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.files import lenient_lines, write_lines
 from mtkit.log import RunContext
-from mtkit.model.folder import ModelCard
-from mtkit.model.transformer import Transformer
-from mtkit.model.weights import save_model
-from mtkit.search.batching import padded
-from mtkit.search.demands import NO_DEMANDS, Demands
-from mtkit.search.hypothesis import Hypothesis
-from mtkit.search.token_scores import TokenScores
 from mtkit.subword.codec import Subword
 from mtkit.subword.learn import SubwordInputs, learn_subword
-from mtkit.subword.vocabulary import BOS, EOS, PAD, Side
 from mtkit.translation.converted import is_converted
 from mtkit.translation.find_model import model_folder
 from mtkit.translation.translator import Translator
@@ -112,53 +103,6 @@ def odd_lines(count: int, seed: int) -> Iterator[bytes]:
     return (odd_line(draw) for _ in range(count))
 
 
-class Copying:
-    """An engine and a codec in one: a piece is a character, a translation is its source."""
-
-    def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
-        """As `Subword.encode`."""
-        return [[ord(character) + 4 for character in line] for line in lines]
-
-    def decode(self, ids: Sequence[int], side: Side) -> str:
-        """As `Subword.decode`."""
-        return "".join(chr(one - 4) for one in ids)
-
-    def search(
-        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
-    ) -> list[list[Hypothesis]]:
-        """As `Engine.search`."""
-        return [[Hypothesis(tuple(ids), -1.0, -1.0, True)] for ids in sources]
-
-    def log_probabilities(
-        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
-    ) -> list[float]:
-        """As `Engine.log_probabilities`."""
-        return [-1.0 for _ in sources]
-
-    def token_scores(
-        self,
-        sources: Sequence[Sequence[int]],
-        targets: Sequence[Sequence[int]],
-        finished: Sequence[bool],
-        *,
-        attention: bool = False,
-    ) -> list[TokenScores]:
-        """Nobody asks for it here."""
-        raise NotImplementedError
-
-    def size(self, side: Side) -> int:
-        """Nobody asks for it here."""
-        raise NotImplementedError
-
-    def pieces(self, ids: Sequence[int], side: Side) -> list[str]:
-        """Nobody asks for it here."""
-        raise NotImplementedError
-
-    def spelt(self, side: Side) -> tuple[bytes, ...]:
-        """Nobody asks for it here."""
-        raise NotImplementedError
-
-
 def check_copying(count: int, seed: int) -> None:
     """Every line comes back as it was normalised, in its place."""
     copying = Copying()
@@ -187,41 +131,24 @@ def make_model(folder: Path) -> Path:
         folder / "subword",
         RunContext(quiet=True),
     )
-    subword = Subword.load(folder / "subword")
-    size = subword.size("source")
-    shape = ModelSettings(dim=32, ffn_dim=64, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0)
-    torch.manual_seed(1)
-    model = Transformer(shape, size, size)
-    learn_to_copy(model, subword.encode(lines, "source"))
-    card = ModelCard(
-        architecture=shape,
+    ids = Subword.load(folder / "subword").encode(lines, "source")
+    write_model(
+        folder / "model",
+        folder / "subword",
+        seed=1,
+        shape=ModelSettings(dim=32, ffn_dim=64, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0),
+        teach=lambda model: learn(model, ids, ids, updates=100),
         source_language="en",
         target_language="de",
         normalize="nfkc",
-        source_size=size,
-        target_size=size,
         max_tokens=64,
         decoding=SearchSettings(beam_size=2, max_length_factor=0.3, max_length_extra=5),
     )
-    save_model(folder / "model", model, card, folder / "subword")
     for language in ("en", "de"):
         write_lines(folder / f"probe.{language}", lines[:50])
     command = [sys.executable, "-m", "mtkit", "export", "ctranslate2", str(folder / "model"), "--quiet"]
     subprocess.run([*command, "--probe", str(folder / "probe")], check=True)
     return folder / "model"
-
-
-def learn_to_copy(model: Transformer, sentences: Sequence[Sequence[int]]) -> None:
-    """A few updates, so that search has preferences that rounding does not change."""
-    source, is_token = padded([[*ids, EOS] for ids in sentences], model.device)
-    target_in, _ = padded([[BOS, *ids] for ids in sentences], model.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for _ in range(100):
-        logits = model(source, is_token, target_in)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), source.flatten(), ignore_index=PAD)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
 
 
 def translated(text: Path, model: Path, *options: str) -> Iterator[dict[str, object]]:

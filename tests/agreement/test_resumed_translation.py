@@ -5,18 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 
+from benchmarks.stand_ins import write_model
 from mtkit.cli.main import mtkit
-from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import DataError, RecipeError
 from mtkit.files import write_lines, write_text
-from mtkit.model.folder import ModelCard
-from mtkit.model.transformer import Transformer
-from mtkit.model.weights import save_model
-from mtkit.subword.codec import Subword
 
 FORMATS = [
     (),
@@ -32,22 +27,16 @@ Translate = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("resumed") / "model"
-    size = Subword.load(toy / "subword").size("source")
-    shape = ModelSettings(dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1)
-    torch.manual_seed(4)
-    card = ModelCard(
-        architecture=shape,
+    return write_model(
+        tmp_path_factory.mktemp("resumed") / "model",
+        toy / "subword",
+        seed=4,
         source_language="aa",
         target_language="bb",
         normalize="nfc",
-        source_size=size,
-        target_size=size,
         max_tokens=12,
         decoding=SearchSettings(beam_size=2, max_length_factor=0.5, max_length_extra=4),
     )
-    save_model(folder, Transformer(shape, size, size), card, toy / "subword")
-    return folder
 
 
 @pytest.fixture

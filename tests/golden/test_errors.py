@@ -21,13 +21,9 @@ from threading import Thread
 import pytest
 import torch
 
+from benchmarks.stand_ins import write_model
 from mtkit.cli.main import main
-from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
-from mtkit.model.folder import ModelCard
-from mtkit.model.transformer import Transformer
-from mtkit.model.weights import save_model
-from mtkit.subword.codec import Subword
 
 GOLDEN = Path(__file__).parent / "errors"
 RECIPE = """\
@@ -302,22 +298,16 @@ FULL_DISKS = {
 @pytest.fixture(scope="session")
 def model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder whose model has learnt nothing."""
-    folder = tmp_path_factory.mktemp("model") / "model"
-    size = Subword.load(toy / "subword").size("source")
-    shape = ModelSettings(dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1)
-    torch.manual_seed(1)
-    model_card = ModelCard(
-        architecture=shape,
+    return write_model(
+        tmp_path_factory.mktemp("model") / "model",
+        toy / "subword",
+        seed=1,
         source_language="aa",
         target_language="bb",
         normalize="nfc",
-        source_size=size,
-        target_size=size,
         max_tokens=32,
         decoding=SearchSettings(beam_size=2),
     )
-    save_model(folder, Transformer(shape, size, size), model_card, toy / "subword")
-    return folder
 
 
 @pytest.fixture(scope="session")

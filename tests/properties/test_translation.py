@@ -1,14 +1,8 @@
-from collections.abc import Sequence
-from typing import Literal
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtkit.config.search import SearchSettings
+from benchmarks.stand_ins import Copying
 from mtkit.corpus.normalize import normalize
-from mtkit.search.demands import NO_DEMANDS, Demands
-from mtkit.search.hypothesis import Hypothesis
-from mtkit.search.token_scores import TokenScores
 from mtkit.translation.document import blocks
 from mtkit.translation.flags import FLAGS, find_flags, is_repeated
 from mtkit.translation.long_input import rejoin, split_line
@@ -18,45 +12,6 @@ from mtkit.translation.translator import Translator
 QUICK = settings(max_examples=60, deadline=None)
 LINE = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=80)
 WORDS = st.lists(st.text(alphabet="abcdefghij", min_size=1, max_size=6), min_size=1, max_size=12)
-
-
-class Copying:
-    """An engine and a codec in one: a piece is a character, a translation is its source."""
-
-    def encode(self, lines: Sequence[str], side: Literal["source", "target"]) -> list[list[int]]:
-        return [[ord(character) + 4 for character in line] for line in lines]
-
-    def decode(self, ids: Sequence[int], side: Literal["source", "target"]) -> str:
-        return "".join(chr(one - 4) for one in ids)
-
-    def search(
-        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
-    ) -> list[list[Hypothesis]]:
-        return [[Hypothesis(tuple(ids), -1.0, -1.0, True)] for ids in sources]
-
-    def log_probabilities(
-        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
-    ) -> list[float]:
-        return [-1.0 for _ in sources]
-
-    def token_scores(
-        self,
-        sources: Sequence[Sequence[int]],
-        targets: Sequence[Sequence[int]],
-        finished: Sequence[bool],
-        *,
-        attention: bool = False,
-    ) -> list[TokenScores]:
-        raise NotImplementedError
-
-    def size(self, side: Literal["source", "target"]) -> int:
-        raise NotImplementedError
-
-    def pieces(self, ids: Sequence[int], side: Literal["source", "target"]) -> list[str]:
-        raise NotImplementedError
-
-    def spelt(self, side: Literal["source", "target"]) -> tuple[bytes, ...]:
-        raise NotImplementedError
 
 
 COPYING = Copying()

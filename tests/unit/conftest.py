@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import pytest
 import torch
 
+from benchmarks.stand_ins import learn, write_model
 from mtkit.config.kind import Kind
 from mtkit.config.model import ModelSettings
 from mtkit.config.recipe import Recipe
@@ -17,12 +18,8 @@ from mtkit.config.settings import Field, Settings
 from mtkit.errors import DataError
 from mtkit.files import read_lines, read_text, sha256, write_text
 from mtkit.log import RunContext
-from mtkit.model.folder import ModelCard
-from mtkit.model.transformer import Transformer
-from mtkit.model.weights import save_model
-from mtkit.search.batching import padded
 from mtkit.subword.codec import Subword
-from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES
+from mtkit.subword.vocabulary import SIDES
 
 MODULE = "toy_stages"
 
@@ -157,40 +154,22 @@ def reversing_model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A model folder that has learnt to reverse a few letters, as well as two seconds teach it; not to be
     written to. Unlike a random model it all but never wants an id that stands for no text."""
     codec = Subword.load(toy / "subword")
-    size = codec.size("source")
-    pairs = [
-        (source, target)
-        for source, target in zip(
-            *(codec.encode(list(read_lines(toy / "corpus" / f"train.{side}")), side) for side in SIDES),
-            strict=True,
-        )
-    ]
+    sources, targets = (
+        codec.encode(list(read_lines(toy / "corpus" / f"train.{side}")), side) for side in SIDES
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    torch.manual_seed(4)
-    shape = ModelSettings(dim=32, ffn_dim=64, heads=4, encoder_layers=1, decoder_layers=2, dropout=0.0)
-    model = Transformer(shape, size, size)
-    source, is_token = padded([[*ids, EOS] for ids, _ in pairs], model.device)
-    target_in, _ = padded([[BOS, *ids] for _, ids in pairs], model.device)
-    target_out, _ = padded([[*ids, EOS] for _, ids in pairs], model.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for _ in range(120):
-        logits = model(source, is_token, target_in)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target_out.flatten(), ignore_index=PAD)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    torch.set_num_threads(threads)
-    folder = tmp_path_factory.mktemp("reversing") / "model"
-    card = ModelCard(
-        architecture=shape,
+    folder = write_model(
+        tmp_path_factory.mktemp("reversing") / "model",
+        toy / "subword",
+        seed=4,
+        shape=ModelSettings(dim=32, ffn_dim=64, heads=4, encoder_layers=1, decoder_layers=2, dropout=0.0),
+        teach=lambda model: learn(model, sources, targets, updates=120),
         source_language="letters",
         target_language="reversed",
         normalize="nfc",
-        source_size=size,
-        target_size=size,
         max_tokens=16,
         decoding=SearchSettings(beam_size=3),
     )
-    save_model(folder, model, card, toy / "subword")
+    torch.set_num_threads(threads)
     return folder

@@ -1,17 +1,12 @@
 from pathlib import Path
 
 import pytest
-import torch
 
-from mtkit.config.model import ModelSettings
+from benchmarks.stand_ins import write_model
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
 from mtkit.files import write_lines
 from mtkit.log import RunContext
-from mtkit.model.folder import ModelCard
-from mtkit.model.transformer import Transformer
-from mtkit.model.weights import save_model
-from mtkit.subword.codec import Subword
 from mtkit.subword.learn import SubwordInputs, learn_subword
 
 
@@ -28,18 +23,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "subword",
         RunContext(quiet=True),
     )
-    size = Subword.load(folder / "subword").size("source")
-    shape = ModelSettings(dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1)
-    torch.manual_seed(2)  # one that makes up letters rather than nothing
-    card = ModelCard(
-        architecture=shape,
+    return write_model(
+        folder / "model",
+        folder / "subword",
+        seed=2,  # one that makes up letters rather than nothing
         source_language="en",
         target_language="en",
         normalize="nfc",
-        source_size=size,
-        target_size=size,
         max_tokens=32,
         decoding=SearchSettings(beam_size=2, max_length_factor=0.5, max_length_extra=5),
     )
-    save_model(folder / "model", Transformer(shape, size, size), card, folder / "subword")
-    return folder / "model"
