@@ -227,13 +227,14 @@ def gradients(
 def accumulate(model: Transformer, found: Iterable[Tensor | None]) -> None:
     """Add what `gradients` returned to the parameters' gradients."""
     for parameter, gradient in zip(model.parameters(), found, strict=True):
-        if gradient is not None:
-            parameter.grad = _sum(parameter.grad, gradient)
+        parameter.grad = sum_of(parameter.grad, gradient)
 
 
-def _sum(total: Tensor | None, more: Tensor) -> Tensor:
-    """The sum, in the place of its first term if there is one."""
-    return more if total is None else total.add_(more)
+def sum_of(total: Tensor | None, more: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, None being zero; in the place of the first if there is one."""
+    if total is None or more is None:
+        return more if total is None else total
+    return total.add_(more)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from mtkit.model.dropout import Rows, seeded
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.guard import Observed
-from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, objective, penalty
+from mtkit.training.loss import LossSums, accumulate, add, gradients, no_sums, objective, penalty, sum_of
 from mtkit.training.optimizer import Optimizer, matrices
 from mtkit.training.pieces import Split, attempted, in_pieces_if_needed
 from mtkit.training.processes import ONE_PROCESS, Processes
@@ -72,10 +72,7 @@ def computing(device: torch.device, precision: str, seed: int, rows: Rows | None
 
 def added(found: Found, more: Found) -> Found:
     """The gradients of two pieces of a micro-batch, in the place of the first."""
-    both = [
-        new if old is None else old if new is None else old.add_(new)
-        for old, new in zip(found[1], more[1], strict=True)
-    ]
+    both = [sum_of(old, new) for old, new in zip(found[1], more[1], strict=True)]
     return add([found[0], more[0]]), both
 
 
