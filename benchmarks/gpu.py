@@ -61,6 +61,7 @@ class Case:
         pairs: in the made-up corpus.
         batch_tokens: target tokens an update.
         backend: of torch's compiler; a cheap one in tests.
+        fewest_updates: that are measured, however short the time.
     """
 
     device: torch.device
@@ -69,6 +70,7 @@ class Case:
     pairs: int = PAIRS
     batch_tokens: int = 32_768
     backend: str = "inductor"
+    fewest_updates: int = 1
 
     @property
     def settings(self) -> FixedTrainSettings:
@@ -220,7 +222,7 @@ def _timed(case: Case, store: IdStore, step: Step, seconds: float, *, pack: bool
     started = wall = time.perf_counter()
     with BatchStream(store, case.settings, 1, ahead=AHEAD_UPDATES, pin=on_gpu, pack=pack) as stream:
         number = 0
-        while number < WARM_UPDATES or wall - started < seconds:
+        while number < WARM_UPDATES + case.fewest_updates or wall - started < seconds:
             asked = time.perf_counter()
             update = stream.next_update()
             got = time.perf_counter()
