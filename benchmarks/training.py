@@ -48,7 +48,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--peers", metavar="NAMES", help="with commas between; left out: all installed")
     options.add_argument("--rounds", type=int, default=2)
-    options.add_argument("--seconds", type=float, default=15.0, help="of steady state in each run")
+    options.add_argument("--seconds", type=float, default=10.0, help="of steady state in each run")
     options.add_argument("--batch-tokens", type=int, default=4096, help="target tokens an update")
     options.add_argument("--one-thread-only", action="store_true", help="leave out the runs on two threads")
     options.add_argument("--note", default="", help="a sentence to be stored with the figures")
