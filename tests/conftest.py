@@ -1,8 +1,15 @@
+"""What holds for every test: the same surroundings wherever it runs, and what many rooms start from."""
+
 import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+# before torch is loaded: threads that wait for each other are slow where other programs compute
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import hypothesis
 import pytest
 
 from mtkit.config.subword import SubwordSettings
@@ -13,17 +20,34 @@ from mtkit.subword.learn import SubwordInputs, learn_subword
 Golden = Callable[[Path, str], None]
 
 
+# The default set asks the same examples every time, however slow the machine is; `--hypothesis-profile=new`
+# (`make test-slow`) looks for others.
+EXAMPLES: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, database=None, **EXAMPLES)
+hypothesis.settings.register_profile("new", **EXAMPLES)
+hypothesis.settings.load_profile("same")
+
+# What a user's environment may hold and mtkit, click, torch or a launcher would heed.
+SURROUNDINGS = ("MTKIT_", "OMP_", "MKL_", "SLURM_", "TORCHELASTIC_", "GLOO_", "NCCL_", "TORCH_")
+SURROUNDING = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"),
+    *("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "LINES", "XDG_CACHE_HOME"),
+)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_memory_of_other_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What trainings remember of this machine stays among the tests of one session."""
-    if "MTKIT_CACHE" in os.environ:
-        yield
-        return
+def _same_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of who runs the tests; what trainings remember of this machine stays among them."""
     with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name in SURROUNDING or name.startswith(SURROUNDINGS):
+                patch.delenv(name)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("COLUMNS", "80")
         patch.setenv("MTKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -38,6 +38,7 @@ class Task:
         device: `cpu`, `cuda`, `cuda:1` or `auto`.
         threads: CPU threads, or None to choose.
         processes: that train together.
+        waits_at: the update behind which it waits to be killed, or None.
     """
 
     recipe: str
@@ -49,6 +50,7 @@ class Task:
     device: str
     threads: int | None
     processes: int
+    waits_at: int | None = None
 
     def write(self, path: Path) -> None:
         """Leave it for the process that is to do it."""
@@ -65,7 +67,7 @@ class Task:
         """What is watched; checkpoints are rarely where a kill comes, and validations fall between them."""
         from mtkit.training.stretch import Stretch
 
-        return Stretch(self.updates, max(1, self.updates // 7), Path(self.out) / TRACE)
+        return Stretch(self.updates, max(1, self.updates // 7), Path(self.out) / TRACE, self.waits_at)
 
 
 def shortened(settings: TrainSettings, updates: int) -> TrainSettings:

@@ -134,7 +134,8 @@ def _verify(task: Task, asked: Asked, folder: Path, context: RunContext, child: 
     _take_over_choices(whole, resumed)
     again = replace(task, out=str(resumed))
     for point in points:
-        session = Session(again, folder, child)
+        # a kill comes within the next update; on a machine that is too busy for that, training waits for it
+        session = Session(replace(again, waits_at=min(point + 2, last)), folder, child)
         made = session.kill(point, draw.random())
         if made is None:
             break

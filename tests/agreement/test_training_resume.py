@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_a_damaged_newest_checkpoint_costs_updates_and_no_bits(
 
 
 SCRIPT = """
-    import sys
+    import sys, time
     from pathlib import Path
     from mtkit.config.training import TrainSettings
     from mtkit.log import RunContext
@@ -152,6 +153,16 @@ SCRIPT = """
     toy, out = Path(sys.argv[1]), Path(sys.argv[2])
     settings = TrainSettings.model_validate_json(sys.argv[3])
     loop.CHECKPOINT_SECONDS = float(sys.argv[4])
+    update = loop.Loop._update
+
+    def held(self, *arguments):
+        update(self, *arguments)
+        if self.state.update == int(sys.argv[5]):
+            (out / "held").touch()
+            while not (out / "go").exists():
+                time.sleep(0.01)
+
+    loop.Loop._update = held
 
     def card(summary):
         sizes = {"source_size": summary.source_size, "target_size": summary.target_size}
@@ -170,47 +181,52 @@ LONG = TrainSettings.model_validate(
         "validate": {"every": "20 updates"},
     }
 )
+HELD = 13  # the update at which a training waits for its signal
 
 
-def start(toy: Path, out: Path, checkpoint_seconds: float) -> "subprocess.Popen[bytes]":
-    arguments = [str(toy), str(out), LONG.model_dump_json(by_alias=True), str(checkpoint_seconds)]
+def start(
+    toy: Path, out: Path, made: TrainSettings, checkpoint_seconds: float, held: int = 0
+) -> "subprocess.Popen[bytes]":
+    arguments = [str(toy), str(out), made.model_dump_json(by_alias=True), str(checkpoint_seconds), str(held)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], stderr=subprocess.PIPE
     )
 
 
-def wait_for_event(out: Path, event: str, count: int = 1) -> None:
-    for _ in range(600):
-        if sum(found["event"] == event for found in read_events(out / "events.jsonl")) >= count:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no {count} events {event!r} in {out}")
+def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    while not is_so():
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.02)
 
 
 def finish(toy: Path, out: Path) -> dict[str, str]:
-    with start(toy, out, 60.0) as process:
-        _, errors = process.communicate(timeout=60)
+    with start(toy, out, LONG, 60.0) as process:
+        _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
     return hashes(out)
 
 
-def test_ctrl_c_writes_a_checkpoint_stops_quickly_and_the_same_call_goes_on(
+def test_ctrl_c_stops_at_the_update_in_hand_with_a_checkpoint_and_the_same_call_goes_on(
     toy: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "out"
-    with start(toy, out, 1e9) as process:
-        wait_for_event(out, "validation")
-        asked = time.time()
+    way, out = "muon, exponential average", tmp_path / "out"
+    with start(toy, out, settings(way), 1e9, HELD) as process:
+        wait_until((out / "held").exists, process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        (out / "go").touch()
+        _, errors = process.communicate()
     assert b"KeyboardInterrupt" in errors
     checkpoint = [event for event in read_events(out / "events.jsonl") if event["event"] == "checkpoint"][-1]
-    assert checkpoint["why"] == "interrupted"
-    assert checkpoint["seconds"] - asked < 2.0  # measured 0.05 to 0.2: an update of 30 ms and a checkpoint
+    assert (checkpoint["why"], checkpoint["update"]) == ("interrupted", HELD)
     assert not list(out.rglob("*.new"))
-    finish(toy, out)
+    run(way, toy, out)
     resumed = [event for event in read_events(out / "events.jsonl") if event["event"] == "resume"]
-    assert [event["update"] for event in resumed] == [checkpoint["update"]]
+    assert [event["update"] for event in resumed] == [HELD]
+
+
+def saved(out: Path) -> int:
+    """Checkpoints that were written so far."""
+    return sum(event["event"] == "checkpoint" for event in read_events(out / "events.jsonl"))
 
 
 @pytest.mark.slow
@@ -220,10 +236,9 @@ def test_kill_9_at_any_moment_leaves_a_folder_that_goes_on_to_the_same_bits(
     expected = finish(toy, tmp_path / "whole")
     out = tmp_path / "out"
     for checkpoints in (3, 10, 21):
-        before = sum(event["event"] == "checkpoint" for event in read_events(out / "events.jsonl"))
-        with start(
-            toy, out, 0.0
-        ) as process:  # a checkpoint after every update: often killed while writing one
-            wait_for_event(out, "checkpoint", before + checkpoints)
+        wanted = saved(out) + checkpoints
+        # a checkpoint after every update: often killed while writing one
+        with start(toy, out, LONG, 0.0) as process:
+            wait_until(lambda: saved(out) >= wanted, process)  # noqa: B023  waited for here
             process.kill()
     assert finish(toy, out) == expected

@@ -65,17 +65,41 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        run_recipe(write_recipe(folder), RunOptions(runs=folder / "runs", quiet=True))
+        run_recipe(write_recipe(folder), RunOptions(runs=folder / "runs", threads=1, quiet=True))
     return folder
+
+
+# Has a training wait behind an update, once it has said so, until it may go on.
+HELD = """
+import time
+from pathlib import Path
+from mtkit.training import loop
+update = loop.Loop._update
+def held(self, *arguments):
+    update(self, *arguments)
+    if self.state.update == {update}:
+        Path("held-{update}").touch()
+        while not Path("go-{update}").exists():
+            time.sleep(0.01)
+loop.Loop._update = held
+"""
+MTKIT = "from mtkit.cli.main import main\nmain()\n"
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts mtkit in a process of its own, in the test's folder or another."""
+    """Starts mtkit in a process of its own, in the test's folder or another.
 
-    def begin(*arguments: str, folder: Path = tmp_path) -> "subprocess.Popen[str]":
+    `held_at` is the update behind which its training makes `held-UPDATE` and waits for `go-UPDATE`; `before`
+    is what else the process is to do first.
+    """
+
+    def begin(
+        *arguments: str, folder: Path = tmp_path, held_at: int | None = None, before: str = ""
+    ) -> "subprocess.Popen[str]":
+        held = "" if held_at is None else HELD.format(update=held_at)
         return subprocess.Popen(
-            [sys.executable, "-m", "mtkit", *arguments],
+            [sys.executable, "-c", held + before + MTKIT, *arguments],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=subprocess.PIPE,

@@ -42,7 +42,7 @@ def test_two_processes_run_a_recipe_with_two_trainings_to_the_scores_of_one(
     write_text(recipe, read_text(recipe).replace("  translate:", second))
     here("run", "tiny.yaml", "--runs", "one", *SHORT)
     process = start("run", "tiny.yaml", "--runs", "two", "--processes", "2", *SHORT)
-    out, errors = process.communicate(timeout=100)
+    out, errors = process.communicate(timeout=500)
     assert (process.returncode, out, errors) == (0, "", "")
     assert len(weights(tmp_path / "one")) == 2
     assert weights(tmp_path / "two") == weights(tmp_path / "one")
@@ -51,7 +51,7 @@ def test_two_processes_run_a_recipe_with_two_trainings_to_the_scores_of_one(
     )
     shared = ("--set", "stages.train.shard=true", "--set", "stages.again.shard=true")
     process = start("run", "tiny.yaml", "--runs", "shared", "--processes", "2", *SHORT, *shared)
-    out, errors = process.communicate(timeout=100)
+    out, errors = process.communicate(timeout=500)
     assert (process.returncode, out, errors) == (0, "", "")
     assert translated(tmp_path / "shared") == translated(tmp_path / "one")
 
@@ -67,7 +67,7 @@ def test_torchrun_restarts_after_a_kill_and_ends_with_the_weights_of_an_undistur
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         os.kill(second_rank(process, tmp_path / "cut"), signal.SIGKILL)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors
     (events,) = (read_events(path) for path in tmp_path.glob("cut/store/train-*/events.jsonl"))
     assert [event["event"] for event in events].count("resume") == 1
@@ -98,6 +98,6 @@ def test_more_processes_than_a_launcher_started_are_refused(
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", "1")
     process = start("train", "tiny.yaml", "--processes", "3")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=500)
     assert process.returncode == 2
     assert errors.startswith("error: --processes 3, but a launcher has started 2 processes")

@@ -1,8 +1,8 @@
 """Translating a text is killed in the middle and resumed: the file is the one that was never interrupted."""
 
 import random
+import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +22,18 @@ def odd_text(path: Path) -> None:
     write_lines(path, lines)
 
 
-def kill_in_the_middle(process: "subprocess.Popen[str]", path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if path.exists() and path.stat().st_size:
-            break
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+# Kills the process as the system would, when it translates and has written some lines.
+KILLED = """
+import os, signal
+from pathlib import Path
+from mtkit.translation import resuming
+write = resuming.Unfinished.write
+def killed(self, lines):
+    if Path("out").stat().st_size > 2000:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, lines)
+resuming.Unfinished.write = killed
+"""
 
 
 def test_a_translation_that_was_killed_is_resumed_to_the_same_bytes(
@@ -43,7 +47,9 @@ def test_a_translation_that_was_killed_is_resumed_to_the_same_bytes(
     assert whole.read_bytes().count(b"\n") == LINES
     assert not note_of(whole).exists()
 
-    kill_in_the_middle(start(*asked, "--output", str(out), folder=tmp_path), out)
+    killing = start(*asked, "--output", str(out), before=KILLED)
+    killing.communicate()
+    assert killing.returncode == -signal.SIGKILL
     killed = out.read_bytes()
     assert 0 < killed.count(b"\n") < LINES
     assert note_of(out).exists()

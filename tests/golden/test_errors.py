@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -343,6 +342,8 @@ def folder(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MTKIT_MODEL", raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
@@ -397,8 +398,7 @@ def failing(number: int) -> Callable[[int], None]:
 
 def wait_in_vain(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two processes that are to meet, only one is there."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = 20_000 + os.getpid() % 10_000  # below those that systems hand out to others meanwhile
     values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
     values |= {"MASTER_ADDR": "127.0.0.1", "MTKIT_MEET_SECONDS": 0.2}
     for name, value in values.items():

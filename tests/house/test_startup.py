@@ -1,4 +1,7 @@
-"""Help is for people who wait: it loads nothing heavy and comes at once."""
+"""Help is for people who wait: it loads nothing heavy, and little at all, so that it comes at once.
+
+What is counted is what is loaded, which is the same on every machine; 0.2 s of processor time was measured.
+"""
 
 import json
 import subprocess
@@ -8,18 +11,17 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("torch", "polars", "sentencepiece", "sacrebleu", "numpy", "rich")
-MOST_SECONDS = 0.5  # of processor time: what else the machine does is not counted; measured 0.2
+MOST_MODULES = 400  # counted: 137 to 259
 
 PROBE = """
-import json, resource, sys
+import json, sys
 sys.argv = ["mtkit", *sys.argv[1:]]
 from mtkit.cli.main import main
 try:
     main()
 except SystemExit as leave:
     assert not leave.code, leave.code
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([used.ru_utime + used.ru_stime, sorted(sys.modules)]), file=sys.stderr)
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
 
 
@@ -28,14 +30,14 @@ print(json.dumps([used.ru_utime + used.ru_stime, sorted(sys.modules)]), file=sys
     [["--help"], ["translate", "--help"], ["score", "--help"], ["perplexity", "--help"], ["run", "--help"]],
     ids=" ".join,
 )
-def test_help_is_quick_and_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_loads_little_and_nothing_heavy(arguments: list[str]) -> None:
     found = subprocess.run(
         [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True
     )
     assert found.stdout.startswith("Usage:")
-    seconds, modules = json.loads(found.stderr.splitlines()[-1])
+    modules = json.loads(found.stderr.splitlines()[-1])
     assert not [name for name in HEAVY if name in modules]
-    assert seconds < MOST_SECONDS
+    assert len(modules) < MOST_MODULES
 
 
 def test_what_is_to_run_is_told_without_loading_what_runs_it(tmp_path: Path) -> None:
@@ -44,6 +46,6 @@ def test_what_is_to_run_is_told_without_loading_what_runs_it(tmp_path: Path) -> 
     found = subprocess.run(
         [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True
     )
-    _, modules = json.loads(found.stderr.splitlines()[-1])
+    modules = json.loads(found.stderr.splitlines()[-1])
     assert "to run" in found.stdout
     assert not {"torch", "polars", "sentencepiece"}.intersection(modules)

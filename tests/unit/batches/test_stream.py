@@ -128,14 +128,15 @@ def test_a_closed_stream_leaves_no_thread_and_goes_on_when_asked(
     store: IdStore, train_settings: Made
 ) -> None:
     expected = rows(BatchStream(store, train_settings(), seed=1), 6)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with BatchStream(store, train_settings(), seed=1, ahead=2) as stream:
         first = rows(stream, 3)
-        assert threading.active_count() == before + 1
+        (making,) = set(threading.enumerate()) - before
         stream.close()
-        assert threading.active_count() == before
+        assert not making.is_alive()
         assert first + rows(stream, 3) == expected
-    assert threading.active_count() == before
+        (making,) = set(threading.enumerate()) - before
+    assert not making.is_alive()
 
 
 @pytest.mark.parametrize("ahead", [0, 2])

@@ -10,6 +10,12 @@ from mtkit.log import RunContext
 from mtkit.subword.learn import SubwordInputs, learn_subword
 
 
+@pytest.fixture(autouse=True)
+def _no_lulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is piped in is translated in the same windows, however slowly it arrives."""
+    monkeypatch.setattr("mtkit.translation.arrivals.PATIENCE_SECONDS", 100.0)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder whose model has learnt nothing, for what must hold of any model."""

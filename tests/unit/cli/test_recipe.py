@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mtkit.cli.recipe import recipe
+from mtkit.cli.main import mtkit
 from mtkit.errors import RecipeError
 
 GOOD = """\
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def invoke(*arguments: str) -> Result:
-    return CliRunner().invoke(recipe, arguments)
+    return CliRunner().invoke(mtkit, ["recipe", *arguments])
 
 
 def test_check_says_what_would_run_in_which_order(folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import mtkit.cli.run as module
+from mtkit.cli.main import mtkit
 from mtkit.config.kind import Kind
 from mtkit.errors import RecipeError
 from mtkit.files import write_text
@@ -20,7 +21,7 @@ def invoke(toy_recipe: Path, toy_kinds: Mapping[str, Kind], monkeypatch: pytest.
     monkeypatch.chdir(toy_recipe.parent)
 
     def call(*arguments: str) -> Result:
-        return CliRunner().invoke(module.run, ["toy.yaml", *arguments], catch_exceptions=False)
+        return CliRunner().invoke(mtkit, ["run", "toy.yaml", *arguments], catch_exceptions=False)
 
     return call
 

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from mtkit.cli import stage_verbs
+from mtkit.cli.main import mtkit
 
 
 @pytest.mark.parametrize("kind", ["corpus", "subword", "train"])
@@ -15,7 +16,7 @@ def test_each_verb_runs_to_its_kind(kind: str, monkeypatch: pytest.MonkeyPatch) 
         "run_recipe_to_kind",
         lambda recipe, kind, **options: calls.append((recipe, kind, options)),
     )
-    result = CliRunner().invoke(getattr(stage_verbs, kind), ["a.yaml", "--dry-run", "--threads", "2"])
+    result = CliRunner().invoke(mtkit, [kind, "a.yaml", "--dry-run", "--threads", "2"])
     assert result.exit_code == 0, result.output
     ((recipe, called, options),) = calls
     assert (recipe, called) == (Path("a.yaml"), kind)
@@ -24,6 +25,6 @@ def test_each_verb_runs_to_its_kind(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kind", ["corpus", "subword", "train"])
 def test_each_verb_has_a_help_with_examples(kind: str) -> None:
-    result = CliRunner().invoke(getattr(stage_verbs, kind), ["--help"])
-    assert result.output.startswith(f"Usage: {kind} [OPTIONS] RECIPE\n")
+    result = CliRunner().invoke(mtkit, [kind, "--help"])
+    assert result.output.startswith(f"Usage: mtkit {kind} [OPTIONS] RECIPE\n")
     assert f"mtkit {kind} recipes/demo.yaml" in result.output

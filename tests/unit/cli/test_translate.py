@@ -227,7 +227,7 @@ def test_a_pipe_shows_output_before_input_ends_and_ctrl_c_is_clean(started: Any)
     assert started.stdout.readline().strip()
     assert started.stdout.readline() == b"\n"
     started.send_signal(signal.SIGINT)
-    assert started.wait(20) == 130
+    assert started.wait(300) == 130
     errors = started.stderr.read().decode()
     assert "2 lines in" in errors
     assert "interrupted" in errors
@@ -241,7 +241,7 @@ def test_a_reader_that_leaves_is_no_error(started: Any) -> None:
     started.stdout.close()
     started.stdin.write(b"the lamp is on.\n")
     started.stdin.flush()
-    assert started.wait(20) == 0
+    assert started.wait(300) == 0
     assert "Traceback" not in started.stderr.read().decode()
 
 

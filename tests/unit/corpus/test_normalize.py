@@ -1,4 +1,3 @@
-import time
 import unicodedata
 
 import pytest
@@ -43,10 +42,9 @@ def test_joiners_that_carry_meaning_stay() -> None:
 
 
 @pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0f73", "\uff9e\u0323", "\u0344\u0323\U00016d69"])
-def test_a_letter_with_a_million_marks_is_normalised_in_seconds_and_as_unicode_says(marks: str) -> None:
+def test_a_letter_with_a_million_marks_is_normalised_as_unicode_says(marks: str) -> None:
+    """In 0.4 s when this was written; unordered it would be minutes, or hours."""
     short, long = "e" + marks * 600, "e" + marks * (400_000 // len(marks))
     for form, name in FORMS.items():
         assert normalize(short, form) == unicodedata.normalize(name, short)
-        started = time.process_time()
         assert normalize(long, form)[0] == unicodedata.normalize(name, short)[0]
-        assert time.process_time() - started < 10  # measured 0.4; unordered it would be minutes

@@ -21,7 +21,7 @@ def test_results_come_in_the_order_of_the_tasks(count: int) -> None:
 
 
 def test_tasks_run_side_by_side() -> None:
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=100)
     with Workers(2) as workers:
         assert sorted(workers.map([meeting.wait, meeting.wait])) == [0, 1]
 
@@ -49,7 +49,7 @@ def test_a_slow_worker_keeps_nobody_from_the_next_task() -> None:
     last_is_done = threading.Event()
 
     def first() -> bool:
-        return last_is_done.wait(timeout=10)
+        return last_is_done.wait(timeout=100)
 
     def last() -> bool:
         last_is_done.set()

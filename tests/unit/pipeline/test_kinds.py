@@ -29,4 +29,4 @@ def test_kinds_runner_and_commands_load_no_torch() -> None:
     script = "import sys\n" + "".join(f"import mtkit.{name}\n" for name in modules)
     script += "heavy = {'torch', 'sentencepiece', 'sacrebleu', 'polars'} & set(sys.modules)\n"
     script += "assert not heavy, heavy"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)

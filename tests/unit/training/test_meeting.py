@@ -14,52 +14,64 @@ from mtkit.training.place import Place
 
 @pytest.fixture
 def place() -> Place:
-    """Of rank 0 of two, at a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    return Place(count=2, local_count=2, port=port, job="test", meet_seconds=20.0)
+    """Of rank 1 of two, without an address."""
+    return Place(rank=1, count=2, local_rank=1, local_count=2, job="test", meet_seconds=100.0)
 
 
 @pytest.fixture
-def two(place: Place) -> Iterator[tuple[Meeting, Meeting]]:
+def first_place(place: Place) -> Place:
+    """Of rank 0, which listens already, as the launcher has it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    return replace(place, rank=0, local_rank=0, port=port, listening=listening.detach())
+
+
+@pytest.fixture
+def agent() -> TCPStore:
+    """The store of torchrun's agent."""
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+@pytest.fixture
+def two(place: Place, first_place: Place) -> Iterator[tuple[Meeting, Meeting]]:
     """Both sides of a meeting."""
     found: list[Meeting] = []
-    other = threading.Thread(target=lambda: found.append(Meeting(replace(place, rank=1, local_rank=1))))
+    place = replace(place, port=first_place.port)
+    other = threading.Thread(target=lambda: found.append(Meeting(place)))
     other.start()
-    first = Meeting(place)
+    first = Meeting(first_place)
     other.join()
     yield first, found[0]
 
 
-def test_a_process_that_does_not_come_is_named_after_the_time_limit(place: Place) -> None:
+def test_a_process_that_does_not_come_is_named_after_the_time_limit(first_place: Place) -> None:
     with pytest.raises(RunError) as caught:
-        Meeting(replace(place, meet_seconds=0.3))
+        Meeting(replace(first_place, meet_seconds=0.3))
     assert caught.value.found == "the processes did not meet: rank 1 did not come within 0.3 s"
-    assert caught.value.where == f"127.0.0.1:{place.port}"
+    assert caught.value.where == f"127.0.0.1:{first_place.port}"
     assert "2 processes" in caught.value.expected
     assert "MASTER_PORT" in caught.value.advice
 
 
-def test_who_waits_for_rank_0_in_vain_says_so(place: Place) -> None:
-    agent = TCPStore("127.0.0.1", place.port, is_master=True, wait_for_workers=False)
+def test_who_waits_for_rank_0_in_vain_says_so(place: Place, agent: TCPStore) -> None:
     with pytest.raises(RunError, match=r"rank 1 was not answered by rank 0 within 0\.3 s"):
-        Meeting(replace(place, rank=1, agent_answers=True, meet_seconds=0.3))
-    del agent
+        Meeting(replace(place, port=agent.port, agent_answers=True, meet_seconds=0.3))
 
 
 def test_an_address_where_nobody_answers_is_told_after_the_time_limit(place: Place) -> None:
-    with pytest.raises(RunError, match="nobody answered rank 1") as caught:
-        Meeting(replace(place, rank=1, meet_seconds=0.3))
-    assert caught.value.where == f"127.0.0.1:{place.port}"
+    with socket.socket() as deaf, pytest.raises(RunError, match="nobody answered rank 1") as caught:
+        deaf.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens at it
+        port = deaf.getsockname()[1]
+        Meeting(replace(place, port=port, meet_seconds=0.3))
+    assert caught.value.where == f"127.0.0.1:{port}"
 
 
 def test_what_killed_processes_left_in_the_store_misleads_nobody(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, agent: TCPStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """torchrun's agent keeps the store; it restarts one process a moment before the other, either first."""
     monkeypatch.setattr(meeting, "TOLD_SECONDS", 0.1)
-    agent = TCPStore("127.0.0.1", place.port, is_master=True, wait_for_workers=False)
-    place = replace(place, agent_answers=True)
+    place = replace(place, port=agent.port, agent_answers=True)
     for first in (0, 1, 0):
         met: dict[int, Meeting] = {}
 
@@ -76,7 +88,6 @@ def test_what_killed_processes_left_in_the_store_misleads_nobody(
         met[0].order({"train": "a"})
         assert met[1].next_order() == {"train": "a"}
         assert met[1].may_tell(RunError("the disk is full"))
-    del agent
 
 
 def test_orders_arrive_one_after_the_other(two: tuple[Meeting, Meeting]) -> None:
@@ -94,7 +105,7 @@ def test_who_follows_waits_for_the_mark(two: tuple[Meeting, Meeting]) -> None:
     waiting.join(0.2)
     assert waiting.is_alive()
     first.mark()
-    waiting.join(10)
+    waiting.join(300)
     assert not waiting.is_alive()
 
 

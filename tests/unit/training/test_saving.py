@@ -43,7 +43,7 @@ class Gate:
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
             self.reached.set()
-            assert self.open.wait(30)
+            assert self.open.wait(300)
             self.under_way -= 1
             fsync(handle)
 
@@ -85,7 +85,7 @@ def test_the_one_before_stays_until_the_new_one_is_whole(
     gate.open.clear()
     gate.reached.clear()
     begin(saver, 2, torch.zeros(2))
-    assert gate.reached.wait(30)
+    assert gate.reached.wait(300)
     saver.look()
     assert [saved.update for saved in told] == [1]
     assert saver.last == checkpoints.folder / "00000001"

@@ -22,7 +22,7 @@ def test_a_lull_is_seen_and_ends_with_the_next_line() -> None:
 
     def lines() -> Iterator[str]:
         yield "one"
-        more.wait(10)
+        more.wait(100)
         yield "two"
 
     with Arrivals(lines()) as arrivals:
@@ -67,7 +67,7 @@ def test_leaving_ends_the_thread_that_reads() -> None:
 
     with Arrivals(endless()) as arrivals:
         assert next(arrivals) == "line"
-    arrivals._thread.join(5)
+    arrivals._thread.join(100)
     assert not arrivals._thread.is_alive()
 
 
