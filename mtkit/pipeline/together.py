@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mtkit.errors import RunError
 from mtkit.log import RunContext
 from mtkit.pipeline.orders import orders
 from mtkit.training.place import LOST, Place
@@ -39,10 +40,10 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # read when torch is loaded: its warnings say nothing
     from mtkit.training.meeting import LostError, Meeting, as_lost
-    from mtkit.training.processes import each_of, group_of
+    from mtkit.training.processes import group_of
 
     _die_with_the_launcher(place)
-    context = each_of(place, context)
+    context = _placed(place, context)
     crowded = _crowded(context.device, place)
     meeting = Meeting(place)
     group: Group | None = None
@@ -81,6 +82,23 @@ def follow(context: RunContext) -> None:
 
     for order in orders(context):
         train_along(order.settings, order.reads, order.folder, replace(context, seed=order.seed))
+
+
+def _placed(place: Place, context: RunContext) -> RunContext:
+    """The context with what this process computes on; what all here lack is told by the first.
+
+    Raises:
+        RunError: this machine has not what each of them needs.
+        SystemExit: likewise, and another process tells it.
+    """
+    from mtkit.training.processes import each_of
+
+    try:
+        return each_of(place, context)
+    except RunError:
+        if place.local_rank == 0:
+            raise
+        raise SystemExit(LOST if place.is_watched else 1) from None
 
 
 def _crowded(device: str, place: Place) -> str:

@@ -126,7 +126,7 @@ def key_of(settings: TrainSettings, work: Work) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(work.device) if cuda else "cpu",
         "memory": work.memory.total if work.memory else None,
         "workers": work.workers,
-        "processes": work.processes,
+        "processes": [work.processes, work.local_processes],
         "versions": [torch.__version__, __version__],
     }
 

@@ -30,7 +30,8 @@ class Work:
         source_lengths: tokens of the training pairs, EOS counted. [pairs]
         target_lengths: likewise.
         workers: micro-batches that are computed side by side.
-        processes: that share an update and this machine.
+        processes: that share an update, on all machines.
+        local_processes: of them, those that share this machine.
         seed: the recipe's.
         precision: the faster one here, for `auto`.
         precision_reason: why it is.
@@ -42,6 +43,7 @@ class Work:
     target_lengths: NDArray[np.integer]
     workers: int = 1
     processes: int = 1
+    local_processes: int = 1
     seed: int = 1
     precision: Precision = "float32"
     precision_reason: str = "nothing faster is known"
@@ -133,7 +135,7 @@ class Fitting:
         self._side_by_side = (work.workers if work.device.type == "cpu" else 1) * work.processes
         self._shards = work.processes if settings.shard else 1
         # A GPU belongs to one process; the memory of a machine is shared.
-        sharers = work.processes if work.device.type == "cpu" else 1
+        sharers = work.local_processes if work.device.type == "cpu" else 1
         self._free = None if work.memory is None else work.memory.free // sharers
 
     def batch_tokens(self) -> tuple[int, str]:

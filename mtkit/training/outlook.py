@@ -75,7 +75,8 @@ def look_ahead(settings: FixedTrainSettings, work: Work, tuned: Tuned) -> Outloo
         expected, rate, basis = remembered
         expected = Expected(**{**asdict(expected), "others": max(0, work.taken - expected.weights)})
     parameters = count_parameters(work.model)
-    return Outlook(parameters, expected, available_bytes(work.device, work.processes), rate, basis, key)
+    available = available_bytes(work.device, work.local_processes)
+    return Outlook(parameters, expected, available, rate, basis, key)
 
 
 def available_bytes(device: torch.device, processes: int = 1) -> int | None:
@@ -111,10 +112,10 @@ def _estimated(settings: FixedTrainSettings, work: Work, tuned: Tuned) -> float 
     if tuned.tokens_per_second is None:
         return None
     used = min(tuned.workers, -(-settings.accumulate // work.processes))
-    share = share_of_cores(work.processes, used * tuned.torch_threads, work.device)
+    share = share_of_cores(work.local_processes, used * tuned.torch_threads, work.device)
     return tuned.tokens_per_second * used / tuned.workers * work.processes * share
 
 
 def share_of_cores(processes: int, threads: int, device: torch.device) -> float:
-    """What share of a core each thread gets if so many processes compute with so many threads each."""
+    """What share of a core each thread gets if so many processes here compute with so many threads each."""
     return min(1.0, available_cores() / (processes * threads)) if device.type == "cpu" else 1.0

@@ -215,7 +215,8 @@ def _work(
     to_tune = workload(settings, model, len(lengths.source), tokens, int(lengths.target.max()), cores)
     tuned = tune(to_tune, cores, threads=run.threads, seed=run.seed)
     work = Work(
-        model, lengths.source, lengths.target, workers=tuned.workers, seed=run.seed, processes=processes,
+        model, lengths.source, lengths.target, workers=tuned.workers, seed=run.seed,
+        processes=processes, local_processes=processes,
         precision=tuned.precision, precision_reason=tuned.precision_reason, taken=taken_bytes(device),
     )  # fmt: skip
     return work, tuned

@@ -35,9 +35,11 @@ class Processes:
 
     Attributes:
         share: which part of the work is this process's.
+        local_count: how many there are on this machine.
     """
 
     share: Share = WHOLE
+    local_count: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -108,6 +110,7 @@ class Group(Processes):
     def __init__(self, meeting: Meeting, device: torch.device) -> None:
         self.meeting = meeting
         self.share = Share(meeting.place.rank, meeting.place.count)
+        self.local_count = meeting.place.local_count
         self._seconds = meeting.place.answer_seconds
         self._on_gpu = device.type == "cuda"
         # tensors on a GPU travel by NCCL, those on the CPU by gloo

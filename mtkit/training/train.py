@@ -228,7 +228,8 @@ def _work(model: Transformer, data: Data, tuned: Tuned, run: RunContext) -> Work
     return Work(
         model, train.source_lengths, train.target_lengths, workers=tuned.workers, seed=run.seed,
         precision=tuned.precision, precision_reason=tuned.precision_reason,
-        processes=processes_of(run).share.count, taken=taken_bytes(model.device),
+        processes=processes_of(run).share.count, local_processes=processes_of(run).local_count,
+        taken=taken_bytes(model.device),
     )  # fmt: skip
 
 

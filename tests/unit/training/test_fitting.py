@@ -5,20 +5,22 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.training import MOST_BATCH_TOKENS, TrainSettings
 from mtkit.errors import RunError
 from mtkit.model.transformer import Transformer
-from mtkit.training.fitting import Fitting, Work
+from mtkit.training.fitting import FREE_SHARE, Fitting, Work
 from mtkit.training.memory import Memory
 
 PLENTY = 10**12
 
 
-def work(free: int = PLENTY, *, workers: int = 1, processes: int = 1, pairs: int = 4000) -> Work:
+def work(
+    free: int = PLENTY, *, workers: int = 1, processes: int = 1, local: int = 1, pairs: int = 4000
+) -> Work:
     """Pairs of 3 to 20 tokens a side on a machine of so much memory."""
     model = Transformer(
         ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1), 23, 23
     )
     draw = np.random.default_rng(1)
     source, target = draw.integers(3, 21, (2, pairs))
-    made = Work(model, source, target, workers=workers, processes=processes)
+    made = Work(model, source, target, workers=workers, processes=processes, local_processes=local)
     made.__dict__["memory"] = Memory(2 * free, free)
     return made
 
@@ -32,6 +34,13 @@ def test_with_plenty_of_memory_an_update_is_one_piece_for_each_worker() -> None:
     assert fitting(work()).accumulate(2000)[0] == 1
     assert fitting(work(workers=3)).accumulate(2000)[0] == 3
     assert fitting(work(workers=3, processes=2)).accumulate(2000)[0] == 6
+
+
+def test_the_memory_of_a_machine_is_shared_by_the_processes_on_it_alone() -> None:
+    needed = fitting(work(processes=2)).expected(2000, 2)
+    free = int(needed.more / FREE_SHARE * 1.1)
+    assert fitting(work(free, processes=2, local=1)).fits(needed)
+    assert not fitting(work(free, processes=2, local=2)).fits(needed)
 
 
 def test_pieces_are_never_too_small_for_the_longest_pair() -> None:

@@ -40,7 +40,7 @@ def test_without_a_training_before_the_speed_is_estimated_and_the_memory_foretol
 
 def test_an_estimate_knows_of_idle_workers_and_of_crowded_cores(model: Transformer) -> None:
     def rate(accumulate: int, processes: int) -> float | None:
-        work = Work(model, LENGTHS, LENGTHS, workers=2, processes=processes)
+        work = Work(model, LENGTHS, LENGTHS, workers=2, processes=processes, local_processes=processes)
         return look_ahead(settings(accumulate=accumulate), work, tuned()).tokens_per_second
 
     assert rate(1, 1) == 400.0  # one of two workers
