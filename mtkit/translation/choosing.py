@@ -12,7 +12,7 @@ Utilities = Callable[[Sequence[str]], list[float]]  # of each text, the others b
 
 
 @dataclass(frozen=True)
-class Choice:
+class Candidates:
     """What there is to choose from for one source.
 
     Attributes:
@@ -27,20 +27,20 @@ class Choice:
 
 
 class Chooser(Protocol):
-    """Gives every hypothesis of every choice a score by which they are ranked; higher is better."""
+    """Gives every hypothesis of every source a score by which they are ranked; higher is better."""
 
-    def __call__(self, choices: Sequence[Choice]) -> list[list[float]]:
-        """A score for each hypothesis of each choice."""
+    def __call__(self, of_each: Sequence[Candidates]) -> list[list[float]]:
+        """A score for each hypothesis of each source."""
         ...
 
 
-def ranked(choices: Sequence[Choice], chooser: Chooser, n_best: int) -> list[list[Hypothesis]]:
-    """The n best of each choice by the chooser's scores, which become theirs."""
+def ranked(of_each: Sequence[Candidates], chooser: Chooser, n_best: int) -> list[list[Hypothesis]]:
+    """The n best for each source by the chooser's scores, which become theirs."""
     return [
-        best_first([replace(h, score=score) for h, score in zip(choice.hypotheses, scores, strict=True)])[
+        best_first([replace(h, score=score) for h, score in zip(candidates.hypotheses, scores, strict=True)])[
             :n_best
         ]
-        for choice, scores in zip(choices, chooser(choices), strict=True)
+        for candidates, scores in zip(of_each, chooser(of_each), strict=True)
     ]
 
 
@@ -55,9 +55,9 @@ class ByUtility:
     def __init__(self, utilities: Utilities) -> None:
         self.utilities = utilities
 
-    def __call__(self, choices: Sequence[Choice]) -> list[list[float]]:
+    def __call__(self, of_each: Sequence[Candidates]) -> list[list[float]]:
         """The expected utility of each hypothesis."""
-        return [self.utilities(choice.texts) for choice in choices]
+        return [self.utilities(candidates.texts) for candidates in of_each]
 
 
 class Reverse(Protocol):
@@ -93,18 +93,18 @@ class ByReverse:
     def __init__(self, reverse: Reverse, weight: float = 1.0) -> None:
         self.reverse, self.weight = reverse, weight
 
-    def __call__(self, choices: Sequence[Choice]) -> list[list[float]]:
+    def __call__(self, of_each: Sequence[Candidates]) -> list[list[float]]:
         """The combined score of each hypothesis."""
         form = self.reverse.form
-        texts = [normalize(text, form) for choice in choices for text in choice.texts]
+        texts = [normalize(text, form) for candidates in of_each for text in candidates.texts]
         read = self.reverse.ids(texts, "source")
-        wanted = self.reverse.ids([normalize(choice.source, form) for choice in choices], "target")
-        written = [ids for choice, ids in zip(choices, wanted, strict=True) for _ in choice.texts]
+        wanted = self.reverse.ids([normalize(candidates.source, form) for candidates in of_each], "target")
+        written = [ids for candidates, ids in zip(of_each, wanted, strict=True) for _ in candidates.texts]
         back = iter(self.reverse.log_probabilities(read, written))
         return [
             [
                 h.log_probability / max(1, h.tokens) + self.weight * next(back) / (len(ids) + 1)
-                for h in choice.hypotheses
+                for h in candidates.hypotheses
             ]
-            for choice, ids in zip(choices, wanted, strict=True)
+            for candidates, ids in zip(of_each, wanted, strict=True)
         ]

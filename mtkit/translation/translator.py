@@ -23,7 +23,7 @@ from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
 from mtkit.translation.asked import NOTHING_ASKED, Asked, banned, check_vocabularies, prefix_ids
 from mtkit.translation.asked import Codec as AskedCodec
-from mtkit.translation.choosing import Choice, ranked
+from mtkit.translation.choosing import Candidates, ranked
 from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine, open_ensemble
 from mtkit.translation.flags import Known, find_flags
 from mtkit.translation.long_input import Part, rejoin, split_sentences
@@ -283,7 +283,7 @@ class Translator:
         if self.asked.chooser is None:
             return found
         choices = [
-            Choice(text, tuple(best), tuple(map(self.target_text, best)))
+            Candidates(text, tuple(best), tuple(map(self.target_text, best)))
             for text, best in zip(texts, found, strict=True)
         ]
         return ranked(choices, self.asked.chooser, self.settings.n_best)

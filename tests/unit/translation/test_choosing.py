@@ -4,9 +4,9 @@ from typing import Literal
 import pytest
 
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.translation.choosing import ByReverse, ByUtility, Choice, ranked
+from mtkit.translation.choosing import ByReverse, ByUtility, Candidates, ranked
 
-CHOICE = Choice(
+CHOICE = Candidates(
     "aa",
     (
         Hypothesis((5,), -1.0, -0.5, True),
