@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _same_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of who runs the tests; what trainings remember of this machine stays among them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has programs ignore it
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name in SURROUNDING or name.startswith(SURROUNDINGS):

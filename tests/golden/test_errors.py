@@ -399,7 +399,13 @@ def failing(number: int) -> Callable[[int], None]:
 def wait_in_vain(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two processes that are to meet, only one is there."""
     port = 20_000 + os.getpid() % 10_000  # below those that systems hand out to others meanwhile
-    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    values: dict[str, object] = {
+        "RANK": rank,
+        "LOCAL_RANK": rank,
+        "WORLD_SIZE": 2,
+        "LOCAL_WORLD_SIZE": 2,
+        "MASTER_PORT": port,
+    }
     values |= {"MASTER_ADDR": "127.0.0.1", "MTKIT_MEET_SECONDS": 0.2}
     for name, value in values.items():
         monkeypatch.setenv(name, str(value))

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from mtkit.translation.long_input import Part, rejoin, split_line, split_sentences
@@ -111,10 +109,9 @@ def test_a_character_of_many_tokens_is_still_taken() -> None:
     ],
     ids=["words", "one word", "sentences", "clauses", "marks", "quotes"],
 )
-def test_a_megabyte_is_split_in_seconds(line: str) -> None:
+def test_a_megabyte_is_split(line: str) -> None:
+    """In 6 s at most when this was written, the quotation marks; hours where time grows with the square."""
     line = line.strip()
-    started = time.process_time()
     parts = split_line(line, 200, len)
-    assert time.process_time() - started < 20  # measured at most 6, the quotation marks
     assert all(0 < len(part.text) <= 200 for part in parts)
     assert "".join("".join(part.text.split()) for part in parts) == "".join(line.split())
