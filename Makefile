@@ -27,10 +27,10 @@ demo: $(VENV)/installed ## from nothing: fetch real text, train English to Germa
 	@printf '%s\n' '$(SENTENCE)' | $(RUN)/mtkit translate --quiet
 
 test: $(VENV)/installed-dev ## from nothing: run the tests (about 3 minutes)
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/installed-dev ## the slow tests too
-	$(RUN)/python -m pytest -m 'not gpu and not network'
+	$(RUN)/python -m pytest -m 'not gpu and not network' --hypothesis-profile=new
 
 rules: $(VENV)/installed-dev ## format, lint, types, house rules
 	$(RUN)/ruff format --check .
