@@ -1,4 +1,4 @@
-"""Two engines, the same lines: where they differ, by how much, and whether rounding is to blame."""
+"""Two engines, the same lines: where they differ, by how much, and whether it was a tie."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from typing import Any
 from mtkit.export.probe import ProbeLine
 from mtkit.scoring.metrics import score
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.margin import margin
 from mtkit.translation.converted import Difference
 from mtkit.translation.engine import Engine
 from mtkit.translation.long_input import rejoin
 from mtkit.translation.torch_engine import TorchEngine
 from mtkit.translation.translator import Translator
 
-TIE = 1e-4  # of a score, in nats: nearer than this, engines that add in another order may choose differently
+TIE = 1e-4  # nats: nearer than this, engines that add in another order may choose differently
 METRICS = ("bleu", "chrf")
 
 
@@ -67,14 +68,16 @@ class Comparison:
 
         Args:
             other: what the other engine made of the probe.
-            exact: True if its weights are the same, so that only ties and rounding excuse a difference.
+            exact: True if its weights are the same, so that only ties excuse a difference.
         """
         found = []
         for number, (ours, theirs) in enumerate(zip(self.torch.parts, other.parts, strict=True)):
-            if [one.ids for one in ours] == [one.ids for one in theirs]:
+            differ = [ours[n].ids != theirs[n].ids for n in range(len(ours))]
+            if not any(differ):
                 continue
             gap = sum(one.score for one in ours) - sum(one.score for one in theirs)
-            because = self._because(number, gap) if exact else "quantization"
+            closest = self._closest(number, differ) if exact else None
+            tie = "tie" if closest is not None and closest <= TIE else ""
             found.append(
                 Difference(
                     line=number + 1,
@@ -82,19 +85,33 @@ class Comparison:
                     torch=self.torch.texts[number],
                     converted=other.texts[number],
                     score_gap=round(gap, 6),
-                    because=because,
+                    margin=closest,
+                    because=tie if exact else "quantization",
                 )
             )
         return found
 
     def largest_gap(self, other: Translated) -> float:
-        """The largest difference, in nats, between what both say of a translation that they share."""
+        """The largest difference, in nats, between what both say of the other's translations."""
+        found = [one for parts in other.parts for one in parts]
+        ours = [one for parts in self.torch.parts for one in parts]
         gaps = [
             abs(one.log_probability - another.log_probability)
-            for ours, theirs in zip(self.torch.parts, other.parts, strict=True)
-            for one, another in zip(ours, theirs, strict=True)
+            for one, another in zip(ours, found, strict=True)
             if one.ids == another.ids and one.finished == another.finished
         ]
+        elsewhere = [
+            (ids, another)
+            for ids, one, another in zip(self._sources, ours, found, strict=True)
+            if one.ids != another.ids and another.finished
+        ]
+        if elsewhere:
+            values = self._engine.log_probabilities(
+                [ids for ids, _ in elsewhere], [one.ids for _, one in elsewhere]
+            )
+            gaps += [
+                abs(value - one.log_probability) for value, (_, one) in zip(values, elsewhere, strict=True)
+            ]
         return max(gaps, default=0.0)
 
     def scores(self, other: Translated) -> dict[str, dict[str, Any]]:
@@ -116,11 +133,10 @@ class Comparison:
             }
         return found
 
-    def _because(self, number: int, gap: float) -> str:
-        """What excuses a difference where nothing was rounded on purpose; empty: nothing does."""
-        if abs(gap) <= TIE:
-            return "tie"
-        sources = list(self._prepared[number].ids)
-        exactly = self._engine.in_double().search(sources, self._settings)
-        alike = [one[0].ids for one in exactly] == [one.ids for one in self.torch.parts[number]]
-        return "" if alike else "rounding"
+    def _closest(self, number: int, differ: Sequence[bool]) -> float:
+        """By how little torch's search was decided where a line differs; if several parts do, by most."""
+        return max(
+            margin(self._engine.model, ids, self._settings)
+            for ids, other in zip(self._prepared[number].ids, differ, strict=True)
+            if other
+        )

@@ -34,9 +34,14 @@ from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
 LEAST_POSITIONS = 1024  # rows of a table of sinusoids
 POSITIONS_PER_SOURCE_TOKEN = 4  # what may be written for the longest source, and room to spare
 SHOWN = 5  # differences that an error shows
-MOST_EXCUSED = 0.05  # share of the lines that ties and rounding may account for; measured: none
+MOST_EXCUSED = 0.05  # share of the lines that ties may account for; measured: none
 MOST_NATS = 1e-3  # by which both may differ about one translation, in float32; measured: 1e-4
-NEXT: dict[Quantization, Quantization] = {"int8": "int16", "int8_float32": "int16"}
+NEXT: dict[Quantization, Quantization] = {
+    "int8": "int16",
+    "int8_float32": "int16",
+    "int16": "float32",
+    "bfloat16": "float32",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def convert(
 ) -> Certificate:
     """Convert a model for CTranslate2 and prove that both translate alike.
 
-    Where rounding costs more than it may, the next finer one is tried.
+    Where rounding costs more than it may, the next finer one is tried, float32 last.
 
     Args:
         model_folder: the model.
@@ -114,7 +119,7 @@ class _Conversion:
         tried: list[Attempt] = []
         quantization: Quantization | None = self.settings.quantization
         verdict = None
-        while quantization is not None and uncomputable(quantization) is None:
+        while quantization is not None:
             with user_errors(out):
                 out.parent.mkdir(parents=True, exist_ok=True)
                 fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
@@ -129,7 +134,7 @@ class _Conversion:
                 say(f"{quantization}: {verdict.against}")
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
-            quantization = NEXT.get(quantization)
+            quantization = _finer(quantization)
         assert verdict is not None, "what was asked for had been checked"
         raise _refused(tried, verdict)
 
@@ -146,7 +151,6 @@ class _Conversion:
             read_pieces(folder),
             architecture=self.card.architecture,
             max_tokens=self.positions,
-            exact=self.codec.card.byte_fallback,
             batch_tokens=BATCH_TOKENS,
         )
         return self.comparison.translated(engine)
@@ -185,10 +189,15 @@ class _Conversion:
             differences=verdict.differences,
             scores=verdict.scores,
             max_tokens=self.positions,
-            byte_fallback=self.codec.card.byte_fallback,
             weights=self.card.files[WEIGHTS],
             files={name: sha256(folder / name) for name in names},
         )
+
+
+def _finer(quantization: Quantization) -> Quantization | None:
+    """The next finer one that this CPU computes in; None after float32."""
+    finer = NEXT.get(quantization)
+    return _finer(finer) if finer is not None and uncomputable(finer) else finer
 
 
 def positions_of(card: ModelCard) -> int | None:
@@ -224,7 +233,7 @@ def _against_exact(differences: Sequence[Difference], lines: int, gap: float) ->
     if unexcused:
         return f"{len(unexcused):,} of the probe lines are translated differently"
     if len(differences) > max(1, MOST_EXCUSED * lines):
-        return f"{len(differences):,} of the probe lines differ, too many to be ties and rounding"
+        return f"{len(differences):,} of the probe lines differ, too many to be ties"
     if gap > MOST_NATS:
         return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
     return ""

@@ -26,7 +26,8 @@ from mtkit.model.layers import (
 )
 from mtkit.model.positions import sinusoids
 from mtkit.model.transformer import Stack, Transformer
-from mtkit.subword.vocabulary import BOS, EOS, UNK
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED, UNK
+from mtkit.translation.ctranslate2_engine import NEVER_BIAS
 
 ACTIVATIONS = {
     "relu": common_spec.Activation.RELU,
@@ -60,6 +61,8 @@ def specification(
     _write(encoder.embeddings[0], model.source_embedding or model.target_embedding)
     _write(decoder.embeddings, model.target_embedding)
     decoder.projection.weight = _numbers(model.output_weight)
+    decoder.projection.bias = np.zeros(model.target_size, dtype=np.float32)
+    decoder.projection.bias[list(NEVER_PRODUCED)] = -NEVER_BIAS
     _write_stack(encoder, model.encoder, settings, positions)
     _write_stack(decoder, model.decoder, settings, positions)
     spec = transformer_spec.TransformerSpec(encoder, decoder)

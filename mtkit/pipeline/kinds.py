@@ -46,7 +46,7 @@ TRAIN = Kind(
 )
 EXPORT = Kind(
     name="export",
-    version=1,
+    version=2,
     settings=ExportSettings,
     function="mtkit.pipeline.stages:export",
     purpose="the model for another engine, with proof that it translates alike",
@@ -54,7 +54,7 @@ EXPORT = Kind(
 )
 TRANSLATE = Kind(
     name="translate",
-    version=2,
+    version=3,
     settings=TranslateSettings,
     function="mtkit.pipeline.stages:translate",
     purpose="translations of a held-out split",

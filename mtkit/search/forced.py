@@ -11,7 +11,7 @@ from mtkit.model.workers import ALONE, Workers
 from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
 from mtkit.search.ensemble import Model, logits_at, parts
 from mtkit.search.token_scores import TokenScores
-from mtkit.subword.vocabulary import BOS, EOS
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
 
 def log_probabilities(
@@ -23,7 +23,8 @@ def log_probabilities(
 ) -> list[float]:
     """log P(target | source) of each pair in nats, EOS included: the sum over its tokens.
 
-    It is what `search` reports as `log_probability` of the same finished hypothesis.
+    It is what `search` reports as `log_probability` of the same finished hypothesis. An unknown piece, which
+    search never produces, counts by its odds against all that it may: its logit less their logsumexp.
 
     Args:
         model: the model.
@@ -120,6 +121,7 @@ def _each(model: Model, pairs: Pairs) -> Tensor:
         model, pairs.source, pairs.source_is_token, pairs.target_in, pairs.target_is_token
     )  # [tokens, V]
     wanted = logits.gather(1, pairs.target_out[pairs.target_is_token].unsqueeze(1)).squeeze(1)  # [tokens]
+    logits[:, NEVER_PRODUCED] = -torch.inf  # as search does; `wanted` is a copy
     each = torch.zeros_like(pairs.target_out, dtype=torch.float)
     each[pairs.target_is_token] = wanted - logits.logsumexp(-1)
     return each

@@ -35,10 +35,12 @@ def best_first(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
 def most_ended(beam_size: int) -> int:
     """How many hypotheses of a sentence may end before search is content with them: twice a beam.
 
+    Greedy search ends with the first: what it did not take is not followed.
+
     Source: Kasai et al. 2022, the patience factor. Measured on two shipped recipes, beam 5, 1,000 lines each
     of test and valid: with once a beam 0.04 to 0.6 BLEU fewer than with twice, with more than twice the same.
     """
-    return PATIENCE * beam_size
+    return PATIENCE * beam_size if beam_size > 1 else 1
 
 
 def most_probable(hypotheses: list[Hypothesis], beam_size: int) -> list[Hypothesis]:

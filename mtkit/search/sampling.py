@@ -15,8 +15,8 @@ from mtkit.search.constraints import Constraints
 from mtkit.search.ensemble import Reader
 from mtkit.search.hypothesis import Hypothesis, best_first
 from mtkit.search.length import score_of
-from mtkit.search.step import refuse_nan
-from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
+from mtkit.search.step import producible, refuse_nan
+from mtkit.subword.vocabulary import BOS, EOS
 
 Ids = Sequence[int]
 
@@ -57,10 +57,9 @@ def sample_batch(
     samples = Samples(sources, limits, settings, reader.model.device)
     while samples.running:
         logits = reader.step(samples.newest())  # [B * N, V]
-        chances = logits.float().log_softmax(-1).view(*samples.totals.shape, -1)  # [B, N, V]
+        chances = producible(logits).view(*samples.totals.shape, -1)  # [B, N, V]
         refuse_nan(chances[..., EOS])
         allowed = chances.clone()
-        allowed[..., NEVER_PRODUCED] = -torch.inf
         if constraints.any:
             constraints.apply(allowed, samples.ids, samples.running)
         ids = draw(allowed, settings.sampling, samples.numbers())

@@ -19,7 +19,7 @@ class Beams:
     have ended, and the first N that do not end go on: the beam keeps its width. That is how fairseq and
     CTranslate2 search, so that all engines find the same. A sentence is done
 
-    - when 2N hypotheses have ended; if more have, the 2N most probable are kept, or
+    - when 2N hypotheses have ended (with N = 1, the first); if more have, the 2N most probable are kept, or
     - when `n_best` hypotheses have ended and none that runs can still score better than the worst of them:
       a log probability only falls, so its best possible score is that of the length limit, or
     - at its length limit; what runs then is returned unfinished.

@@ -29,11 +29,10 @@ def best_candidates(
 ) -> Candidates:
     """The `count` best of all N * V continuations of each sentence, or all if there are fewer.
 
-    PAD, UNK and BOS are never produced; they keep their share of probability, so that a hypothesis has the
-    log probability that the model gives it. Of equal totals the lower hypothesis wins, then the lower id.
+    Of equal totals the lower hypothesis wins, then the lower id.
 
     Args:
-        logits: [B * N, V].
+        logits: [B * N, V]; changed in place.
         totals: log probabilities of the hypotheses so far, -inf for those that do not run, [B, N].
         count: k.
         shape: forbids continuations: sets some of the totals [B, N, V] to -inf, in place.
@@ -42,14 +41,30 @@ def best_candidates(
         ModelError: the model's logits are not numbers.
     """
     size = logits.size(-1)
-    scores = logits.float().log_softmax(-1).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
-    scores[..., NEVER_PRODUCED] = -torch.inf
+    scores = producible(logits).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
     if shape is not None:
         shape(scores)
     flat = scores.flatten(1)
     best, places = first_of_best(flat, min(count, flat.size(1)))  # [B, k]
     refuse_nan(best)
     return Candidates(best, places // size, places % size)
+
+
+def producible(logits: Tensor) -> Tensor:
+    """Log probabilities of what may come next, given that PAD, UNK and BOS never do.
+
+    They stand for no text, and no translation has them: what the model would give them is shared among the
+    rest. This, and not the softmax over all ids, is what P(y | x) means wherever a translation is searched
+    or scored; training, which never meets them, has no need of it.
+
+    Args:
+        logits: [..., V]; changed in place.
+
+    Returns:
+        [..., V] in single precision, -inf at PAD, UNK and BOS.
+    """
+    logits[..., NEVER_PRODUCED] = -torch.inf
+    return logits.float().log_softmax(-1)
 
 
 def refuse_nan(scores: Tensor) -> None:

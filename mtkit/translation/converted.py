@@ -16,7 +16,7 @@ from mtkit.model.folder import WEIGHTS, ModelCard
 CONVERTED = "ctranslate2"  # the folder, inside the model folder
 CERTIFICATE = "certificate.json"
 BINARY = "model.bin"  # CTranslate2's weights; what lies beside them are its config and vocabularies
-FORMAT = 1
+FORMAT = 2  # 1: ids that stand for no text were told to search, not written into the model
 
 
 class Difference(Settings):
@@ -28,8 +28,10 @@ class Difference(Settings):
         torch: its translation by the torch engine.
         converted: its translation by the other.
         score_gap: the torch engine's score of its own, less the other's of its own, in nats.
-        because: `tie` where nearly equal, `rounding` where torch in double precision disagrees with itself,
-            `quantization` where weights were rounded; empty where nothing excuses it.
+        margin: by how many nats the closest decision of the torch engine's search fell as it did; None where
+            weights were rounded.
+        because: `tie` where that is nearly nothing, `quantization` where weights were rounded; empty where
+            nothing excuses it.
     """
 
     line: int
@@ -37,6 +39,7 @@ class Difference(Settings):
     torch: str
     converted: str
     score_gap: float
+    margin: float | None
     because: str
 
 
@@ -63,7 +66,7 @@ class Attempt(Settings):
 class Certificate(Settings):
     """That a converted model translates like its original: what was compared, and what was found."""
 
-    format: int = Field(FORMAT, ge=1, description="version of the certificate's layout")
+    format: int = Field(FORMAT, ge=FORMAT, description="version of the certificate's layout")
     mtkit: str = Field(description="version of mtkit that made it")
     ctranslate2: str = Field(description="version of CTranslate2 that was compared")
     quantization: Quantization = Field(description="what weights were rounded to")
@@ -79,7 +82,6 @@ class Certificate(Settings):
         description="metric → torch, converted and signature, on the lines with references"
     )
     max_tokens: int | None = Field(description="most tokens of a side, end mark counted; None: any number")
-    byte_fallback: bool = Field(description="True if no text has unknown pieces")
     weights: str = Field(description="SHA-256 of the weights that were converted")
     files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
 
@@ -87,7 +89,7 @@ class Certificate(Settings):
         """It in one line for people."""
         lines = sum(self.probe.values())
         facts = [f"{self.quantization}: {self.alike:,} of {lines:,} probe lines alike, token for token"]
-        if ties := sum(one.because in ("tie", "rounding") for one in self.differences):
+        if ties := sum(one.because == "tie" for one in self.differences):
             facts.append(f"{ties:,} too close to tell")
         facts += [
             f"{name} {found['converted']:.2f} (torch {found['torch']:.2f})"
@@ -115,8 +117,11 @@ def read_certificate(folder: Path) -> Certificate:
             expected=f"a folder {CONVERTED}/ with {CERTIFICATE}",
             advice=f"Run `mtkit export ctranslate2 {folder}`, or translate with `--engine torch`.",
         )
+    values = read_versioned_json(path, FORMAT, error=ModelError)
+    if isinstance(values, dict) and values.get("format") in range(1, FORMAT):
+        raise _damaged(path, "converted by an older mtkit, which searched otherwise")
     try:
-        return Certificate.model_validate(read_versioned_json(path, FORMAT, error=ModelError))
+        return Certificate.model_validate(values)
     except ValueError as error:  # pydantic's error is one
         wrong = ", ".join(misfits(error))
         raise _damaged(path, f"not a certificate; missing or wrong: {wrong}") from error

@@ -1,7 +1,7 @@
 """The engine that runs converted models with CTranslate2, which needs no torch. The only door to it here.
 
 CTranslate2 searches as `search/state.py` does; what it says otherwise is put right here: scores by our
-length penalty, a limit for each sentence, ids that are never produced.
+length penalty, a limit for each sentence. That PAD, UNK and BOS are never produced is in the converted model.
 """
 
 import math
@@ -33,6 +33,9 @@ BLOCKING = "no_repeat_ngram"
 # Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
 # log probability itself, and hypotheses are ranked here.
 NO_PENALTY = 1e-30
+# What a converted model takes off the logits of PAD, UNK and BOS (`search/step.py` says why): exp(-256) is
+# nothing beside any other id, and a power of two is added and taken off again with little rounding.
+NEVER_BIAS = 256.0
 CPU = "cpu"
 
 
@@ -58,7 +61,6 @@ class CTranslate2Engine:
         pieces: source and target vocabulary by id.
         architecture: the model's; learned positions limit what can be written.
         max_tokens: most tokens of a side that it has positions for, EOS counted; None: any number.
-        exact: True if the model never wants to produce an unknown piece, so that search need not be told.
         batch_tokens: source tokens of a batch, EOS and padding counted.
     """
 
@@ -69,17 +71,14 @@ class CTranslate2Engine:
         *,
         architecture: ModelSettings,
         max_tokens: int | None,
-        exact: bool,
         batch_tokens: int,
     ) -> None:
         self._translator = translator
         self._source_pieces, self._target_pieces = pieces
         self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
-        self._never = [[self._target_pieces[number]] for number in NEVER_PRODUCED]
         positions = architecture.positions
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
-        self.exact = exact
         self.batch_tokens = batch_tokens
 
     @classmethod
@@ -102,7 +101,6 @@ class CTranslate2Engine:
             read_pieces(inside),
             architecture=card.architecture,
             max_tokens=certificate.max_tokens,
-            exact=certificate.byte_fallback,
             batch_tokens=batch_tokens,
         )
 
@@ -121,18 +119,15 @@ class CTranslate2Engine:
         limits = [length_limit(len(ids), settings, self._cap) for ids in sources]
         self._check_lengths([max(len(ids) + 1, limit) for ids, limit in zip(sources, limits, strict=True)])
         found: dict[int, list[Hypothesis]] = {}
-        again: list[tuple[int, bool]] = []
-        for numbers, results in self._searched(sources, settings, limits, suppress=not self.exact):
+        again: list[int] = []
+        for numbers, results in self._searched(sources, settings, limits):
             limit = max(limits[number] for number in numbers)
             for number, hypotheses in zip(numbers, results, strict=True):
                 found[number] = hypotheses
-                forbidden = any(set(NEVER_PRODUCED).intersection(one.ids) for one in hypotheses)
-                if forbidden or not _fits(hypotheses, limits[number], limit):
-                    again.append((number, forbidden or not self.exact))
-        for number, suppress in again:
-            [(_, [found[number]])] = self._searched(
-                [sources[number]], settings, [limits[number]], suppress=suppress
-            )
+                if not _fits(hypotheses, limits[number], limit):
+                    again.append(number)
+        for number in again:
+            [(_, [found[number]])] = self._searched([sources[number]], settings, [limits[number]])
         return [best_first(found[number])[: settings.n_best] for number in range(len(sources))]
 
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
@@ -182,10 +177,10 @@ class CTranslate2Engine:
         values: dict[int, Sequence[float]] = {}
         for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
             values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
-        return [values[number] for number in range(len(sources))]
+        return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
 
     def _searched(
-        self, sources: Sequence[Ids], settings: SearchSettings, limits: Sequence[int], *, suppress: bool
+        self, sources: Sequence[Ids], settings: SearchSettings, limits: Sequence[int]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Batches of sentences with all that search found for each."""
 
@@ -202,7 +197,6 @@ class CTranslate2Engine:
                 min_decoding_length=0,
                 max_input_length=0,
                 no_repeat_ngram_size=blocking,
-                suppress_sequences=self._never if suppress else None,
                 return_scores=True,
                 return_end_token=True,
                 asynchronous=True,
@@ -211,8 +205,7 @@ class CTranslate2Engine:
         lengths = [len(ids) + 1 for ids in sources]
         for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
             found = [self._hypotheses(result, settings) for result in results]
-            inexact = suppress or blocking
-            yield numbers, self._exact_scores(sources, numbers, found, settings) if inexact else found
+            yield numbers, self._exact_scores(sources, numbers, found, settings) if blocking else found
 
     def _exact_scores(
         self,
@@ -223,7 +216,7 @@ class CTranslate2Engine:
     ) -> list[list[Hypothesis]]:
         """The same hypotheses with the model's own probabilities.
 
-        What is suppressed leaves its share of probability to the rest; forced decoding knows the true one.
+        What is blocked leaves its share of probability to the rest; forced decoding knows the true one.
         """
         flat = [(number, one) for number, some in zip(numbers, found, strict=True) for one in some]
         values = iter(
@@ -312,8 +305,21 @@ def read_pieces(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _fits(hypotheses: Sequence[Hypothesis], limit: int, batch_limit: int) -> bool:
-    """True if search with the sentence's own limit, rather than its batch's, would have found the same."""
-    return limit == batch_limit or all(one.finished and one.tokens <= limit for one in hypotheses)
+    """True if search with the sentence's own limit, rather than its batch's, would have found the same.
+
+    The last of them to end tells when search did; at its limit it would have kept what runs, too.
+    """
+    return limit == batch_limit or all(one.finished and one.tokens < limit for one in hypotheses)
+
+
+def _without_bias(values: Sequence[float], target: Ids) -> Sequence[float]:
+    """Log probabilities of a target's tokens and EOS, as if the converted model took nothing off."""
+    if not set(NEVER_PRODUCED).intersection(target):
+        return values
+    return [
+        value + NEVER_BIAS if one in NEVER_PRODUCED else value
+        for value, one in zip(values, (*target, EOS), strict=True)
+    ]
 
 
 def _hypothesis(

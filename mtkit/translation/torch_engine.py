@@ -1,7 +1,6 @@
 """The engine that runs our own models with torch. The only file of this room that imports torch."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -66,10 +65,6 @@ class TorchEngine:
         workers = Workers(threads or default_threads())
         torch.set_num_threads(1)
         return cls(model, batch_tokens, workers)
-
-    def in_double(self) -> "TorchEngine":
-        """The same model computing in double precision, for what rounding leaves open."""
-        return TorchEngine(deepcopy(self.model).double(), self.batch_tokens)
 
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS

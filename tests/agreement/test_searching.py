@@ -230,6 +230,7 @@ def plain_groups(model: Transformer, groups: int, strength: float, size: int) ->
     def following(ids: tuple[int, ...]) -> list[float]:
         with torch.no_grad():
             logits = model(text, torch.ones_like(text, dtype=torch.bool), torch.tensor([[BOS, *ids]]))
+        logits[..., NEVER_PRODUCED] = -torch.inf
         values: list[float] = logits[0, -1].log_softmax(-1).tolist()
         return values
 

@@ -1,6 +1,7 @@
 """A model is converted with a certificate, or nothing is kept and the lines are told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,18 @@ import torch
 
 from mtkit.config.export import ExportSettings
 from mtkit.errors import ModelError, RunError
+from mtkit.export import comparing, specification
 from mtkit.export import convert as module
-from mtkit.export import specification
+from mtkit.export.comparing import Comparison
 from mtkit.export.convert import convert
 from mtkit.export.probe import ProbeLine, corpus_lines, nasty_lines
 from mtkit.model.folder import WEIGHTS, read_card
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.translation.converted import Certificate, read_certificate
-from mtkit.translation.ctranslate2_engine import uncomputable
+from mtkit.translation.ctranslate2_engine import CTranslate2Engine, uncomputable
 from mtkit.translation.torch_engine import TorchEngine
 
 Convert = Callable[..., Certificate]
-NOTHING = Hypothesis((5, 5, 5, 5, 5, 5, 5), -1.0, -1.0, True)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, *, only: str = "") -> None:
 def test_float32_agrees_token_for_token_on_odd_lines_too(run: Convert, tmp_path: Path) -> None:
     certificate = run()
     assert certificate.probe == {"valid": 10, "test": 10, "nasty": len(nasty_lines())}
-    assert [one for one in certificate.differences if one.because not in ("tie", "rounding")] == []
+    assert [one for one in certificate.differences if one.because != "tie"] == []
     assert certificate.alike + len(certificate.differences) == sum(certificate.probe.values())
     assert certificate.scores["bleu"]["torch"] == certificate.scores["bleu"]["converted"]
     assert certificate.attempts[0].largest_gap < 1e-3
@@ -94,16 +95,20 @@ def test_weights_in_eight_bits_stay_within_the_budget(run: Convert, reversing_mo
     assert {one.because for one in certificate.differences} <= {"quantization"}
 
 
-@pytest.mark.skipif(uncomputable("int16") is not None, reason="needs a CPU that computes in int16")
+@pytest.mark.parametrize("finer", ["int16", "float32"])
 def test_over_budget_the_next_finer_rounding_is_tried_and_it_is_said(
-    run: Convert, said: list[str], monkeypatch: pytest.MonkeyPatch
+    run: Convert, said: list[str], monkeypatch: pytest.MonkeyPatch, finer: str
 ) -> None:
     spoil(monkeypatch, only="int8")
+    known = {"int8", "float32", finer}
+    monkeypatch.setattr(module, "uncomputable", lambda one: None if one in known else f"no {one} here")
+    if uncomputable(finer):
+        pytest.skip(f"needs a CPU that computes in {finer}")
     certificate = run(quantization="int8", most_bleu_loss=5.0, most_chrf_loss=5.0)
-    assert (certificate.asked, certificate.quantization) == ("int8", "int16")
+    assert (certificate.asked, certificate.quantization) == ("int8", finer)
     assert [(one.quantization, one.kept) for one in certificate.attempts] == [
         ("int8", False),
-        ("int16", True),
+        (finer, True),
     ]
     assert len(said) == 1 and "5 allowed" in said[0] and said[0].startswith("int8: ")
 
@@ -112,7 +117,7 @@ def test_if_nothing_stays_within_the_budget_all_that_was_tried_is_named(
     run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoil(monkeypatch)
-    with pytest.raises(ModelError, match=r"tried int8.* lost, 0\.\d allowed"):
+    with pytest.raises(ModelError, match=r"tried int8.*, then float32\): .* translated differently"):
         run(quantization="int8")
     assert list((tmp_path / "model").iterdir()) == []
 
@@ -132,16 +137,33 @@ def test_what_this_cpu_cannot_compute_is_refused_before_any_work(
         run(quantization="bfloat16")
 
 
-def test_too_many_differences_are_no_rounding(run: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ties_are_listed_but_not_if_they_are_too_many(
+    run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = (5, 5, 5, 5, 5, 5, 5)
+    monkeypatch.setattr(comparing, "margin", lambda *_: 3e-5)
+    monkeypatch.setattr(Comparison, "largest_gap", lambda *_: 0.0)
+    search = CTranslate2Engine.search
+
+    def with_others(count: int) -> None:
+        def found(*asked: Any) -> list[list[Hypothesis]]:
+            every = search(*asked)
+            return [[replace(one[0], ids=elsewhere)] for one in every[:count]] + every[count:]
+
+        monkeypatch.setattr(CTranslate2Engine, "search", found)
+
+    with_others(1)
+    [difference] = run().differences
+    assert (difference.because, difference.margin, difference.line) == ("tie", 3e-5, 1)
+    with_others(10)
+    with pytest.raises(ModelError, match="too many to be ties"):
+        run()
+
+
+def test_a_difference_is_no_tie_where_search_was_sure(run: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch)
-
-    def elsewhere(engine: TorchEngine) -> TorchEngine:
-        other = TorchEngine(engine.model, engine.batch_tokens)
-        monkeypatch.setattr(other, "search", lambda sources, _: [[NOTHING] for _ in sources])
-        return other
-
-    monkeypatch.setattr(TorchEngine, "in_double", elsewhere)
-    with pytest.raises(ModelError, match="too many to be ties and rounding"):
+    monkeypatch.setattr(comparing, "margin", lambda *_: 2e-4)
+    with pytest.raises(ModelError, match="of the probe lines are translated differently"):
         run()
 
 

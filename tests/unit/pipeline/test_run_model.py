@@ -205,8 +205,7 @@ def put_converted(folder: Path, weights: str, text: str) -> None:
     certificate = {
         "mtkit": "0", "ctranslate2": "4", "quantization": "float32", "asked": "float32", "attempts": [],
         "most_bleu_loss": 0.5, "most_chrf_loss": 0.3, "search": {}, "probe": {}, "alike": 0,
-        "differences": [], "scores": {}, "max_tokens": None, "byte_fallback": True, "weights": weights,
-        "files": {},
+        "differences": [], "scores": {}, "max_tokens": None, "weights": weights, "files": {},
     }  # fmt: skip
     write_json(folder / "ctranslate2/certificate.json", certificate)
     write_text(folder / "ctranslate2/model.bin", text)

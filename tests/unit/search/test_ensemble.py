@@ -35,9 +35,10 @@ def following(
             logits = model(text, torch.ones_like(text, dtype=torch.bool), torch.tensor([[BOS, *ids]]))[0, -1]
         each.append(logits.log_softmax(-1).tolist())
     if average == "probabilities":
-        return [math.log(sum(map(math.exp, one)) / len(models)) for one in zip(*each, strict=True)]
-    means = [sum(one) / len(models) for one in zip(*each, strict=True)]
-    total = math.log(sum(map(math.exp, means)))
+        means = [math.log(sum(map(math.exp, one)) / len(models)) for one in zip(*each, strict=True)]
+    else:
+        means = [sum(one) / len(models) for one in zip(*each, strict=True)]
+    total = math.log(sum(math.exp(mean) for one, mean in enumerate(means) if one not in NEVER_PRODUCED))
     return [mean - total for mean in means]
 
 

@@ -4,7 +4,7 @@ import torch
 from mtkit.config.model import ModelSettings
 from mtkit.model.transformer import Transformer
 from mtkit.search.forced import log_probabilities, token_scores
-from mtkit.subword.vocabulary import BOS, EOS
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED, UNK
 
 SETTINGS = ModelSettings(dim=8, heads=2, ffn_dim=11, encoder_layers=1, decoder_layers=1)
 
@@ -15,9 +15,14 @@ def test_it_is_the_sum_over_all_tokens_and_the_end() -> None:
     with torch.no_grad():
         ids = torch.tensor([[*source, EOS]])
         logits = model.eval()(ids, torch.ones_like(ids, dtype=torch.bool), torch.tensor([[BOS, *target]]))
+    unknown = float(logits[0, 0, UNK])
+    logits[..., NEVER_PRODUCED] = -torch.inf
     each = logits[0].log_softmax(-1)
     wanted = float(each[0, 8] + each[1, 9] + each[2, EOS])
     assert log_probabilities(model, [source], [target]) == [pytest.approx(wanted, abs=1e-5)]
+    odds = unknown - float(logits[0, 0].logsumexp(-1))
+    [scores] = token_scores(model, [source], [[UNK]], [False])
+    assert scores.log_probabilities == (pytest.approx(odds, abs=1e-5),)
 
 
 def test_batches_and_order_change_nothing() -> None:

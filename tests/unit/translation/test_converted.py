@@ -68,3 +68,7 @@ def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None
     write_json(path, {**values, "format": 99})
     with pytest.raises(ModelError, match="newer mtkit"):
         read_certificate(converted)
+    write_json(path, {**values, "format": 1})
+    with pytest.raises(ModelError, match="older mtkit, which searched otherwise") as told:
+        read_certificate(converted)
+    assert "Export the model again" in str(told.value)

@@ -50,14 +50,13 @@ def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
     codec = Subword.load(subword_folder(reversing_model))
     pieces = codec.pieces(range(codec.size("source")), "source")
 
-    def engine(other: Transformer = model, *, exact: bool = False, threads: int = 1) -> CTranslate2Engine:
+    def engine(other: Transformer = model, *, threads: int = 1) -> CTranslate2Engine:
         save(specification(other, pieces, pieces, POSITIONS), tmp_path / "converted", "float32")
         return CTranslate2Engine(
             open_converted(tmp_path / "converted", "float32", threads),
             read_pieces(tmp_path / "converted"),
             architecture=other.settings,
             max_tokens=POSITIONS,
-            exact=exact,
             batch_tokens=30,
         )
 
@@ -77,13 +76,12 @@ SEARCHES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("settings", SEARCHES.values(), ids=list(SEARCHES))
 def test_both_engines_find_the_same(
-    make: Make, model: Transformer, sources: list[list[int]], settings: dict[str, Any], exact: bool
+    make: Make, model: Transformer, sources: list[list[int]], settings: dict[str, Any]
 ) -> None:
     wanted = TorchEngine(model, 30).search(sources, SearchSettings(**settings))
-    found = make(exact=exact).search(sources, SearchSettings(**settings))
+    found = make().search(sources, SearchSettings(**settings))
     assert plain(found) == plain(wanted)
     for left, right in zip(found, wanted, strict=True):
         assert [one.score for one in left] == pytest.approx([one.score for one in right], abs=TOLERANCE)
@@ -105,7 +103,7 @@ def test_a_short_sentence_keeps_its_own_limit_beside_long_ones(
     make: Make, model: Transformer, sources: list[list[int]]
 ) -> None:
     settings = SearchSettings(beam_size=2, max_length_factor=1.0, max_length_extra=1)
-    found = make(endless(model), exact=True).search(sources, settings)
+    found = make(endless(model)).search(sources, settings)
     for source, hypotheses in zip(sources, found, strict=True):
         assert (len(hypotheses[0].ids), hypotheses[0].finished) == (len(source) + 1, False)
 
@@ -113,12 +111,31 @@ def test_a_short_sentence_keeps_its_own_limit_beside_long_ones(
 def test_what_stands_for_no_text_is_never_produced(
     make: Make, model: Transformer, sources: list[list[int]]
 ) -> None:
-    keen = deepcopy(model)
-    with torch.no_grad():
-        keen.target_embedding.weight[UNK] = keen.target_embedding.weight[5] * 1.5
-    found = make(keen, exact=True).search(sources, SearchSettings(beam_size=3, n_best=3))
+    keen = keen_on_what_stands_for_no_text(model)
+    settings = SearchSettings(beam_size=3, n_best=3)
+    wanted, found = TorchEngine(keen, 30).search(sources, settings), make(keen).search(sources, settings)
     produced = {number for hypotheses in found for one in hypotheses for number in one.ids}
     assert produced and not produced.intersection(NEVER_PRODUCED)
+    assert plain(found) == plain(wanted)
+
+
+def keen_on_what_stands_for_no_text(model: Transformer) -> Transformer:
+    """The same model, which would rather say PAD, UNK and BOS than some of its pieces."""
+    keen = deepcopy(model)
+    with torch.no_grad():
+        for number in NEVER_PRODUCED:
+            keen.target_embedding.weight[number] = keen.target_embedding.weight[5 + number] * 1.5
+    return keen
+
+
+def test_an_unknown_piece_in_a_given_translation_has_the_same_odds(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    targets = [[UNK, *ids, UNK] for ids in sources]
+    keen = keen_on_what_stands_for_no_text(model)
+    wanted = TorchEngine(keen, 30).log_probabilities(sources, targets)
+    assert make(keen).log_probabilities(sources, targets) == pytest.approx(wanted, abs=TOLERANCE)
+    assert min(wanted) > -100
 
 
 def test_both_engines_give_a_translation_the_same_probability(
@@ -167,5 +184,5 @@ def test_repetition_can_be_blocked_for_a_second_search_but_is_torchs_for_who_ask
 ) -> None:
     settings = Blocking(beam_size=2, no_repeat_ngram=1, max_length_extra=3)
     assert unsupported(settings) is not None
-    for hypotheses in make(endless(model), exact=True).search(sources, settings):
+    for hypotheses in make(endless(model)).search(sources, settings):
         assert len(set(hypotheses[0].ids)) == len(hypotheses[0].ids) > 3
