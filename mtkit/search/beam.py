@@ -13,7 +13,8 @@ from mtkit.search.coverage import with_coverage
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.diverse import search_in_groups
 from mtkit.search.ensemble import Model, Reader
-from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.forced import scored_by_model
+from mtkit.search.hypothesis import Hypothesis, most_ended
 from mtkit.search.length import length_limit
 from mtkit.search.sampling import sample_batch
 from mtkit.search.state import Beams
@@ -52,12 +53,17 @@ def search(
     looked = settings
     if settings.coverage_penalty and settings.sampling is None:  # which ranks all that has ended
         looked = settings.model_copy(update={"n_best": settings.beam_size})
+    blocking = settings.no_repeat_ngram > 0 and settings.sampling is None
+    if blocking:  # what is found is ranked anew
+        looked = settings.model_copy(update={"n_best": most_ended(settings.beam_size)})
 
     def of_batch(numbers: list[int]) -> list[list[Hypothesis]]:
         return search_batch(model, [sources[number] for number in numbers], looked, demands.of(numbers))
 
     with evaluating(model):
         found = in_batches(of_batch, [len(ids) + 1 for ids in sources], batch_tokens, workers)
+    if blocking:
+        found = scored_by_model(model, sources, found, settings, batch_tokens, workers)
     if settings.coverage_penalty:
         found = with_coverage(model, sources, found, settings.coverage_penalty, batch_tokens, workers)
     return [best[: settings.n_best] for best in found]

@@ -2,6 +2,9 @@
 
 A continuation that is forbidden gets -inf and keeps its share of probability, so that a hypothesis has the
 log probability that the model gives it. Ending is never forbidden where nothing else is left to say.
+
+Repetitions alone leave their share to the rest, as with CTranslate2, which has to find the same: beams are
+followed so, and what they find is scored as the model would (`beam.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -81,7 +84,10 @@ class Constraints:
         if self.ids is not None:
             scores[..., self.ids] = -torch.inf
         if self.ngram:
+            before = scores.logsumexp(-1, keepdim=True)  # [B, N, 1]
             forbid_repeats(scores, ids, self.ngram)
+            left = scores.logsumexp(-1, keepdim=True)
+            scores += torch.where(left.isneginf(), 0.0, before - left)
         if self.texts is not None:
             scores.masked_fill_(self.texts.completes[self.texts.state(ids)], -torch.inf)
         early = torch.tensor([ids.size(-1) + 1 < self.least[n] for n in running], device=scores.device)

@@ -1,15 +1,20 @@
 """Forced decoding: log probabilities of given translations, whole or token by token, and attention."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mtkit.config.search import SearchSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.model.workers import ALONE, Workers
 from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
 from mtkit.search.ensemble import Model, logits_at, parts
+from mtkit.search.hypothesis import Hypothesis, best_first
+from mtkit.search.length import score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
@@ -83,6 +88,36 @@ def token_scores(
 
     with evaluating(model):
         return in_batches(of_batch, _lengths(sources, targets), batch_tokens, workers)
+
+
+def scored_by_model(
+    model: Model,
+    sources: Sequence[Ids],
+    found: Sequence[Sequence[Hypothesis]],
+    settings: SearchSettings,
+    batch_tokens: int,
+    workers: Workers,
+) -> list[list[Hypothesis]]:
+    """The same hypotheses with the log probabilities that the model gives them, ranked anew.
+
+    Args:
+        model: the model.
+        sources: ids of each source, without EOS.
+        found: hypotheses of each source.
+        settings: what ranks them.
+        batch_tokens: tokens read at once.
+        workers: read batches side by side.
+    """
+    every = [(ids, one) for ids, some in zip(sources, found, strict=True) for one in some]
+    finished = [one.finished for _, one in every]
+    texts, targets = [ids for ids, _ in every], [one.ids for _, one in every]
+    values = iter(token_scores(model, texts, targets, finished, batch_tokens, workers))
+
+    def scored(one: Hypothesis) -> Hypothesis:
+        total = math.fsum(next(values).log_probabilities)
+        return replace(one, log_probability=total, score=score_of(total, one.tokens, settings))
+
+    return [best_first([scored(one) for one in some]) for some in found]
 
 
 class Pairs(NamedTuple):

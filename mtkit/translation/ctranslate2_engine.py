@@ -5,7 +5,7 @@ length penalty, a limit for each sentence. That PAD, UNK and BOS are never produ
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,9 @@ from mtkit.translation.converted import CONVERTED, check_converted
 
 Ids = Sequence[int]
 
-KNOWN = frozenset({"beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra"})
-# Blocked tokens leave their probability to the rest, so that other hypotheses survive than with torch. Who
-# asks for it gets torch; a translation that went in circles is searched again with it here (`retrying.py`).
-BLOCKING = "no_repeat_ngram"
+KNOWN = frozenset(
+    {"beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra", "no_repeat_ngram"}
+)
 # Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
 # log probability itself, and hypotheses are ranked here.
 NO_PENALTY = 1e-30
@@ -39,16 +38,11 @@ NEVER_BIAS = 256.0
 CPU = "cpu"
 
 
-def unsupported(settings: SearchSettings, known: Set[str] = KNOWN) -> str | None:
-    """Why this engine cannot search so, or None: a setting that it does not know is not at its default.
-
-    Args:
-        settings: how to search.
-        known: the settings that may have any value.
-    """
+def unsupported(settings: SearchSettings) -> str | None:
+    """Why this engine cannot search so, or None: a setting that it does not know is not at its default."""
     for name, field in type(settings).model_fields.items():
         default = field.get_default(call_default_factory=True)
-        if name not in known and getattr(settings, name) != default:
+        if name not in KNOWN and getattr(settings, name) != default:
             return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
     return None
 
@@ -114,7 +108,7 @@ class CTranslate2Engine:
             ModelError: a source, or what may be written for it, is longer than the model's positions.
         """
         prefixed = "CTranslate2 is not asked for prefixes and banned texts" if demands.any else None
-        if reason := prefixed or unsupported(settings, KNOWN | {BLOCKING}):
+        if reason := prefixed or unsupported(settings):
             raise RunError(reason, expected="search settings of this engine", advice="Use `--engine torch`.")
         limits = [length_limit(len(ids), settings, self._cap) for ids in sources]
         self._check_lengths([max(len(ids) + 1, limit) for ids, limit in zip(sources, limits, strict=True)])
@@ -184,8 +178,6 @@ class CTranslate2Engine:
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Batches of sentences with all that search found for each."""
 
-        blocking = getattr(settings, BLOCKING, 0)
-
         def begin(numbers: list[int]) -> Any:
             return self._translator.translate_batch(
                 [self._words(sources[number]) for number in numbers],
@@ -196,7 +188,7 @@ class CTranslate2Engine:
                 max_decoding_length=max(limits[number] for number in numbers),
                 min_decoding_length=0,
                 max_input_length=0,
-                no_repeat_ngram_size=blocking,
+                no_repeat_ngram_size=settings.no_repeat_ngram,
                 return_scores=True,
                 return_end_token=True,
                 asynchronous=True,
@@ -205,7 +197,9 @@ class CTranslate2Engine:
         lengths = [len(ids) + 1 for ids in sources]
         for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
             found = [self._hypotheses(result, settings) for result in results]
-            yield numbers, self._exact_scores(sources, numbers, found, settings) if blocking else found
+            if settings.no_repeat_ngram:
+                found = self._exact_scores(sources, numbers, found, settings)
+            yield numbers, found
 
     def _exact_scores(
         self,
@@ -234,6 +228,8 @@ class CTranslate2Engine:
         found = []
         for tokens, total in zip(result.hypotheses, result.scores, strict=True):
             ids = [self._target_ids[token] for token in tokens]
+            if _is_stopgap(ids, settings.no_repeat_ngram):
+                continue
             finished = bool(ids) and ids[-1] == EOS
             found.append(_hypothesis(tuple(ids[:-1] if finished else ids), total, finished, settings))
         return found
@@ -310,6 +306,14 @@ def _fits(hypotheses: Sequence[Hypothesis], limit: int, batch_limit: int) -> boo
     The last of them to end tells when search did; at its limit it would have kept what runs, too.
     """
     return limit == batch_limit or all(one.finished and one.tokens < limit for one in hypotheses)
+
+
+def _is_stopgap(ids: Ids, ngram: int) -> bool:
+    """True for what CTranslate2 fills its beam with where fewer things than that may be said."""
+    if set(NEVER_PRODUCED).intersection(ids):
+        return True
+    runs = [tuple(ids[at : at + ngram]) for at in range(len(ids) - ngram + 1)] if ngram else []
+    return len(set(runs)) < len(runs)
 
 
 def _without_bias(values: Sequence[float], target: Ids) -> Sequence[float]:

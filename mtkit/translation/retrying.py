@@ -9,8 +9,6 @@ from mtkit.search.hypothesis import Hypothesis
 from mtkit.translation.flags import is_repeated
 
 BLOCKED_NGRAM = 3  # pieces; no run of so many comes twice in a retried translation
-_SETTING = "no_repeat_ngram"
-
 
 Again = Callable[[list[int], SearchSettings], list[list[Hypothesis]]]
 
@@ -64,8 +62,7 @@ def without_loops(
 
 
 def blocked(settings: SearchSettings) -> SearchSettings | None:
-    """The same search with repetition blocked; None where it already is, or cannot be."""
-    # Not yet with the real settings: CTranslate2 blocks otherwise than torch, and both must give one text.
-    if getattr(settings, _SETTING, True) or type(settings) is SearchSettings:
+    """The same search with repetition blocked; None where it already is."""
+    if settings.no_repeat_ngram:
         return None
-    return settings.model_copy(update={_SETTING: BLOCKED_NGRAM})
+    return settings.model_copy(update={"no_repeat_ngram": BLOCKED_NGRAM})

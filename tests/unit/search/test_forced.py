@@ -22,7 +22,7 @@ def test_it_is_the_sum_over_all_tokens_and_the_end() -> None:
     assert log_probabilities(model, [source], [target]) == [pytest.approx(wanted, abs=1e-5)]
     odds = unknown - float(logits[0, 0].logsumexp(-1))
     [scores] = token_scores(model, [source], [[UNK]], [False])
-    assert scores.log_probabilities == (pytest.approx(odds, abs=1e-5),)
+    assert list(scores.log_probabilities) == [pytest.approx(odds, abs=1e-5)]
 
 
 def test_batches_and_order_change_nothing() -> None:

@@ -11,12 +11,14 @@ SIZE = 7
 
 
 def logits(*rows: dict[int, float]) -> torch.Tensor:
-    """Logits that are the logarithms of the given probabilities; the rest is shared by the other ids."""
+    """Logits that are the logarithms of the given probabilities; the rest is shared by what may be said."""
     table = torch.empty(len(rows), SIZE)
     for row, given in zip(table, rows, strict=True):
-        rest = (1 - sum(given.values())) / (SIZE - len(given))
+        others = [number for number in range(EOS, SIZE) if number not in given]
+        rest = (1 - sum(given.values())) / len(others)
         for number in range(SIZE):
-            row[number] = math.log(given.get(number, rest))
+            chance = given.get(number, rest if number in others else 0.0)
+            row[number] = math.log(chance) if chance else -math.inf
     return table
 
 

@@ -1,18 +1,9 @@
-import pytest
-
 from mtkit.config.search import SearchSettings
 from mtkit.search.hypothesis import Hypothesis
-from mtkit.translation import retrying
 from mtkit.translation.retrying import BLOCKED_NGRAM, blocked
 from mtkit.translation.translator import Translator
 
 LOOP = "la la la la la la la la"
-
-
-class Blocking(SearchSettings):
-    """Settings with repetition blocking, whatever the real ones have."""
-
-    no_repeat_ngram: int = 0
 
 
 class LoopsUnlessBlocked:
@@ -23,7 +14,7 @@ class LoopsUnlessBlocked:
         self.searched: list[tuple[int, int]] = []
 
     def search(self, sources: list[list[int]], settings: SearchSettings) -> list[list[Hypothesis]]:
-        is_blocked = getattr(settings, "no_repeat_ngram", 0) > 0
+        is_blocked = settings.no_repeat_ngram > 0
         self.searched.append((len(sources), int(is_blocked)))
         found = []
         for ids in sources:
@@ -43,28 +34,30 @@ def translate(translator: Translator, engine: LoopsUnlessBlocked, settings: Sear
 
 def test_a_loop_is_searched_once_more_with_repetition_blocked(translator: Translator) -> None:
     engine = LoopsUnlessBlocked(helps=True)
-    assert translate(translator, engine, Blocking()) == ["a copied", "other retried", "empty", "b copied"]
+    assert translate(translator, engine, SearchSettings()) == [
+        "a copied",
+        "other retried",
+        "empty",
+        "b copied",
+    ]
     assert engine.searched == [(3, 0), (1, 1)]
 
 
 def test_a_loop_that_stays_one_is_told_as_it_was(translator: Translator) -> None:
     engine = LoopsUnlessBlocked(helps=False)
-    assert translate(translator, engine, Blocking())[1] == f"{LOOP} repeated length_ratio"
+    assert translate(translator, engine, SearchSettings())[1] == f"{LOOP} repeated length_ratio"
     assert engine.searched == [(3, 0), (1, 1)]
 
 
 def test_nothing_is_searched_twice_where_repetition_is_blocked_already(translator: Translator) -> None:
     engine = LoopsUnlessBlocked(helps=False)
-    assert translate(translator, engine, Blocking(no_repeat_ngram=2))[1] == f"{LOOP} repeated length_ratio"
+    assert (
+        translate(translator, engine, SearchSettings(no_repeat_ngram=2))[1] == f"{LOOP} repeated length_ratio"
+    )
     assert engine.searched == [(3, 1)]
 
 
 def test_blocking_changes_nothing_else() -> None:
-    settings = Blocking(beam_size=3, length_penalty=0.1)
+    settings = SearchSettings(beam_size=3, length_penalty=0.1)
     again = blocked(settings)
     assert again == settings.model_copy(update={"no_repeat_ngram": BLOCKED_NGRAM})
-
-
-def test_where_search_cannot_block_nothing_is_searched_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "_SETTING", "no_such_setting")
-    assert blocked(SearchSettings()) is None
