@@ -2,12 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 import click.testing
 
+from benchmarks import certificates
 from benchmarks.figures import summary, table
 from benchmarks.quality.points import read_record
 from benchmarks.quality.reporting import report
@@ -27,7 +28,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "commands.md", commands_page()
     schema = json.dumps(recipe_schema(KINDS), ensure_ascii=False, indent=2)
     yield ROOT / "recipes" / "recipe.schema.json", schema + "\n"
-    yield ROOT / "docs" / "performance.md", performance_page()
+    yield with_blocks(ROOT / "docs" / "performance.md", results())
+    proved = certificates.table(certificates.read_noted())
+    yield with_blocks(ROOT / "recipes" / "README.md", [("certificates", proved)])
 
 
 def settings_page() -> str:
@@ -50,16 +53,16 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
-def performance_page() -> str:
-    """The page as it is, with the tables of the stored results of benchmarks in their places."""
-    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    for name, block in results():
+def with_blocks(path: Path, blocks: Iterable[tuple[str, str]]) -> tuple[Path, str]:
+    """A page as it is, with the given blocks in their places: its path and its text."""
+    text = path.read_text(encoding="utf-8")
+    for name, block in blocks:
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         head, found, rest = text.partition(begin)
         _, closed, tail = rest.partition(end)
-        assert found and closed, f"docs/performance.md has no place for {name}"
+        assert found and closed, f"{path.relative_to(ROOT)} has no place for {name}"
         text = f"{head}{begin}\n{block}\n{end}{tail}"
-    return text
+    return path, text
 
 
 def results() -> Iterator[tuple[str, str]]:

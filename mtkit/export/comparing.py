@@ -114,6 +114,21 @@ class Comparison:
             ]
         return max(gaps, default=0.0)
 
+    def harm(self, engine: Engine) -> float:
+        """What an engine says otherwise of the torch engine's translations: nats, the mean over all."""
+        some = [
+            (ids, one)
+            for ids, one in zip(
+                self._sources, (one for parts in self.torch.parts for one in parts), strict=True
+            )
+            if one.finished
+        ]
+        if not some:
+            return 0.0
+        values = engine.log_probabilities([ids for ids, _ in some], [one.ids for _, one in some])
+        gaps = [abs(value - one.log_probability) for value, (_, one) in zip(values, some, strict=True)]
+        return sum(gaps) / len(gaps)
+
     def scores(self, other: Translated) -> dict[str, dict[str, Any]]:
         """Metric → both engines' scores and the signature, on the lines that have references."""
         rows = [(n, line.reference) for n, line in enumerate(self.lines) if line.reference is not None]

@@ -3,19 +3,23 @@
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ctranslate2
+from ctranslate2.specs.transformer_spec import TransformerSpec
 
 from mtkit import __version__
 from mtkit.config.export import ExportSettings, Quantization
 from mtkit.config.model import LearnedPositions, SinusoidalPositions
 from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import Comparison, Translated
+from mtkit.export.mixing import MIXABLE, Rounding, mixtures
 from mtkit.export.probe import ProbeLine
-from mtkit.export.specification import check_expressible, save, specification
+from mtkit.export.specification import check_expressible, layers, save, specification
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.cores import default_threads
 from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
@@ -72,7 +76,8 @@ def convert(
 ) -> Certificate:
     """Convert a model for CTranslate2 and prove that both translate alike.
 
-    Where rounding costs more than it may, the next finer one is tried, float32 last.
+    Where rounding costs more than it may, the layers whose rounding hurts most are left in float32; if that
+    is not enough, the next finer one is tried, float32 last.
 
     Args:
         model_folder: the model.
@@ -117,46 +122,67 @@ class _Conversion:
     def run(self, engine: TorchEngine, out: Path, threads: int, say: Callable[[str], None]) -> Certificate:
         """Try one after the other; keep the first that passes."""
         tried: list[Attempt] = []
-        quantization: Quantization | None = self.settings.quantization
         verdict = None
-        while quantization is not None:
-            with user_errors(out):
-                out.parent.mkdir(parents=True, exist_ok=True)
-                fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
-            try:
-                self._write(engine, fresh, quantization)
-                verdict = self._verdict(self._translate(fresh, quantization, threads), quantization)
+        for rounding in self._roundings(engine, out, threads):
+            with _fresh(out) as fresh:
+                self._write(engine, fresh, rounding)
+                converted = self._open(fresh, rounding, threads)
+                verdict = self._verdict(self.comparison.translated(converted), rounding)
                 tried.append(verdict.attempt)
                 if not verdict.against:
                     certificate = self._certificate(fresh, tried, verdict)
                     _settle(fresh, out, certificate)
                     return certificate
-                say(f"{quantization}: {verdict.against}")
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-            quantization = _finer(quantization)
+                say(f"{rounding}: {verdict.against}")
         assert verdict is not None, "what was asked for had been checked"
         raise _refused(tried, verdict)
 
-    def _write(self, engine: TorchEngine, folder: Path, quantization: Quantization) -> None:
+    def _roundings(self, engine: TorchEngine, out: Path, threads: int) -> Iterator[Rounding]:
+        """What was asked for, and what is finer."""
+        quantization: Quantization | None = self.settings.quantization
+        while quantization is not None:
+            yield Rounding(quantization)
+            if quantization in MIXABLE:
+                weights = layers(self._specification(engine))
+                harm = partial(self._harm, engine, out, threads, quantization, frozenset(weights))
+                yield from mixtures(quantization, weights, harm)
+            quantization = _finer(quantization)
+
+    def _harm(
+        self,
+        engine: TorchEngine,
+        out: Path,
+        threads: int,
+        quantization: Quantization,
+        every: frozenset[str],
+        layer: str,
+    ) -> float:
+        """What rounding one layer alone does."""
+        alone = Rounding(quantization, tuple(sorted(every - {layer})))
+        with _fresh(out) as fresh:
+            self._write(engine, fresh, alone)
+            return self.comparison.harm(self._open(fresh, alone, threads))
+
+    def _specification(self, engine: TorchEngine) -> TransformerSpec:
         pieces = [self.codec.pieces(range(self.codec.size(side)), side) for side in ("source", "target")]
         assert isinstance(engine.model, Transformer), "a model folder holds one model"
-        spec = specification(engine.model, pieces[0], pieces[1], self.positions or LEAST_POSITIONS)
-        with user_errors(folder):
-            save(spec, folder, quantization)
+        return specification(engine.model, pieces[0], pieces[1], self.positions or LEAST_POSITIONS)
 
-    def _translate(self, folder: Path, quantization: Quantization, threads: int) -> Translated:
-        engine = CTranslate2Engine(
-            open_converted(folder, quantization, threads),
+    def _write(self, engine: TorchEngine, folder: Path, rounding: Rounding) -> None:
+        with user_errors(folder):
+            save(self._specification(engine), folder, rounding.quantization, rounding.finer)
+
+    def _open(self, folder: Path, rounding: Rounding, threads: int) -> CTranslate2Engine:
+        return CTranslate2Engine(
+            open_converted(folder, rounding.quantization, threads),
             read_pieces(folder),
             architecture=self.card.architecture,
             max_tokens=self.positions,
             batch_tokens=BATCH_TOKENS,
         )
-        return self.comparison.translated(engine)
 
-    def _verdict(self, translated: Translated, quantization: Quantization) -> Verdict:
-        exact = quantization == "float32"
+    def _verdict(self, translated: Translated, rounding: Rounding) -> Verdict:
+        exact = rounding.quantization == "float32"
         differences = self.comparison.differences(translated, exact=exact)
         scores = self.comparison.scores(translated)
         losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
@@ -164,7 +190,8 @@ class _Conversion:
         lines = len(self.comparison.lines)
         against = _against_exact(differences, lines, gap) if exact else _against_loss(losses, self.settings)
         attempt = Attempt(
-            quantization=quantization,
+            quantization=rounding.quantization,
+            finer=list(rounding.finer),
             bleu_loss=_rounded(losses.get("bleu")),
             chrf_loss=_rounded(losses.get("chrf")),
             largest_gap=round(gap, 6),
@@ -179,6 +206,7 @@ class _Conversion:
             mtkit=__version__,
             ctranslate2=ctranslate2.__version__,
             quantization=verdict.attempt.quantization,
+            finer=verdict.attempt.finer,
             asked=self.settings.quantization,
             attempts=tried,
             most_bleu_loss=self.settings.most_bleu_loss,
@@ -192,6 +220,18 @@ class _Conversion:
             weights=self.card.files[WEIGHTS],
             files={name: sha256(folder / name) for name in names},
         )
+
+
+@contextmanager
+def _fresh(out: Path) -> Iterator[Path]:
+    """A folder beside the one to be, which is gone afterwards unless it took that one's place."""
+    with user_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _finer(quantization: Quantization) -> Quantization | None:
@@ -256,7 +296,7 @@ def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:
         f"\n        torch     {one.torch[:60]!r}\n        converted {one.converted[:60]!r}"
         for one in shown[:SHOWN]
     )
-    names = ", then ".join(attempt.quantization for attempt in tried)
+    names = ", then ".join(str(Rounding(one.quantization, tuple(one.finer))) for one in tried)
     return ModelError(
         f"the converted model does not translate like its original (tried {names}): {verdict.against}{lines}",
         where="export ctranslate2",

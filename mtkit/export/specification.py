@@ -4,13 +4,13 @@ The only file that knows both layouts. What is done with the result (rounding, p
 its business. Imports torch, as CTranslate2's own specification does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from ctranslate2.specs import common_spec, transformer_spec
+from ctranslate2.specs import common_spec, model_spec, transformer_spec
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -34,6 +34,8 @@ ACTIVATIONS = {
     "gelu": common_spec.Activation.GELU,  # with the error function, as ours; not GELUTanh
     "swiglu": common_spec.Activation.SWISH,
 }
+WEIGHT = "/weight"  # how the names of matrices end
+KEPT = "whole"  # and that of one which is not to be rounded
 Weights = NDArray[np.float32]
 Rows = slice
 
@@ -91,12 +93,70 @@ def check_expressible(architecture: ModelSettings) -> None:
         )
 
 
-def save(spec: transformer_spec.TransformerSpec, folder: Path, quantization: str) -> None:
-    """Write a specification as a CTranslate2 model; the specification is used up."""
+def layers(spec: transformer_spec.TransformerSpec) -> dict[str, int]:
+    """The layers whose matrices can be rounded or not, and how many weights each has.
+
+    Args:
+        spec: as `specification` makes it. Matrices that are equal count once, all embeddings as one layer.
+    """
     spec.validate()
+    found: dict[str, int] = {}
+    seen: list[Any] = []
+    for name, value in spec.variables(ordered=True):
+        if name.endswith(WEIGHT) and not any(value.equal(other) for other in seen):
+            seen.append(value)
+            found[_layer(name)] = found.get(_layer(name), 0) + int(np.prod(value.shape))
+    return found
+
+
+def save(
+    spec: transformer_spec.TransformerSpec, folder: Path, quantization: str, finer: Collection[str] = ()
+) -> None:
+    """Write a specification as a CTranslate2 model; the specification is used up.
+
+    Args:
+        spec: as `specification` makes it.
+        folder: where.
+        quantization: what matrices are rounded to.
+        finer: layers, named as `layers` does, whose matrices stay in float32.
+    """
+    spec.validate()
+    whole = {
+        name: model_spec.NumpyVariable(value.numpy().copy())
+        for name, value in spec.variables().items()
+        if name.endswith(WEIGHT) and _layer(name) in finer
+    }
     spec.optimize(quantization)
+    _keep(spec, whole)
     folder.mkdir(parents=True, exist_ok=True)
     spec.save(str(folder))
+
+
+def _layer(name: str) -> str:
+    """Which layer a matrix belongs to: attention, feed-forward block, embeddings, output."""
+    return "embeddings" if "embeddings" in name else name.removesuffix(WEIGHT).partition("/linear_")[0]
+
+
+def _keep(spec: transformer_spec.TransformerSpec, whole: Mapping[str, Any]) -> None:
+    """Put unrounded matrices in the place of rounded ones.
+
+    On loading, CTranslate2 rounds every variable whose name ends in `weight` to one type, whatever it was
+    stored in. So the matrix bears another name, and the one that a layer looks for is an alias of it: aliases
+    are resolved after rounding, and a layer computes in the type of its own matrix.
+    """
+    moved = {}
+    for name, value in spec.variables().items():
+        if name in whole and not isinstance(value, str):
+            linear, moved[name] = _parent(spec, name), name.removesuffix(WEIGHT) + "/" + KEPT
+            object.__setattr__(linear, KEPT, whole[name])  # specifications know no such name
+            linear.weight, linear.weight_scale = moved[name], model_spec.OPTIONAL
+    for name, value in spec.variables().items():
+        if isinstance(value, str) and value in moved:  # an equal matrix elsewhere
+            _parent(spec, name).weight = moved[value]
+
+
+def _parent(spec: transformer_spec.TransformerSpec, name: str) -> Any:
+    return model_spec.index_spec(spec, name.removesuffix(WEIGHT))
 
 
 def _shape(settings: ModelSettings) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def _exported(trained: str, run: RunFolder, recipe: Recipe, noted: Noted) -> Pat
         for stage in recipe.stages.values()
         if stage.kind.name == "export" and stage.name in noted and stage.reads["train"] == trained
     ]
-    return run.path.parent / STORE / noted[names[-1]]["folder"] / CONVERTED if names else None
+    folders = [run.path.parent / STORE / noted[name]["folder"] / CONVERTED for name in names[-1:]]
+    return next((folder for folder in folders if folder.is_dir()), None)  # or it was removed from the store
 
 
 def _converted_by_hand(folder: Path, card: ModelCard) -> Path | None:

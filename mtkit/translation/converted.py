@@ -48,6 +48,7 @@ class Attempt(Settings):
 
     Attributes:
         quantization: what weights were rounded to.
+        finer: layers whose weights were left in float32.
         bleu_loss: BLEU that it cost on the probe lines with references; None: there are none.
         chrf_loss: likewise chrF.
         largest_gap: nats by which both differ about the same translation, at most.
@@ -56,6 +57,7 @@ class Attempt(Settings):
     """
 
     quantization: Quantization
+    finer: list[str]
     bleu_loss: float | None
     chrf_loss: float | None
     largest_gap: float
@@ -70,6 +72,7 @@ class Certificate(Settings):
     mtkit: str = Field(description="version of mtkit that made it")
     ctranslate2: str = Field(description="version of CTranslate2 that was compared")
     quantization: Quantization = Field(description="what weights were rounded to")
+    finer: list[str] = Field(description="layers whose weights were left in float32")
     asked: Quantization = Field(description="what was asked for")
     attempts: list[Attempt] = Field(description="everything that was tried, in order")
     most_bleu_loss: float = Field(description="BLEU that rounding was allowed to cost")
@@ -88,7 +91,10 @@ class Certificate(Settings):
     def line(self) -> str:
         """It in one line for people."""
         lines = sum(self.probe.values())
-        facts = [f"{self.quantization}: {self.alike:,} of {lines:,} probe lines alike, token for token"]
+        finer = f" with {len(self.finer)} of the layers in float32" if self.finer else ""
+        facts = [
+            f"{self.quantization}{finer}: {self.alike:,} of {lines:,} probe lines alike, token for token"
+        ]
         if ties := sum(one.because == "tie" for one in self.differences):
             facts.append(f"{ties:,} too close to tell")
         facts += [

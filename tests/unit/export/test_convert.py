@@ -10,7 +10,7 @@ import torch
 
 from mtkit.config.export import ExportSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.export import comparing, specification
+from mtkit.export import comparing, mixing, specification
 from mtkit.export import convert as module
 from mtkit.export.comparing import Comparison
 from mtkit.export.convert import convert
@@ -48,11 +48,13 @@ def run(reversing_model: Path, probe: list[ProbeLine], tmp_path: Path, said: lis
 def spoil(monkeypatch: pytest.MonkeyPatch, *, only: str = "") -> None:
     """Let conversions lose sight of the source: all, or those of one quantization."""
 
-    def save(spec: Any, folder: Path, quantization: str) -> None:
-        if only in ("", quantization):
-            for layer in spec.decoder.layer:
+    def save(spec: Any, folder: Path, quantization: str, finer: tuple[str, ...] = ()) -> None:
+        for number, layer in enumerate(spec.decoder.layer):
+            if not only or (only == quantization and f"decoder/layer_{number}/attention" not in finer):
                 layer.attention.linear[2].weight[:] *= 1e-4
-        specification.save(spec, folder, quantization)
+        specification.save(spec, folder, quantization, finer)
+
+    monkeypatch.setattr(comparing, "margin", lambda *_: 2e-4)  # more than a tie, and quicker than to search
 
     monkeypatch.setattr(module, "save", save)
 
@@ -100,6 +102,7 @@ def test_over_budget_the_next_finer_rounding_is_tried_and_it_is_said(
     run: Convert, said: list[str], monkeypatch: pytest.MonkeyPatch, finer: str
 ) -> None:
     spoil(monkeypatch, only="int8")
+    monkeypatch.setattr(module, "MIXABLE", frozenset())
     known = {"int8", "float32", finer}
     monkeypatch.setattr(module, "uncomputable", lambda one: None if one in known else f"no {one} here")
     if uncomputable(finer):
@@ -111,6 +114,21 @@ def test_over_budget_the_next_finer_rounding_is_tried_and_it_is_said(
         (finer, True),
     ]
     assert len(said) == 1 and "5 allowed" in said[0] and said[0].startswith("int8: ")
+
+
+def test_over_budget_the_layers_that_hurt_are_left_in_float32(
+    run: Convert, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, only="int8")
+    monkeypatch.setattr(mixing, "MOST_KEPT", 0.5)
+    certificate = run(quantization="int8", most_bleu_loss=5.0, most_chrf_loss=5.0)
+    assert certificate.quantization == "int8"
+    hurt = {f"decoder/layer_{number}/attention" for number in range(2)}
+    assert hurt & set(certificate.finer) and len(certificate.finer) <= 4
+    assert certificate.attempts[0].finer == [] and certificate.attempts[-1].finer == certificate.finer
+    assert said[0].startswith("int8: ")
+    assert f"with {len(certificate.finer)} of the layers in float32" in certificate.line()
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["ctranslate2"]
 
 
 def test_if_nothing_stays_within_the_budget_all_that_was_tried_is_named(
@@ -162,7 +180,6 @@ def test_ties_are_listed_but_not_if_they_are_too_many(
 
 def test_a_difference_is_no_tie_where_search_was_sure(run: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch)
-    monkeypatch.setattr(comparing, "margin", lambda *_: 2e-4)
     with pytest.raises(ModelError, match="of the probe lines are translated differently"):
         run()
 

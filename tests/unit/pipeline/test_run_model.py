@@ -204,7 +204,7 @@ def put_converted(folder: Path, weights: str, text: str) -> None:
     """What looks like a converted model, as far as this room looks at it."""
     certificate = {
         "mtkit": "0", "ctranslate2": "4", "quantization": "float32", "asked": "float32", "attempts": [],
-        "most_bleu_loss": 0.5, "most_chrf_loss": 0.3, "search": {}, "probe": {}, "alike": 0,
+        "finer": [], "most_bleu_loss": 0.5, "most_chrf_loss": 0.3, "search": {}, "probe": {}, "alike": 0,
         "differences": [], "scores": {}, "max_tokens": None, "weights": weights, "files": {},
     }  # fmt: skip
     write_json(folder / "ctranslate2/certificate.json", certificate)
@@ -237,6 +237,9 @@ def test_the_converted_model_of_an_export_stage_is_part_of_the_runs_model(
     assert binary.samefile(tmp_path / "store/export-export/ctranslate2/model.bin")
     check_folder(run.path / "model")
     write_model(run, recipe)  # the recipe as it was, without an export: the weights are the same
+    assert binary.read_text() == "export"
+    (tmp_path / "store/export-export").rename(tmp_path / "gone")  # removed from the store
+    write_model(run, exporting)
     assert binary.read_text() == "export"
 
 
