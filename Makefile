@@ -7,10 +7,10 @@ PEERS := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 SENTENCE ?= The device is already configured.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow rules check format docs bench-peers bench clean distclean
+.PHONY: help demo test test-slow rules check format docs bench-peers bench bench-decoding clean distclean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +60,10 @@ bench: $(VENV)/installed-dev ## every benchmark for a CPU, with the peers that a
 	$(RUN)/python benchmarks/training.py --json benchmarks/results/training.json
 	$(RUN)/python benchmarks/contention.py
 	$(RUN)/python benchmarks/corpus.py --pairs 1000000
+	$(RUN)/python docs/generate.py
+
+bench-decoding: $(VENV)/installed-dev ## how fast text is translated, beside the peers that are installed (about 20 minutes)
+	$(RUN)/python benchmarks/decoding.py --json benchmarks/results/decoding.json
 	$(RUN)/python docs/generate.py
 
 clean: ## remove what tools leave behind; runs/ stays

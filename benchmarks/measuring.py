@@ -1,4 +1,5 @@
-"""Runs a training program for a while and reads the meter inside it; measures the matrix-multiply peak.
+"""Runs a training program for a while and reads the meter inside it; runs others to their end; measures the
+matrix-multiply peak.
 
 What the readings mean is `figures.py`'s business.
 """
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.peers.peer import Peer, Training
 from benchmarks.pieces import Pieces
 
 METER = Path(__file__).with_name("meter")
+SPENDING = Path(__file__).with_name("spending.py")
 DISCARDED_UPDATES = 3  # of start-up: memory is taken, kernels are chosen
 MOST_START_SECONDS = 180.0
 POLL_SECONDS = 0.1
@@ -72,6 +74,21 @@ class Observation:
         return max(0.0, 1 - self.tokens / (self.last.positions - self.first.positions))
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a program took from its start to its end.
+
+    Attributes:
+        cpu_seconds: of all its threads and processes.
+        seconds: by the clock.
+        peak_megabytes: its largest resident memory.
+    """
+
+    cpu_seconds: float
+    seconds: float
+    peak_megabytes: float
+
+
 class BenchmarkError(Exception):
     """A program under measurement failed; says what it said last."""
 
@@ -120,6 +137,41 @@ def observe(
     finally:
         peak = _end(process)
     return Observation(readings[DISCARDED_UPDATES - 1], readings[-1], readings[0].wall - started, peak)
+
+
+def spent(
+    command: Sequence[str],
+    work: Path,
+    environment: Mapping[str, str],
+    core: int | None,
+    source: Path | None = None,
+) -> Spent:
+    """Run a program to its end.
+
+    Args:
+        command: the program.
+        work: where it runs; what it prints goes to `printed` in there, what it says to `said`.
+        environment: all of its variables.
+        core: the only core it may use; None for all.
+        source: its standard input; None: none.
+
+    Raises:
+        BenchmarkError: it failed.
+    """
+    log, report = work / "said", work / "spent.json"
+    with (
+        (source or Path(os.devnull)).open("rb") as given,
+        (work / "printed").open("wb") as printed,
+        log.open("wb") as said,
+        pinned(core),
+    ):
+        program = [sys.executable, "-I", "-S", str(SPENDING), str(report), *command]
+        done = subprocess.run(
+            program, cwd=work, env=environment, stdin=given, stdout=printed, stderr=said, check=False
+        )
+    if done.returncode:
+        raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}; {log}:\n{_tail(log)}")
+    return Spent(**json.loads(report.read_text("utf-8")))
 
 
 def read_meter(path: Path) -> list[Reading]:

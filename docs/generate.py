@@ -12,6 +12,7 @@ from benchmarks import certificates
 from benchmarks.figures import summary, table
 from benchmarks.quality.points import read_record
 from benchmarks.quality.reporting import report
+from benchmarks.searching.figures import blocks
 from mtkit.cli.main import COMMANDS, mtkit
 from mtkit.config.explain import explain
 from mtkit.config.schema import recipe_schema
@@ -71,6 +72,8 @@ def results() -> Iterator[tuple[str, str]]:
     for path in sorted(folder.glob("training*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         yield path.stem, f"{summary(result)}\n\n{table(result)}"
+    for path in sorted(folder.glob("decoding*.json")):
+        yield path.stem, blocks(json.loads(path.read_text(encoding="utf-8")))
     for path in sorted(folder.glob("time_to_quality*.json")):
         yield path.stem, "\n".join(report(read_record(path)))
 

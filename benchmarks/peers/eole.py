@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, Peer, Search, Training, batch_of_search
 from benchmarks.pieces import Pieces
 
 CONFIGURATION = "config.yaml"  # JSON, which is YAML too
@@ -39,17 +39,19 @@ class Eole(Peer):
         found = (work / CHECKPOINTS).glob("step_*")
         return sorted(found, key=lambda path: int(path.name.rpartition("_")[2]))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
         """`eole predict`."""
-        self.run(
-            [
-                self.program("eole"),
-                "predict",
-                *("--model_path", str(checkpoint), "--src", str(source), "--output", str(target)),
-                *("--beam_size", f"{beam_size}", "--batch_size", "2000", "--batch_type", "tokens"),
-            ],
-            work,
-        )
+        size, kind = batch_of_search(search)
+        tokens = search.tokens
+        return [
+            self.program("eole"),
+            "predict",
+            *("--model_path", str(checkpoint), "--src", str(source), "--output", str(target)),
+            *("--beam_size", f"{search.beam_size}", "--batch_size", size, "--batch_type", kind),
+            *(() if tokens is None else ("--min_length", f"{tokens}", "--max_length", f"{tokens}")),
+        ]
 
 
 def _configuration(training: Training) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, SEARCHED_TOKENS, Peer, Search, Training
 from benchmarks.pieces import SPLITS, Pieces
 
 DICTIONARY = "dict.txt"
-BATCH_OF_SEARCH = "2000"  # source tokens
 
 
 class Fairseq(Peer):
@@ -14,6 +13,7 @@ class Fairseq(Peer):
 
     name = "fairseq"
     specials = (1, 0, 2)
+    through_streams = True
 
     def version(self) -> str:
         """Of the package that was installed."""
@@ -68,19 +68,28 @@ class Fairseq(Peer):
         found = (work / CHECKPOINTS).glob("checkpoint_*_*.pt")
         return sorted(found, key=lambda path: int(path.stem.rpartition("_")[2]))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """fairseq-interactive on the whole file; H lines hold the hypotheses."""
-        with source.open(encoding="utf-8") as stream:
-            done = self.run(
-                [
-                    self.program("fairseq-interactive"),
-                    *("data", "--path", str(checkpoint), "--cpu", "--task", "translation"),
-                    *("--beam", f"{beam_size}", "--buffer-size", "100000", "--max-tokens", BATCH_OF_SEARCH),
-                    *("--source-lang", "source", "--target-lang", "target"),
-                ],
-                work,
-                stdin=stream,
-            )
-        found = [line.split("\t") for line in done.stdout.splitlines() if line.startswith("H-")]
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """fairseq-interactive on the whole of its input at once, which it sorts by length."""
+        lengths: tuple[str, ...] = ()
+        if search.tokens is not None:  # it does not count EOS
+            most = f"{search.tokens - 1}"
+            lengths = ("--min-len", most, "--max-len-a", "0", "--max-len-b", most)
+        return [
+            self.program("fairseq-interactive"),
+            *("data", "--path", str(checkpoint), "--cpu", "--task", "translation"),
+            *("--beam", f"{search.beam_size}", "--buffer-size", "100000", *lengths),
+            *(
+                ("--max-tokens", f"{SEARCHED_TOKENS}")
+                if search.sentences is None
+                else ("--batch-size", f"{search.sentences}")
+            ),
+            *("--source-lang", "source", "--target-lang", "target"),
+        ]
+
+    def translations(self, printed: str) -> list[str]:
+        """H lines hold the hypotheses: number, score, text."""
+        found = [line.split("\t") for line in printed.splitlines() if line.startswith("H-")]
         texts = {int(number.removeprefix("H-")): text for number, _, text in found}
-        target.write_text("".join(f"{texts[number]}\n" for number in range(len(texts))), "utf-8")
+        return [texts[number] for number in range(len(texts))]

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, Peer, Search, Training
 from benchmarks.pieces import Pieces
+from mtkit.files import canonical_hash
 
 CONFIGURATION = "config.yaml"  # JSON, which is YAML too
 SPECIALS = ("<unk>", "<pad>", "<s>", "</s>")
@@ -18,6 +19,7 @@ class Joeynmt(Peer):
 
     name = "joeynmt"
     specials = (1, 2, 3)
+    through_streams = True  # its option to write a file crashes at the end
 
     def version(self) -> str:
         """Of the package that was installed."""
@@ -37,15 +39,20 @@ class Joeynmt(Peer):
         """`UPDATE.ckpt`."""
         return sorted((work / CHECKPOINTS).glob("[0-9]*.ckpt"), key=lambda path: int(path.stem))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """`joeynmt translate` from stdin to stdout: its option to write a file crashes at the end."""
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """`joeynmt translate`; how to search stands in a configuration."""
         configuration = json.loads((work / CONFIGURATION).read_text("utf-8"))
-        configuration["testing"].update(beam_size=beam_size, load_model=str(checkpoint))
-        (work / "translate.yaml").write_text(json.dumps(configuration), "utf-8")
-        command = [self.python, "-m", "joeynmt", "translate", "translate.yaml"]
-        with source.open(encoding="utf-8") as stream:
-            done = self.run(command, work, stdin=stream)
-        target.write_text(done.stdout, "utf-8")
+        testing = configuration["testing"]
+        testing.update(beam_size=search.beam_size, load_model=str(checkpoint))
+        if search.sentences is not None:
+            testing["batch_size"] = search.sentences
+        if search.tokens is not None:
+            testing.update(min_output_length=search.tokens, max_output_length=search.tokens)
+        name = f"translate-{canonical_hash(testing)[:12]}.yaml"
+        (work / name).write_text(json.dumps(configuration), "utf-8")
+        return [self.python, "-m", "joeynmt", "translate", name]
 
 
 def _configuration(training: Training) -> dict[str, Any]:

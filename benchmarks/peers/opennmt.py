@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, Peer, Search, Training, batch_of_search
 from benchmarks.pieces import Pieces
 
 CONFIGURATION = "config.yaml"  # JSON, which is YAML too
@@ -85,13 +85,19 @@ class Opennmt(Peer):
         found = (work / CHECKPOINTS).glob("model_step_*.pt")
         return sorted(found, key=lambda path: int(path.stem.rpartition("_")[2]))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """onmt_translate; with today's torch it refuses its own checkpoints."""
-        self.run(
-            [
-                self.program("onmt_translate"),
-                *("--model", str(checkpoint), "--src", str(source), "--output", str(target)),
-                *("--beam_size", f"{beam_size}", "--batch_size", "2000", "--batch_type", "tokens"),
-            ],
-            work,
-        )
+    def environment(self, threads: int) -> dict[str, str]:
+        """Torch reads the objects in its checkpoints only if told to; here it reads what it wrote itself."""
+        return {**super().environment(threads), "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """onmt_translate."""
+        size, kind = batch_of_search(search)
+        tokens = search.tokens
+        return [
+            self.program("onmt_translate"),
+            *("--model", str(checkpoint), "--src", str(source), "--output", str(target)),
+            *("--beam_size", f"{search.beam_size}", "--batch_size", size, "--batch_type", kind),
+            *(() if tokens is None else ("--min_length", f"{tokens}", "--max_length", f"{tokens}")),
+        ]

@@ -11,6 +11,7 @@ from benchmarks.pieces import Pieces
 
 PEERS = Path(__file__).resolve().parents[2] / ".peers"
 CHECKPOINTS = "checkpoints"  # the folder inside a work folder
+SEARCHED_TOKENS = 2000  # source tokens of a batch of search, unless it is counted in sentences
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,29 @@ class Training:
     shape: Shape = Shape()
 
 
+@dataclass(frozen=True)
+class Search:
+    """How it translates.
+
+    Attributes:
+        beam_size: 1 is greedy search.
+        tokens: every translation has just so many target tokens, as nearly as a toolkit can be told; None: as
+            many as the model says.
+        sentences: of a batch; None: what `SEARCHED_TOKENS` are, where a toolkit counts them.
+    """
+
+    beam_size: int
+    tokens: int | None = None
+    sentences: int | None = None
+
+
+def batch_of_search(search: Search) -> tuple[str, str]:
+    """Size and unit of a batch, as OpenNMT-py and eole are told them."""
+    if search.sentences is None:
+        return f"{SEARCHED_TOKENS}", "tokens"
+    return f"{search.sentences}", "sents"
+
+
 class Peer(ABC):
     """A toolkit in an environment of its own, `.peers/NAME`.
 
@@ -57,11 +81,13 @@ class Peer(ABC):
         name: of the toolkit and of its folder.
         specials: ids of padding, BOS and EOS in its vocabulary.
         watches: what the meter looks at, `torch` or `mtkit`.
+        through_streams: it translates its standard input; what it prints is read by `translations`.
     """
 
     name: str
     specials: tuple[int, int, int]
     watches = "torch"
+    through_streams = False
 
     @property
     def folder(self) -> Path:
@@ -101,9 +127,25 @@ class Peer(ABC):
     def checkpoints(self, work: Path) -> list[Path]:
         """The checkpoints written so far, oldest first; each is complete."""
 
-    @abstractmethod
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """The command that translates a file of pieces into a file of pieces, line by line."""
+        raise NotImplementedError(f"{self.name} has no such command")
+
+    def translations(self, printed: str) -> list[str]:
+        """The translations, in order, of what a search printed that goes through streams."""
+        return printed.splitlines()
+
     def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
         """Translate a file of pieces into a file of pieces, line by line."""
+        command = self.search_command(work, checkpoint, source, target, Search(beam_size))
+        if not self.through_streams:
+            self.run(command, work)
+            return
+        with source.open(encoding="utf-8") as stream:
+            done = self.run(command, work, stdin=stream)
+        target.write_text("".join(f"{line}\n" for line in self.translations(done.stdout)), "utf-8")
 
     def installed_version(self, package: str) -> str:
         """The version of a package in the toolkit's environment."""

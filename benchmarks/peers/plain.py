@@ -56,7 +56,3 @@ class Plain(Peer):
     def checkpoints(self, work: Path) -> list[Path]:
         """None: it is here for its speed."""
         return []
-
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """Not written: there is no checkpoint."""
-        raise NotImplementedError

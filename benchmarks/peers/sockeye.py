@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, Peer, Search, Training
 from benchmarks.pieces import Pieces
 
 VOCABULARY = "vocabulary.json"
@@ -68,14 +68,14 @@ class Sockeye(Peer):
         """`params.NUMBER`."""
         return sorted((work / CHECKPOINTS).glob("params.[0-9]*"))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """sockeye-translate with one of the checkpoints."""
-        self.run(
-            [
-                self.program("sockeye-translate"),
-                *("--models", CHECKPOINTS, "--checkpoints", checkpoint.suffix.removeprefix(".")),
-                *("--input", str(source), "--output", str(target), "--use-cpu"),
-                *("--beam-size", f"{beam_size}", "--batch-size", "64"),
-            ],
-            work,
-        )
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """sockeye-translate with one of the checkpoints; of lengths it can be told the greatest alone."""
+        most = () if search.tokens is None else ("--max-output-length", f"{search.tokens - 1}")
+        return [
+            self.program("sockeye-translate"),
+            *("--models", CHECKPOINTS, "--checkpoints", checkpoint.suffix.removeprefix(".")),
+            *("--input", str(source), "--output", str(target), "--use-cpu"),
+            *("--beam-size", f"{search.beam_size}", "--batch-size", f"{search.sentences or 64}", *most),
+        ]

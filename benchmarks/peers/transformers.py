@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks.peers.peer import CHECKPOINTS, Peer, Training
+from benchmarks.peers.peer import CHECKPOINTS, Peer, Search, Training
 from benchmarks.pieces import Pieces
 
 PROGRAM = Path(__file__).parent / "programs" / "train_transformers.py"
@@ -35,7 +35,10 @@ class Transformers(Peer):
         found = (work / CHECKPOINTS).glob("checkpoint-*")
         return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
-    def translate(self, work: Path, checkpoint: Path, source: Path, target: Path, beam_size: int) -> None:
-        """`generate`, in batches of 64 lines."""
-        names = (str(checkpoint), str(source), str(target), f"{beam_size}")
-        self.run([self.python, str(PROGRAM), "training.json", *names], work)
+    def search_command(
+        self, work: Path, checkpoint: Path, source: Path, target: Path, search: Search
+    ) -> list[str]:
+        """`generate`, in batches of 64 lines unless told otherwise."""
+        numbers = (search.beam_size, search.sentences or 64, search.tokens or 0)
+        names = (str(checkpoint), str(source), str(target), *map(str, numbers))
+        return [self.python, str(PROGRAM), "training.json", *names]

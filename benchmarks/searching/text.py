@@ -1,0 +1,77 @@
+"""Text in, text out, with a model that has learnt to: `mtkit translate` beside CTranslate2 by hand."""
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.searching.systems import BY_HAND, ByHand, Order, System, Way
+from mtkit import __version__
+from mtkit.model.folder import read_card, subword_folder
+from mtkit.search.hypothesis import PATIENCE, most_ended
+from mtkit.translation.converted import CONVERTED, read_certificate
+
+LONGEST = 256  # tokens of a translation by hand
+SHARED = "shared.model"
+
+
+class OwnText(System):
+    """`mtkit translate`, the command.
+
+    Args:
+        engine: `torch` or `ctranslate2`.
+        folder: the model folder.
+        work: where it runs.
+    """
+
+    def __init__(self, engine: str, folder: Path, work: Path) -> None:
+        self.name = f"mtkit translate --engine {engine}"
+        self.version, self.work = __version__, work
+        self._engine, self._folder = engine, folder
+
+    def command(self, order: Order) -> list[str]:
+        """From a file to a file."""
+        return [
+            *(sys.executable, "-m", "mtkit", "translate", "--model", str(self._folder)),
+            *("--engine", self._engine, "--threads", f"{order.threads}", "--quiet"),
+            *("--beam-size", f"{order.search.beam_size}"),
+            *("--input", str(order.source), "--output", str(order.target)),
+        ]
+
+
+class TextByHand(ByHand):
+    """CTranslate2 and SentencePiece without mtkit, by the best way that was tried.
+
+    Args:
+        folder: the model folder.
+        work: where it runs.
+        alike: search as mtkit does, which looks for twice a beam of translations.
+    """
+
+    def __init__(self, folder: Path, work: Path, *, alike: bool) -> None:
+        super().__init__(read_certificate(folder).quantization, work)
+        self.name += ", searching as mtkit does" if alike else ""
+        self._folder, self._alike = folder, alike
+        self._alpha = read_card(folder).decoding.length_penalty
+
+    def command_by(self, way: Way, order: Order) -> list[str]:
+        """benchmarks/searching/by_hand.py."""
+        beam_size = order.search.beam_size
+        search = {"beam_size": beam_size, "length_penalty": self._alpha, "max_decoding_length": LONGEST}
+        if self._alike:
+            search |= {"patience": PATIENCE, "num_hypotheses": most_ended(beam_size)}
+        given = {
+            "folder": str(self._folder / CONVERTED),
+            "source": str(order.source),
+            "target": str(order.target),
+            "subword": str(subword_folder(self._folder) / SHARED),
+            "compute_type": self.quantization,
+            **vars(way),
+            "search": search,
+        }
+        return [sys.executable, str(BY_HAND), json.dumps(given)]
+
+
+def text_systems(folder: Path, work: Path) -> list[System]:
+    """All that translate text with a model folder that was converted."""
+    own = [OwnText(engine, folder, work) for engine in ("torch", "ctranslate2")]
+    return [*own, TextByHand(folder, work, alike=False), TextByHand(folder, work, alike=True)]
