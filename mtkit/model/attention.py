@@ -105,26 +105,38 @@ class SelfAttention(nn.Module):
         query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=1)  # [M, H, K], [M, G, K]
         return self.out(attend_packed(query, key, value, layout, layout, causal=self.causal))  # type: ignore[no-any-return]
 
-    def step(self, states: Tensor, past: Tensor, position: int) -> Tensor:
+    def step(self, states: Tensor, past: Tensor, place: int, position: int, seen: Tensor | None) -> Tensor:
         """One more position, written into the cache.
 
         Args:
-            states: [R, 1, D].
-            past: keys and values of the positions before, [R, C, 2, G, K] with room at `position`.
+            states: [R, 1, D] with R = B * N.
+            past: keys and values of what came before, [B, C, N, 2, G, K] with room at `place`.
+            place: where the new ones are written.
             position: how many positions came before.
+            seen: the places that each hypothesis sees, the new one among them, [B, 1, N, P * N] with
+                P = place + 1; None: all.
 
         Returns:
             States [R, 1, D].
         """
+        sentences, _, count = past.shape[:3]
         query_key, value = self._project(states, start=position)
-        query, key = query_key[:, 0, : self.heads], query_key[:, 0, self.heads :]  # [R, H, K], [R, G, K]
-        past[:, position, 0] = key
-        past[:, position, 1] = value.squeeze(1)
-        keys, values = past[:, : position + 1].permute(2, 0, 3, 1, 4).unbind(0)  # [R, G, T, K]
-        # With one position, the query heads that share a key head stand where positions would stand.
-        query = query.reshape(query.size(0), self.kv_heads, -1, self.head_dim)  # [R, G, H/G, K]
-        heads = F.scaled_dot_product_attention(query, keys, values)  # [R, G, H/G, K]
-        return self.out(heads.flatten(1).unsqueeze(1))  # type: ignore[no-any-return]  # [R, 1, D]
+        query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=2)  # [R, 1, H, K], [R, 1, G, K]
+        written = past[:, place]  # [B, N, 2, G, K]
+        written[:, :, 0] = key.view(sentences, count, self.kv_heads, self.head_dim)
+        written[:, :, 1] = value.view(sentences, count, self.kv_heads, self.head_dim)
+        places = past[:, : place + 1].flatten(1, 2)  # [B, P * N, 2, G, K]
+        keys, values = places.permute(2, 0, 3, 1, 4).unbind(0)  # [B, G, P * N, K]
+        # The hypotheses, and the query heads that share a key head, stand where positions would stand.
+        shared = self.heads // self.kv_heads
+        query = query.view(sentences, count, self.kv_heads, shared, self.head_dim)
+        query = query.permute(0, 2, 3, 1, 4).flatten(2, 3)  # [B, G, H/G * N, K]
+        if seen is not None and shared > 1:
+            seen = seen.repeat(1, 1, shared, 1)
+        heads = F.scaled_dot_product_attention(query, keys, values, seen)  # [B, G, H/G * N, K]
+        heads = heads.view(sentences, self.kv_heads, shared, count, self.head_dim)
+        heads = heads.permute(0, 3, 1, 2, 4)  # [B, N, G, H/G, K]
+        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]  # [R, 1, D]
 
     def _project(self, states: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Queries and keys [B, T, H + G, K], with their positions, and values [B, T, G, K]."""

@@ -3,54 +3,74 @@
 import torch
 from torch import Tensor
 
-FIRST_CAPACITY = 16  # target positions; doubled whenever they are used up
+FIRST_CAPACITY = 16  # places of a hypothesis; more are made whenever they are used up
 
 
 class Cache:
     """Keys and values of all decoder layers; rows are hypotheses, the N of a sentence side by side.
 
-    What a row has read lies in one piece, whatever the layer, so that reordering the beam is one copy of the
-    used part. It goes to and fro between two tensors: asking the system for fresh memory each time costs
-    five times the copy itself (measured at 330 rows). Keys and values of the source exist once a sentence
-    and are shared by its hypotheses.
+    What a hypothesis has read stays where it was written: in one of the places of its sentence, which all of
+    its hypotheses share as they share the source. Who may see which place is a table. So reordering a beam
+    moves a few booleans and no keys and values, which were the greater part of a step (docs/log.md). Where
+    places run out, those that no hypothesis sees any more are given up.
 
     Attributes:
-        past: self-attention, [R, C, L, 2, G, K] with R = B * N and capacity C; 2 is (keys, values).
+        past: self-attention of each layer, [B, C, N, 2, G, K] with capacity C; 2 is (keys, values).
         source: cross-attention, [B, L, 2, G, S, K].
         may_attend: True at source tokens, [B, 1, 1, S], or None if nothing is padding.
         length: target positions written so far.
+        used: places of `past` that are taken, of C; fewer than `length` where some were given up.
     """
 
     def __init__(self, source: Tensor, may_attend: Tensor | None) -> None:
         self.source = source
         self.may_attend = may_attend
-        self.length = 0
-        sentences, layers, two, kv_heads, _, head_dim = source.shape
-        self.past = source.new_empty(sentences, FIRST_CAPACITY, layers, two, kv_heads, head_dim)
-        self._spare: Tensor | None = None  # the other of the two tensors, at least as large
+        self.length = self.used = 0
+        self.past: list[Tensor] = []
+        self._sees = source.new_empty(0, dtype=torch.bool)  # [B, N, C * N]
+        self._spare: Tensor | None = None  # memory of one layer, for copies
+        self.expand(1)
 
     @property
     def rows(self) -> int:
         """R, the number of hypotheses."""
-        return self.past.size(0)
+        return self.past[0].size(0) * self.hypotheses
 
     @property
     def hypotheses(self) -> int:
         """N, the number of hypotheses of each sentence."""
-        return self.rows // max(1, self.source.size(0))
+        return self.past[0].size(2)
 
-    def make_room(self) -> None:
-        """Make sure that one more position can be written."""
-        capacity = self.past.size(1)
-        if self.length < capacity:
-            return
-        wider = self.past.new_empty(self.rows, 2 * capacity, *self.past.shape[2:])
-        wider[:, :capacity] = self.past
-        self.past, self._spare = wider, None
+    @property
+    def seen(self) -> Tensor | None:
+        """Which places a hypothesis sees, [B, 1, N, (used + 1) * N]; None: all."""
+        if self.hypotheses == 1:
+            return None
+        return self._sees[:, None, :, : (self.used + 1) * self.hypotheses]
 
     def expand(self, count: int) -> None:
-        """Turn each row into `count` rows side by side: N becomes N * count."""
-        self.past, self._spare = self.past.repeat_interleave(count, dim=0), None
+        """Give each sentence `count` hypotheses, before anything was written."""
+        assert self.length == 0, "what one hypothesis has read is not shared out"
+        sentences, layers, two, kv_heads, _, head_dim = self.source.shape
+        shape = (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
+        self.past = [self.source.new_empty(shape) for _ in range(layers)]
+        self._sees = self.source.new_zeros(sentences, count, FIRST_CAPACITY * count, dtype=torch.bool)
+
+    def make_room(self) -> None:
+        """Make sure that one more position can be written, in the place `used`, and is seen by its own."""
+        capacity = self.past[0].size(1)
+        if self.used == capacity and not self._give_up():
+            self.past = [_longer(past, capacity) for past in self.past]
+            self._sees = torch.cat([self._sees, torch.zeros_like(self._sees)], dim=2)
+            self._spare = None
+        count = self.hypotheses
+        own = torch.eye(count, dtype=torch.bool, device=self._sees.device)
+        self._sees[:, :, self.used * count : (self.used + 1) * count] = own
+
+    def advance(self) -> None:
+        """One more position has been written in every layer."""
+        self.length += 1
+        self.used += 1
 
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order; a row may come several times.
@@ -62,20 +82,59 @@ class Cache:
         if rows.numel() == self.rows and _is_range(rows):
             return
         count = self.hypotheses
-        self._reorder(rows)
         sentences = rows[::count] // count  # [B']
         if sentences.numel() != self.source.size(0) or not _is_range(sentences):
-            self.source = self.source.index_select(0, sentences)
-            if self.may_attend is not None:
-                self.may_attend = self.may_attend.index_select(0, sentences)
+            self._keep(sentences)
+        if count > 1:
+            parents = (rows % count).view(-1, count, 1)  # [B', N, 1]
+            self._sees = self._sees.gather(1, parents.expand(-1, -1, self._sees.size(2)))
 
-    def _reorder(self, rows: Tensor) -> None:
-        if self._spare is None or self._spare.size(0) < rows.numel():
-            self._spare = torch.empty_like(self.past)
-        used = self.length * self.past[0, 0].numel() if self.rows else 0
-        target = self._spare[: rows.numel()]
-        torch.index_select(self.past.flatten(1)[:, :used], 0, rows, out=target.flatten(1)[:, :used])
-        self.past, self._spare = target, self.past
+    def _keep(self, sentences: Tensor) -> None:
+        """Let all other sentences leave."""
+        self.source = self.source.index_select(0, sentences)
+        self._sees = self._sees.index_select(0, sentences)
+        if self.may_attend is not None:
+            self.may_attend = self.may_attend.index_select(0, sentences)
+        for layer, past in enumerate(self.past):
+            # To and fro between two tensors: fresh memory costs more than the copy itself.
+            target = self._other(past)[: sentences.numel()]
+            taken = self.used * past[0, 0].numel() if past.size(0) else 0
+            torch.index_select(past.flatten(1)[:, :taken], 0, sentences, out=target.flatten(1)[:, :taken])
+            self.past[layer], self._spare = target, past
+
+    def _other(self, past: Tensor) -> Tensor:
+        """Memory for a copy of a layer."""
+        if self._spare is None or self._spare.size(0) < past.size(0):
+            return torch.empty_like(past)
+        return self._spare
+
+    def _give_up(self) -> bool:
+        """Give up the places that nobody sees; False if those that are left would be more than half."""
+        count, capacity = self.hypotheses, self.past[0].size(1)
+        if count == 1 or not self.rows:
+            return False
+        alive = self._sees.any(1)  # [B, C * N]
+        kept = -(-int(alive.sum(1).max()) // count)  # places, rounded up
+        if 2 * kept > capacity:
+            return False
+        order = alive.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : kept * count]
+        first = torch.arange(0, alive.numel(), alive.size(1), device=order.device)  # [B]
+        flat = (order + first.unsqueeze(1)).flatten()  # [B * kept * N]
+        for past in self.past:
+            left = past.flatten(0, 2).index_select(0, flat)  # [B * kept * N, 2, G, K]
+            past[:, :kept] = left.view(past.size(0), kept, *past.shape[2:])
+        left = self._sees.gather(2, order.unsqueeze(1).expand(-1, count, -1))  # [B, N, kept * N]
+        self._sees.zero_()
+        self._sees[:, :, : kept * count] = left
+        self.used = kept
+        return True
+
+
+def _longer(past: Tensor, capacity: int) -> Tensor:
+    """The same with twice the room."""
+    longer = past.new_empty(past.size(0), 2 * capacity, *past.shape[2:])
+    longer[:, :capacity] = past
+    return longer
 
 
 def _is_range(numbers: Tensor) -> bool:

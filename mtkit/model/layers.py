@@ -134,14 +134,23 @@ class DecoderLayer(Layer):
         return self.cross_attention.weights(states, self.cross_attention.keys_values(memory), may_attend)
 
     def step(
-        self, states: Tensor, past: Tensor, position: int, keys_values: Tensor, may_attend: Tensor | None
+        self,
+        states: Tensor,
+        past: Tensor,
+        place: int,
+        position: int,
+        seen: Tensor | None,
+        keys_values: Tensor,
+        may_attend: Tensor | None,
     ) -> Tensor:
         """One more target position of every hypothesis.
 
         Args:
             states: R = B * N rows, the N hypotheses of a sentence side by side, [R, 1, D].
-            past: keys and values of self-attention, [R, C, 2, G, K]; the new ones are written at `position`.
+            past: keys and values of self-attention, [B, C, N, 2, G, K]; the new ones are written at `place`.
+            place: where they are written.
             position: how many positions came before.
+            seen: places of `past` that each hypothesis sees, [B, 1, N, (place + 1) * N]; None: all.
             keys_values: of the source, once a sentence, [B, 2, G, S, K].
             may_attend: [B, 1, 1, S], or None.
 
@@ -149,14 +158,15 @@ class DecoderLayer(Layer):
             States [R, 1, D].
         """
 
+        def over_past(rows: Tensor) -> Tensor:
+            return self.self_attention.step(rows, past, place, position, seen)
+
         def over_source(rows: Tensor) -> Tensor:
             # The hypotheses of a sentence see the same source: they stand where target positions would stand.
             by_sentence = rows.view(keys_values.size(0), -1, rows.size(-1))  # [B, N, D]
-            seen: Tensor = self.cross_attention(by_sentence, keys_values, may_attend)
-            return seen.view_as(rows)  # [R, 1, D]
+            attended: Tensor = self.cross_attention(by_sentence, keys_values, may_attend)
+            return attended.view_as(rows)  # [R, 1, D]
 
-        states = self.add(
-            states, self.self_attention_norm, lambda x: self.self_attention.step(x, past, position)
-        )
+        states = self.add(states, self.self_attention_norm, over_past)
         states = self.add(states, self.cross_attention_norm, over_source)
         return self.add(states, self.feed_forward_norm, self.feed_forward)

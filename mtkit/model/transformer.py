@@ -115,12 +115,11 @@ class Decoder(Stack):
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:
         """Embeddings of the newest ids [R, 1, D] to hidden states [R, 1, D]; `cache` grows by one."""
         cache.make_room()
-        states = self.begin(embedded, cache.length)
+        states, seen = self.begin(embedded, cache.length), cache.seen
         for number, layer in enumerate(self.layers):
-            states = layer.step(  # type: ignore[operator]
-                states, cache.past[:, :, number], cache.length, cache.source[:, number], cache.may_attend
-            )
-        cache.length += 1
+            own = cache.past[number], cache.used, cache.length, seen
+            states = layer.step(states, *own, cache.source[:, number], cache.may_attend)  # type: ignore[operator]
+        cache.advance()
         return self.norm(states)  # type: ignore[no-any-return]
 
 

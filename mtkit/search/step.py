@@ -9,6 +9,8 @@ from torch import Tensor
 from mtkit.errors import ModelError
 from mtkit.subword.vocabulary import NEVER_PRODUCED
 
+STRIP = 32  # ids of a strip: near the square root of what is computed with it, for vocabularies of thousands
+
 
 class Candidates(NamedTuple):
     """The best continuations of each sentence, best first.
@@ -40,12 +42,13 @@ def best_candidates(
     Raises:
         ModelError: the model's logits are not numbers.
     """
-    size = logits.size(-1)
-    scores = producible(logits).view(*totals.shape, size) + totals.unsqueeze(-1)  # [B, N, V]
+    chances = producible(logits).view(*totals.shape, -1)  # [B, N, V]
     if shape is not None:
-        shape(scores)
-    flat = scores.flatten(1)
-    best, places = first_of_best(flat, min(count, flat.size(1)))  # [B, k]
+        chances += totals.unsqueeze(-1)
+        shape(chances)
+        totals = torch.zeros_like(totals)
+    size = chances.size(-1)
+    best, places = first_of_sums(chances, totals, min(count, totals.size(1) * size))  # [B, k]
     refuse_nan(best)
     return Candidates(best, places // size, places % size)
 
@@ -65,6 +68,52 @@ def producible(logits: Tensor) -> Tensor:
     """
     logits[..., NEVER_PRODUCED] = -torch.inf
     return logits.float().log_softmax(-1)
+
+
+def first_of_sums(chances: Tensor, totals: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of chances + totals of each sentence, as `first_of_best` of all N * V sums.
+
+    Few of the sums are made: the vocabulary is cut into strips, and none but the best of a strip is looked
+    at until it is known which strips the best of all are in.
+
+    Args:
+        chances: [B, N, V].
+        totals: [B, N].
+        count: k, at most N * V.
+
+    Returns:
+        Values and places among the N * V, both [B, k].
+    """
+    size = chances.size(2)
+    strips = -(-size // STRIP)  # strip s has the ids s, s + strips, s + 2 strips, …
+    wanted = min(count + 1, totals.size(1) * size)
+    if wanted > totals.size(1) * strips:
+        return first_of_best((chances + totals.unsqueeze(-1)).flatten(1), count)
+    tops = _tops(chances, strips) + totals.unsqueeze(-1)  # [B, N, strips]
+    _, best = tops.flatten(1).topk(wanted)  # [B, k + 1]
+    parents = best // strips
+    within = strips * torch.arange(STRIP, device=best.device)
+    ids = (best % strips).unsqueeze(-1) + within  # [B, k + 1, STRIP]
+    places = (parents * size).unsqueeze(-1) + ids.clamp(max=size - 1)
+    sums = chances.flatten(1).gather(1, places.flatten(1)).view_as(places)
+    sums = (sums + totals.gather(1, parents).unsqueeze(-1)).masked_fill(ids >= size, -torch.inf)
+    values, order = sums.flatten(1).topk(wanted)  # [B, k + 1]
+    places = places.flatten(1).gather(1, order)
+    tied = _has_ties(values)
+    if bool(tied.any()):
+        every = (chances[tied] + totals[tied].unsqueeze(-1)).flatten(1)
+        values[tied], places[tied] = _sorted(every, wanted)
+    return values[:, :count], places[:, :count]
+
+
+def _tops(chances: Tensor, strips: int) -> Tensor:
+    """The best of each strip, [..., strips], of [..., V]."""
+    whole = chances.size(-1) // strips
+    tops = chances[..., : whole * strips].view(*chances.shape[:-1], whole, strips).amax(-2)
+    rest = chances[..., whole * strips :]
+    if rest.size(-1):
+        tops[..., : rest.size(-1)] = torch.maximum(tops[..., : rest.size(-1)], rest)
+    return tops
 
 
 def refuse_nan(scores: Tensor) -> None:
@@ -90,10 +139,20 @@ def first_of_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Returns:
         Values and places, both [B, k].
     """
-    values, places = scores.topk(min(count + 1, scores.size(1)))  # [B, k + 1]
-    equal = (values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()  # [B, k]
-    if bool(equal.any()):
-        rows = equal.any(1)
-        exact, order = scores[rows].sort(dim=1, descending=True, stable=True)
-        values[rows], places[rows] = exact[:, : values.size(1)], order[:, : values.size(1)]
+    wanted = min(count + 1, scores.size(1))
+    values, places = scores.topk(wanted)  # [B, k + 1]
+    tied = _has_ties(values)
+    if bool(tied.any()):
+        values[tied], places[tied] = _sorted(scores[tied], wanted)
+    return values[:, :count], places[:, :count]
+
+
+def _has_ties(values: Tensor) -> Tensor:
+    """In which rows neighbours of sorted values are equal, [B]."""
+    return ((values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()).any(1)
+
+
+def _sorted(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row, of equal ones the first first, by sorting all."""
+    values, places = scores.sort(dim=1, descending=True, stable=True)
     return values[:, :count], places[:, :count]

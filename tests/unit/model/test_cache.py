@@ -12,18 +12,38 @@ def filled(count: int, length: int) -> Cache:
     cache = Cache(source, may_attend)
     cache.expand(count)
     for position in range(length):
-        cache.make_room()
-        cache.past[:, position] = (torch.arange(cache.rows) * 1000 + position).view(-1, 1, 1, 1, 1).float()
-        cache.length += 1
+        write(cache, torch.arange(cache.rows) * 1000 + position)
     return cache
+
+
+def write(cache: Cache, numbers: torch.Tensor) -> None:
+    """One more position, a number a row."""
+    cache.make_room()
+    for past in cache.past:
+        past[:, cache.used] = numbers.view(-1, cache.hypotheses, 1, 1, 1).float()
+    cache.advance()
+
+
+def numbers_of(cache: Cache) -> list[list[int]]:
+    """What each row sees in the first layer, in the order of the positions; all layers are alike."""
+    count = cache.hypotheses
+    found = []
+    for sentence in range(cache.source.size(0)):
+        layers = [past[sentence].flatten(0, 1)[: cache.used * count] for past in cache.past]
+        assert torch.equal(layers[0], layers[1])
+        for sees in cache._sees[sentence, :, : cache.used * count]:
+            values = layers[0][sees]
+            assert bool((values == values[:, :1, :1, :1]).all())
+            found.append(sorted(map(int, values[:, 0, 0, 0].tolist()), key=lambda number: number % 1000))
+    return found
 
 
 def rows_of(cache: Cache) -> list[int]:
     """The row that each row was at first, read from all its positions."""
-    wanted = torch.arange(cache.length).view(1, -1, 1, 1, 1, 1)
-    origins = (cache.past[:, : cache.length] - wanted) / 1000
-    assert bool((origins == origins[:, :1, :1, :1, :1, :1]).all())
-    return [int(number) for number in origins[:, 0, 0, 0, 0, 0]]
+    found = numbers_of(cache)
+    for numbers in found:
+        assert [number - numbers[0] for number in numbers] == list(range(cache.length))
+    return [numbers[0] // 1000 for numbers in found]
 
 
 def test_each_sentence_gets_its_rows_side_by_side_and_one_source() -> None:
@@ -34,7 +54,7 @@ def test_each_sentence_gets_its_rows_side_by_side_and_one_source() -> None:
 
 def test_room_is_made_without_losing_what_was_written() -> None:
     cache = filled(2, 2 * FIRST_CAPACITY + 1)
-    assert cache.past.size(1) == 4 * FIRST_CAPACITY
+    assert cache.past[0].size(1) == 4 * FIRST_CAPACITY
     assert rows_of(cache) == list(range(6))
 
 
@@ -62,6 +82,28 @@ def test_many_reorderings_add_up() -> None:
         cache.select(torch.tensor(rows))
         expected = [expected[row] for row in rows]
         assert rows_of(cache) == expected
+
+
+def test_places_that_nobody_sees_any_more_are_given_up_and_nothing_else() -> None:
+    cache = filled(3, 0)
+    expected: list[list[int]] = [[] for _ in range(9)]
+    for position in range(3 * FIRST_CAPACITY):
+        expected = [[*numbers, row * 1000 + position] for row, numbers in enumerate(expected)]
+        write(cache, torch.arange(9) * 1000 + position)
+        rows = [0, 0, 1, 4, 4, 3, 8, 6, 8]  # soon all hypotheses of a sentence have one past
+        cache.select(torch.tensor(rows))
+        expected = [expected[row] for row in rows]
+    assert cache.length == 3 * FIRST_CAPACITY
+    assert cache.used < cache.past[0].size(1) == 2 * FIRST_CAPACITY
+    assert numbers_of(cache) == expected
+
+
+def test_greedy_search_sees_all_that_it_wrote() -> None:
+    cache = filled(1, 3)
+    cache.make_room()
+    assert cache.seen is None
+    cache.select(torch.tensor([2, 0]))
+    assert rows_of(cache) == [2, 0]
 
 
 def test_growth_after_a_reordering_keeps_the_new_order() -> None:
