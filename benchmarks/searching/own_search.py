@@ -43,7 +43,6 @@ def open_(engine: str, folder: Path, batch_tokens: int, threads: int) -> Engine:
         read_pieces(converted),
         architecture=read_card(folder).architecture,
         max_tokens=None,
-        exact=True,
         batch_tokens=batch_tokens,
     )
 
