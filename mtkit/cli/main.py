@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from difflib import get_close_matches
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +29,7 @@ COMMANDS = {
         "mtkit.cli.export",
         "Convert a model for another engine, with proof that it translates alike.",
     ),
+    "import": ("mtkit.cli.importing", "Make a model folder of another toolkit's model."),
     "perplexity": ("mtkit.cli.perplexity", "Compute the log-probability of given translations."),
     "score-pairs": ("mtkit.cli.score_pairs", "Score sentence pairs, or keep the best share of them."),
     "status": ("mtkit.cli.status", "Say what is stored, running or interrupted."),
@@ -48,7 +50,7 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[name][0])
-        command = getattr(module, name.replace("-", "_"))
+        command = getattr(module, name.replace("-", "_") + "_" * iskeyword(name))
         assert isinstance(command, click.Command)
         return command
 

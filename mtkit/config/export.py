@@ -21,7 +21,7 @@ EXPRESSIBLE: Mapping[str, frozenset[str] | None] = {
     "bias": None,
     "norm": frozenset({"layer_norm", "rms_norm"}),
     "norm_order": frozenset({"pre", "post"}),
-    "activation": frozenset({"relu", "gelu", "swiglu"}),
+    "activation": frozenset({"relu", "gelu", "swish", "swiglu"}),
     "positions": frozenset({"sinusoidal", "learned", "rotary"}),
     "tied_embeddings": frozenset({"none", "target", "all"}),
     "dropout": None,  # these three act in training only

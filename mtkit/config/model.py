@@ -49,8 +49,10 @@ class ModelSettings(Settings):
     norm_order: Literal["pre", "post"] = Field(
         "pre", description="normalise before each block (with a final norm), or after its residual sum"
     )
-    activation: Literal["relu", "gelu", "swiglu"] = Field(
-        "relu", description="feed-forward activation; swiglu (Shazeer 2020) has a third matrix"
+    activation: Literal["relu", "gelu", "swish", "swiglu"] = Field(
+        "relu",
+        description="feed-forward activation; swish is x · sigmoid(x) (Ramachandran et al. 2017);"
+        " swiglu (Shazeer 2020) has a third matrix",
     )
     positions: Positions = Field(
         default_factory=SinusoidalPositions, description="how the order of tokens is told"

@@ -32,6 +32,7 @@ from mtkit.translation.ctranslate2_engine import NEVER_BIAS
 ACTIVATIONS = {
     "relu": common_spec.Activation.RELU,
     "gelu": common_spec.Activation.GELU,  # with the error function, as ours; not GELUTanh
+    "swish": common_spec.Activation.SWISH,
     "swiglu": common_spec.Activation.SWISH,
 }
 WEIGHT = "/weight"  # how the names of matrices end
@@ -63,8 +64,12 @@ def specification(
     _write(encoder.embeddings[0], model.source_embedding or model.target_embedding)
     _write(decoder.embeddings, model.target_embedding)
     decoder.projection.weight = _numbers(model.output_weight)
-    decoder.projection.bias = np.zeros(model.target_size, dtype=np.float32)
-    decoder.projection.bias[list(NEVER_PRODUCED)] = -NEVER_BIAS
+    decoder.projection.bias = (
+        np.zeros(model.target_size, dtype=np.float32)
+        if model.output_bias is None
+        else _numbers(model.output_bias)
+    )
+    decoder.projection.bias[list(NEVER_PRODUCED)] -= NEVER_BIAS
     _write_stack(encoder, model.encoder, settings, positions)
     _write_stack(decoder, model.decoder, settings, positions)
     spec = transformer_spec.TransformerSpec(encoder, decoder)

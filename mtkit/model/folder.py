@@ -28,6 +28,9 @@ class ModelCard(Settings):
     normalize: Literal["none", "nfc", "nfkc"] = Field(description="Unicode form of the text it reads")
     source_size: int = Field(ge=1, description="ids of the source vocabulary")
     target_size: int = Field(ge=1, description="ids of the target vocabulary")
+    output_bias: bool = Field(
+        False, description="True if a vector is added to the logits, as in models of other toolkits"
+    )
     max_tokens: int | None = Field(
         None, ge=2, description="longest side it was trained on, in tokens, EOS counted; longer text is split"
     )
@@ -41,6 +44,12 @@ class ModelCard(Settings):
     files: dict[str, str] = Field(
         default_factory=dict, description="SHA-256 of each file of the folder; filled in when it is saved"
     )
+
+    def written(self) -> dict[str, Any]:
+        """For a file; what only imported models have stands in their cards alone, so that older versions
+        read the others."""
+        values = self.model_dump(mode="json", exclude=None if self.output_bias else {"output_bias"})
+        return values | {"decoding": self.decoding.written()}
 
 
 def subword_folder(folder: Path) -> Path:
@@ -56,8 +65,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
         if path.is_file() and path != folder / CARD
     )
     files = {name: sha256(folder / name) for name in names}
-    values = card.model_copy(update={"files": files}).model_dump(mode="json")
-    write_json(folder / CARD, values | {"decoding": card.decoding.written()})
+    write_json(folder / CARD, card.model_copy(update={"files": files}).written())
 
 
 def read_card(folder: Path) -> ModelCard:

@@ -14,7 +14,12 @@ from mtkit.model.dropout import add_with_dropout, dropout
 LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = 1e-6  # both are what CTranslate2 takes where a model names none
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "swiglu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "swish": F.silu,
+    "swiglu": F.silu,
+}
 
 
 class RMSNorm(nn.Module):

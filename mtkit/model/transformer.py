@@ -133,12 +133,15 @@ class Transformer(nn.Module):
         settings: the architecture.
         source_size: ids of the source vocabulary.
         target_size: ids of the target vocabulary, V.
+        output_bias: add a vector to the logits; models of other toolkits have one, ours learn none.
 
     Raises:
         ModelError: the settings contradict each other, or all embeddings are tied and the sizes differ.
     """
 
-    def __init__(self, settings: ModelSettings, source_size: int, target_size: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, source_size: int, target_size: int, *, output_bias: bool = False
+    ) -> None:
         super().__init__()
         _check(settings, source_size, target_size)
         self.settings, self.source_size, self.target_size = settings, source_size, target_size
@@ -146,6 +149,7 @@ class Transformer(nn.Module):
         self.target_embedding = Embedding(target_size, settings.dim)
         self.source_embedding = None if tied == "all" else Embedding(source_size, settings.dim)
         self.output_layer = None if tied != "none" else nn.Linear(settings.dim, target_size, bias=False)
+        self.output_bias = nn.Parameter(torch.zeros(target_size)) if output_bias else None  # [V]
         self.encoder = Encoder(settings)
         self.decoder = Decoder(settings)
         initialise(self, settings)
@@ -221,7 +225,7 @@ class Transformer(nn.Module):
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states [..., D] to logits [..., V]; any leading shape, so that padding can be left out."""
-        return F.linear(hidden, self.output_weight)  # [..., V]
+        return F.linear(hidden, self.output_weight, self.output_bias)  # [..., V]
 
     def forward(self, source: Tensor, source_is_token: Tensor, target_in: Tensor) -> Tensor:
         """Logits of every next target id.

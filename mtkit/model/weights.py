@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -51,16 +52,29 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> Transformer:
         ModelError: a file is missing or damaged, or the weights are not those of the architecture.
     """
     card = check_folder(folder)
-    model = Transformer(card.architecture, card.source_size, card.target_size)
+    model = Transformer(card.architecture, card.source_size, card.target_size, output_bias=card.output_bias)
     load_weights(folder / WEIGHTS, model)
     return model.to(device).eval()
 
 
 def save_weights(path: Path, model: Transformer) -> None:
     """Write the weights as safetensors, in one move."""
-    tensors = {name: weight.detach().cpu().contiguous() for name, weight in model.named_parameters()}
+    write_tensors(path, {name: weight.detach() for name, weight in model.named_parameters()})
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors as safetensors, in one move.
+
+    Args:
+        path: the file to be.
+        tensors: by name; each is written, shared or not.
+        metadata: what else the file says of itself.
+    """
+    whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with atomic(path) as stream:
-        stream.write(save(tensors))
+        stream.write(save(whole, metadata=dict(metadata) if metadata else None))
 
 
 def load_weights(path: Path, model: Transformer) -> None:
@@ -69,11 +83,7 @@ def load_weights(path: Path, model: Transformer) -> None:
     Raises:
         ModelError: the file cannot be read, or holds other weights.
     """
-    try:
-        with user_errors(path):
-            tensors = load_file(path)
-    except SafetensorError as error:
-        raise _unfit(path, f"not a weights file: {error}") from error
+    tensors = read_tensors(path)
     weights = dict(model.named_parameters())
     for name in sorted(weights.keys() | tensors.keys()):
         if name not in tensors:
@@ -81,6 +91,19 @@ def load_weights(path: Path, model: Transformer) -> None:
         if name not in weights:
             raise _unfit(path, f"a weight {name!r}, which the architecture does not have")
         _copy(path, name, weights[name], tensors[name])
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file by name.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    try:
+        with user_errors(path):
+            return load_file(path)
+    except SafetensorError as error:
+        raise _unfit(path, f"not a weights file: {error}") from error
 
 
 def _copy(path: Path, name: str, weight: Tensor, value: Tensor) -> None:
@@ -100,8 +123,9 @@ def _unfit(path: Path, found: str) -> ModelError:
 
 
 def _check_same(card: ModelCard, model: Transformer) -> None:
-    described = (card.architecture, card.source_size, card.target_size)
-    if described != (model.settings, model.source_size, model.target_size):
+    described = (card.architecture, card.source_size, card.target_size, card.output_bias)
+    own = (model.settings, model.source_size, model.target_size, model.output_bias is not None)
+    if described != own:
         raise ModelError(
             "the card describes another model than the one to be saved",
             where=CARD,

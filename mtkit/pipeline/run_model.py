@@ -175,7 +175,7 @@ def _renew(folder: Path, stored: Path, converted: Path | None, card: ModelCard) 
         for path, place in places.items():
             (fresh / place).parent.mkdir(parents=True, exist_ok=True)
             _link_or_copy(path, fresh / place)
-        write_json(fresh / CARD, card.model_dump(mode="json"))
+        write_json(fresh / CARD, card.written())
         fresh.chmod(0o755)
         replace_folder(fresh, folder)
     finally:

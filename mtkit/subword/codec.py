@@ -5,12 +5,13 @@ BOS nor EOS is added here: `batches/` does.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import sentencepiece
 
@@ -23,12 +24,16 @@ if TYPE_CHECKING:  # what only samples is not loaded to translate
     from mtkit.subword.segmenting import Sampler
 
 FORMAT = 1  # raised when a newer mtkit writes what this one cannot read
+IMPORTED_FORMAT = 2  # of vocabularies that were imported, which the first version could not read
 CARD = "subword.json"
 
 # SentencePiece writes U+2581 for a space, so that one in the text would come back as a space. Normalised
 # text holds no control characters: one of them stands for U+2581 inside the models.
 SPACE_MARK_INSIDE = "\x1a"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+Algorithm = Literal["bpe", "unigram", "imported"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class SubwordCard:
 
     Attributes:
         format: version of this file's layout.
-        algorithm: how the vocabularies were learnt.
+        algorithm: how the vocabularies were learnt; `imported`: elsewhere, and their ids are their own.
         share: `source-and-target` for one vocabulary, `none` for one each.
         byte_fallback: True if characters outside the vocabulary are spelt as bytes.
         sizes: pieces of each side's vocabulary, special pieces included.
@@ -45,7 +50,7 @@ class SubwordCard:
     """
 
     format: int
-    algorithm: Literal["bpe", "unigram"]
+    algorithm: Algorithm
     share: Literal["source-and-target", "none"]
     byte_fallback: bool
     sizes: dict[str, int]
@@ -57,14 +62,17 @@ class Subword:
 
     Args:
         card: what is known of the models.
-        models: bytes of each SentencePiece model by file name, as the card lists them.
+        models: bytes of each file by its name, as the card lists them.
     """
 
     def __init__(self, card: SubwordCard, models: dict[str, bytes]) -> None:
         self.card = card
         self._models = models
-        processors = {name: _processor(name, model) for name, model in models.items()}
-        self._processors = {side: processors[model_file(card.share, side)] for side in SIDES}
+        if card.algorithm == "imported":
+            self._processors = {side: _renumbered(card, models, side) for side in SIDES}
+        else:
+            processors = {name: _processor(name, model) for name, model in models.items()}
+            self._processors = {side: processors[model_file(card.share, side)] for side in SIDES}
         self._sampler = lru_cache(maxsize=len(SIDES))(self._new_sampler)  # it remembers words
 
     @classmethod
@@ -166,11 +174,15 @@ class Subword:
         if not sentences:
             return []
         texts = self._processors[side].decode([[int(one) for one in ids] for ids in sentences])
-        return [_CONTROL.sub(_outside, text) for text in texts]
+        return [CONTROL.sub(_outside, text) for text in texts]
 
     def pieces(self, ids: Ids, side: Side) -> list[str]:
         """The pieces that the ids stand for, with U+2581 where a space is."""
         return [str(piece) for piece in self._processors[side].id_to_piece([int(one) for one in ids])]
+
+    def scores(self, side: Side) -> list[float]:
+        """How much segmentation likes each piece; of BPE minus the rank of its merge."""
+        return [float(one) for one in self._processors[side].get_score(list(range(self.size(side))))]
 
     def spelt(self, side: Side) -> tuple[bytes, ...]:
         """What each id of a vocabulary adds to a text, in UTF-8; a word begins with its space."""
@@ -190,6 +202,11 @@ class Subword:
 def model_file(share: str, side: Side) -> str:
     """The name of the SentencePiece model that a side uses."""
     return "shared.model" if share == "source-and-target" else f"{side}.model"
+
+
+def vocabulary_file(share: str, side: Side) -> str:
+    """The name of the list of pieces that gives an imported side its ids."""
+    return "shared.vocabulary.json" if share == "source-and-target" else f"{side}.vocabulary.json"
 
 
 def inside(text: str) -> str:
@@ -221,6 +238,20 @@ def _processor(name: str, model: bytes) -> Any:
     return processor
 
 
+def _renumbered(card: SubwordCard, models: dict[str, bytes], side: Side) -> Any:
+    from mtkit.subword.imported import Renumbered
+
+    name, listed = f"{side}.model", vocabulary_file(card.share, side)
+    return Renumbered(_processor(name, models[name]), json.loads(models[listed]), SPACE_MARK_INSIDE)
+
+
+def _files(card: SubwordCard) -> set[str]:
+    """The names of the files that vocabularies lie in."""
+    if card.algorithm == "imported":
+        return {name for side in SIDES for name in (f"{side}.model", vocabulary_file(card.share, side))}
+    return {model_file(card.share, side) for side in SIDES}
+
+
 def _read_card(path: Path) -> SubwordCard:
     if not path.is_file():
         raise ModelError(
@@ -229,11 +260,10 @@ def _read_card(path: Path) -> SubwordCard:
             expected="subword.json, as `mtkit subword` writes it",
             advice="Check the folder's name, or run the recipe again.",
         )
-    values = read_versioned_json(path, FORMAT, error=ModelError)
+    values = read_versioned_json(path, IMPORTED_FORMAT, error=ModelError)
     try:
         card = SubwordCard(**values)
-        needed = {model_file(card.share, side) for side in SIDES}
-        if card.algorithm in ("bpe", "unigram") and set(card.files) == needed:
+        if card.algorithm in get_args(Algorithm) and set(card.files) == _files(card):
             return card
     except (TypeError, AttributeError):
         pass

@@ -19,7 +19,7 @@ from mtkit.model.folder import ModelCard
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
 from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
-from mtkit.search.length import length_limit, length_penalty
+from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, SIDES
 from mtkit.translation.converted import CONVERTED, check_converted
@@ -27,7 +27,15 @@ from mtkit.translation.converted import CONVERTED, check_converted
 Ids = Sequence[int]
 
 KNOWN = frozenset(
-    {"beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra", "no_repeat_ngram"}
+    {
+        "beam_size",
+        "n_best",
+        "length_penalty",
+        "length_penalty_form",
+        "max_length_factor",
+        "max_length_extra",
+        "no_repeat_ngram",
+    }
 )
 # Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
 # log probability itself, and hypotheses are ranked here.
@@ -329,8 +337,8 @@ def _without_bias(values: Sequence[float], target: Ids) -> Sequence[float]:
 def _hypothesis(
     ids: tuple[int, ...], log_probability: float, finished: bool, settings: SearchSettings
 ) -> Hypothesis:
-    penalty = length_penalty(len(ids) + finished, settings.length_penalty)
-    return Hypothesis(ids, log_probability, log_probability / penalty, finished)
+    score = score_of(log_probability, len(ids) + finished, settings)
+    return Hypothesis(ids, log_probability, score, finished)
 
 
 def _in_batches(

@@ -193,8 +193,8 @@ def test_a_file_of_another_kind_is_noticed_even_if_its_hash_fits(bpe: Subword) -
 def test_a_newer_format_asks_for_an_update(bpe: Subword, tmp_path: Path) -> None:
     bpe.save(tmp_path)
     card = read_json(tmp_path / "subword.json")
-    write_json(tmp_path / "subword.json", {**card, "format": 2, "something": "new"})
-    with pytest.raises(ModelError, match="format 2 was written by a newer mtkit"):
+    write_json(tmp_path / "subword.json", {**card, "format": 3, "something": "new"})
+    with pytest.raises(ModelError, match="format 3 was written by a newer mtkit"):
         Subword.load(tmp_path)
 
 

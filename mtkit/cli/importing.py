@@ -1,0 +1,56 @@
+"""`mtkit import`: a model of another toolkit, made into a model folder."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+
+from mtkit.cli.options import quiet_option
+from mtkit.log import say
+
+
+@click.group("import")
+def import_() -> None:
+    """Make a model folder of another toolkit's model.
+
+    \b
+    Examples:
+      mtkit import marian opus-mt-de-en/ model/
+    """
+
+
+@import_.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--source", metavar="CODE", help="Language it reads.  [default: as its tokenizer says]")
+@click.option("--target", metavar="CODE", help="Language it writes.  [default: as its tokenizer says]")
+@quiet_option
+def marian(folder: Path, out: Path, source: str | None, target: str | None, quiet: bool) -> None:
+    """Make a model folder of a Marian model in a Hugging Face folder.
+
+    FOLDER is what transformers saved of a MarianMTModel and its tokenizer: config.json, model.safetensors,
+    source.spm, target.spm, vocab.json. The model in OUT gives every translation the probability that the
+    original gives it; `mtkit translate --model OUT` searches with its beam and length penalty. What our model
+    cannot be is named, and nothing is written. Nothing that is read can run a program; neither transformers
+    nor a connection is needed.
+
+    \b
+    Examples:
+      mtkit import marian opus-mt-de-en/ model/
+      mtkit import marian opus-mt-gmw-en/ model/ --source de --target en
+    """
+    from mtkit.training.openmp import quiet_openmp
+
+    quiet_openmp()
+    from mtkit.export.marian_import import import_marian
+    from mtkit.pipeline.run_model import check_place
+
+    check_place(out)
+    tell = partial(say, quiet=quiet)
+    card = import_marian(folder, out, (source, target), tell)
+    shape = card.architecture
+    tell(
+        f"{card.source_language} to {card.target_language}: {shape.encoder_layers} + {shape.decoder_layers}"
+        f" layers of {shape.dim}, {card.target_size:,} pieces"
+    )
+    tell(str(out))

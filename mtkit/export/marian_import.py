@@ -1,0 +1,240 @@
+"""A Marian model in a Hugging Face folder, made into a model folder.
+
+What our model cannot be is named before anything is written. Reading the folder is `marian_folder.py`'s
+business, which weight is which `marian_layout.py`'s.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mtkit import __version__
+from mtkit.config.model import ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError
+from mtkit.export import marian_layout as layout
+from mtkit.export.marian_folder import (
+    CONFIG,
+    GENERATION,
+    SPM,
+    TOKENIZER,
+    WEIGHTS,
+    Theirs,
+    architecture_of,
+    json_of,
+    order_of,
+    read_theirs,
+    unfit,
+)
+from mtkit.files import sha256, user_errors
+from mtkit.model.folder import ModelCard
+from mtkit.model.transformer import Transformer
+from mtkit.model.weights import save_model
+from mtkit.subword.codec import IMPORTED_FORMAT, Subword, SubwordCard, vocabulary_file
+from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, UNK, Side
+
+SPECIAL = ("pad", "unk", "s", "/s")
+NEVER = -1e9  # the bias of an id that stands for nothing: its probability is 0 in any precision
+
+
+def import_marian(
+    folder: Path, out: Path, languages: tuple[str | None, str | None], say: Callable[[str], None]
+) -> ModelCard:
+    """Make a model folder of a Hugging Face folder with a MarianMTModel.
+
+    Args:
+        folder: what `save_pretrained` of model and tokenizer wrote.
+        out: the model folder to be.
+        languages: source and target; None: as the tokenizer says.
+        say: hears what of the folder has no place here.
+
+    Returns:
+        The card that was written.
+
+    Raises:
+        ModelError: something is missing, or is what our model cannot be.
+    """
+    theirs = read_theirs(folder)
+    settings = architecture_of(theirs)
+    orders = {side: order_of(theirs, side) for side in SIDES}
+    model = _model(theirs, settings, orders)
+    decoding = _decoding(folder, theirs.config, say)
+    source, target = _languages(folder, languages)
+    card = ModelCard(
+        architecture=settings,
+        source_language=source,
+        target_language=target,
+        normalize="none",  # their SentencePiece models normalise
+        source_size=len(orders["source"]),
+        target_size=len(orders["target"]),
+        output_bias=True,
+        max_tokens=theirs.config.get("max_position_embeddings"),
+        decoding=decoding,
+        provenance={
+            "imported": {
+                "from": "marian",
+                "by": f"mtkit {__version__}",
+                "files": {name: sha256(folder / name) for name in (CONFIG, WEIGHTS)},
+            }
+        },
+    )
+    with tempfile.TemporaryDirectory() as place:
+        _subword(theirs, orders).save(Path(place))
+        save_model(out, model, card, Path(place))
+    return card
+
+
+def _model(theirs: Theirs, settings: ModelSettings, orders: Mapping[Side, Sequence[int]]) -> Transformer:
+    sizes = len(orders["source"]), len(orders["target"])
+    model = Transformer(settings, *sizes, output_bias=True)
+    weights = dict(model.named_parameters())
+    given = _named_alike(theirs.tensors)
+    wanted = _wanted(theirs, settings, weights)
+    _check_weights(theirs.folder / WEIGHTS, given, wanted)
+    rows = {side: torch.tensor(orders[side]) for side in SIDES}
+    with torch.no_grad():
+        for pairing in layout.pairings(settings):
+            weights[pairing.ours].copy_(layout.to_ours(pairing, given))
+        for ours, name, side in _matrices(theirs, settings):
+            weights[ours].copy_(layout.reordered(given[name].float(), 1)[rows[side]])
+        bias = given.get(layout.OUTPUT_BIAS)
+        if bias is not None:
+            weights["output_bias"].copy_(bias.float().flatten()[rows["target"]])
+        weights["output_bias"][_repeated(orders["target"])] = NEVER
+    return model.eval()
+
+
+def _repeated(order: Sequence[int]) -> list[int]:
+    """Our ids that stand for the same as another; Marian begins a translation with padding."""
+    taken: set[int] = set()
+    repeated = []
+    for number in (EOS, UNK, PAD, BOS):
+        if order[number] in taken:
+            repeated.append(number)
+        taken.add(order[number])
+    return repeated
+
+
+def _matrices(theirs: Theirs, settings: ModelSettings) -> Iterator[tuple[str, str, Side]]:
+    """Our matrices with a row for each id: their name here and there, and whose ids they are."""
+    target = layout.SHARED if theirs.shared else layout.TARGET_EMBEDDING
+    yield "target_embedding.weight", target, "target"
+    if settings.tied_embeddings != "all":
+        yield "source_embedding.weight", layout.SHARED if theirs.shared else layout.SOURCE_EMBEDDING, "source"
+    if settings.tied_embeddings == "none":
+        yield "output_layer.weight", layout.OUTPUT, "target"
+
+
+def _named_alike(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under one name each: a matrix that is shared may be stored under any of its names."""
+    found = dict(tensors)
+    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING, layout.OUTPUT):
+        if layout.SHARED not in found and name in found:
+            found[layout.SHARED] = found[name]
+    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING):
+        found.setdefault(name, found.get(layout.SHARED, torch.empty(0)))
+    return found
+
+
+def _wanted(
+    theirs: Theirs, settings: ModelSettings, weights: Mapping[str, Tensor]
+) -> dict[str, tuple[int, ...]]:
+    """Name there → shape."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    for pairing in layout.pairings(settings):
+        first, *rest = weights[pairing.ours].shape
+        wanted.update(dict.fromkeys(pairing.theirs, (first // len(pairing.theirs), *rest)))
+    for _, name, side in _matrices(theirs, settings):
+        wanted[name] = (len(theirs.vocabularies[side]), settings.dim)
+    if layout.OUTPUT_BIAS in theirs.tensors:
+        wanted[layout.OUTPUT_BIAS] = (1, len(theirs.vocabularies["target"]))
+    return wanted
+
+
+def _check_weights(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+    problems = []
+    for name, shape in wanted.items():
+        if name not in given:
+            problems.append(f"no weight {name!r}")
+        elif tuple(given[name].shape) != shape:
+            problems.append(f"{name!r} of shape {tuple(given[name].shape)}, wanted {shape}")
+    known = {*wanted, *layout.COMPUTED, layout.SHARED, layout.OUTPUT}
+    known |= {layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING, layout.OUTPUT_BIAS}
+    problems += [
+        f"a weight {name!r}, which this model does not have" for name in sorted(given.keys() - known)
+    ]
+    if problems:
+        raise unfit(path, problems)
+
+
+def _subword(theirs: Theirs, orders: Mapping[Side, Sequence[int]]) -> Subword:
+    share: Literal["source-and-target", "none"] = "source-and-target" if theirs.shared else "none"
+    files: dict[str, bytes] = {}
+    for side in SIDES:
+        path = theirs.folder / SPM[side]
+        with user_errors(path):
+            files[f"{side}.model"] = path.read_bytes()
+        pieces = {number: piece for piece, number in theirs.vocabularies[side].items()}
+        listed = [pieces[number] for number in orders[side]]
+        for number in _repeated(orders[side]):  # every piece has a name of its own
+            listed[number] = next(name for name in _names(SPECIAL[number]) if name not in listed)
+        text = json.dumps(listed, ensure_ascii=False, indent=0) + "\n"
+        files[vocabulary_file(share, side)] = text.encode()
+    card = SubwordCard(
+        format=IMPORTED_FORMAT,
+        algorithm="imported",
+        share=share,
+        byte_fallback=False,  # their models may meet, and want to produce, unknown pieces
+        sizes={side: len(orders[side]) for side in SIDES},
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    return Subword(card, files)
+
+
+def _names(word: str) -> Iterator[str]:
+    yield f"<{word}>"
+    yield from (f"<{word}{number}>" for number in count(1))
+
+
+def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> SearchSettings:
+    """How they search by default, as far as it can be said here."""
+    path = folder / GENERATION
+    given = json_of(folder, GENERATION) if path.is_file() else dict(config)
+    beam = given.get("num_beams") or 1
+    settings: dict[str, Any] = {"beam_size": beam}
+    if beam > 1:
+        settings["length_penalty"] = float(given.get("length_penalty", 1.0))
+        if settings["length_penalty"]:
+            settings["length_penalty_form"] = "average"
+    if given.get("no_repeat_ngram_size"):
+        settings["no_repeat_ngram"] = given["no_repeat_ngram_size"]
+    never = [ids for ids in given.get("bad_words_ids") or [] if ids != [config.get("pad_token_id")]]
+    left_out = {"bad_words_ids": never} | {
+        name: given.get(name) for name in ("min_length", "num_beam_groups", "do_sample", "repetition_penalty")
+    }
+    told = [f"{name}: {value}" for name, value in left_out.items() if value and value != 1.0]
+    if told:
+        say(f"import: left out of the search: {', '.join(told)}")
+    return SearchSettings.model_validate(settings)
+
+
+def _languages(folder: Path, named: tuple[str | None, str | None]) -> tuple[str, str]:
+    path = folder / TOKENIZER
+    told = json_of(folder, TOKENIZER) if path.is_file() else {}
+    found = [name or told.get(f"{side}_lang") for name, side in zip(named, SIDES, strict=True)]
+    for code, side in zip(found, SIDES, strict=True):
+        if not code:
+            raise ModelError(
+                f"nothing says what language the {side} is",
+                where=str(path),
+                expected=f"`{side}_lang`",
+                advice=f"Add `--{side} CODE`.",
+            )
+    return str(found[0]), str(found[1])
