@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mtkit.cli.export_elsewhere import huggingface, onnx, probe_lines_option, probe_of, probe_option
 from mtkit.cli.opening import find_model
 from mtkit.cli.options import quiet_option, threads_option
 from mtkit.config.export import QUANTIZATIONS, ExportSettings
@@ -22,7 +23,13 @@ def export() -> None:
     \b
     Examples:
       mtkit export ctranslate2 runs/demo
+      mtkit export huggingface runs/demo demo-hf
+      mtkit export onnx runs/demo demo-onnx
     """
+
+
+export.add_command(huggingface)
+export.add_command(onnx)
 
 
 @export.command()
@@ -34,20 +41,8 @@ def export() -> None:
     show_default=True,
     help="What weights are rounded to.",
 )
-@click.option(
-    "--probe",
-    type=click.Path(path_type=Path),
-    metavar="STEM",
-    help="Text to compare on: STEM.SOURCE and STEM.TARGET.  [default: the run's valid and test]",
-)
-@click.option(
-    "--probe-lines",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=_FIELDS["probe_lines"].default,
-    show_default=True,
-    help="Lines of each text to compare on.",
-)
+@probe_option
+@probe_lines_option
 @click.option(
     "--most-bleu-loss",
     type=click.FloatRange(min=0),
@@ -88,23 +83,11 @@ def ctranslate2(
     _check_not_stored(folder)
     quiet_openmp()
     from mtkit.export.convert import convert
-    from mtkit.export.probe import corpus_lines, nasty_lines, stem_lines
-    from mtkit.model.folder import read_card
-    from mtkit.pipeline.run_model import corpus_behind
     from mtkit.translation.converted import CONVERTED
 
-    if probe is not None:
-        card = read_card(folder)
-        lines = stem_lines(probe, card.source_language, card.target_language, chosen.probe_lines)
-    else:
-        corpus = corpus_behind(folder)
-        lines = corpus_lines(corpus, chosen.probe_lines) if corpus else []
-        if corpus is None:
-            say("no corpus of a run beside this model: compared on odd lines alone", quiet=quiet)
+    lines = probe_of(folder, probe, chosen.probe_lines, quiet=quiet)
     tell = partial(say, quiet=quiet)
-    certificate = convert(
-        folder, folder / CONVERTED, chosen, lines + nasty_lines(), threads=threads, say=tell
-    )
+    certificate = convert(folder, folder / CONVERTED, chosen, lines, threads=threads, say=tell)
     tell(certificate.line())
     tell(str(folder / CONVERTED))
 

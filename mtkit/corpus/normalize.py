@@ -14,7 +14,7 @@ FORMS: Mapping[str, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 # Removed: control characters that are no white space, soft hyphen, zero-width space, word joiner, byte
 # order mark, bidirectional controls. Kept: the zero-width (non-)joiners U+200C and U+200D, which carry
 # meaning in Persian, the scripts of India and emoji.
-_REMOVED = re.compile(
+REMOVED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 
@@ -33,7 +33,7 @@ def normalize(text: str, form: str) -> str:
         text: a line.
         form: `nfc`, `nfkc` (Unicode Standard Annex 15), or `none` to leave letters as they are.
     """
-    clean = text if text.isprintable() else _REMOVED.sub("", text)
+    clean = text if text.isprintable() else REMOVED.sub("", text)
     if form != "none" and not clean.isascii():
         if len(clean) > _FEW_MARKS:
             clean = "".join(_with_marks_in_order(clean, form))

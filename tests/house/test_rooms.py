@@ -38,6 +38,10 @@ CUT = {
 DOORS = {
     "torch": {"batches", "model", "training", "search", "translation", "export", "pipeline"},
     "ctranslate2": {"translation", "export"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
+    "tokenizers": {"export"},
+    "transformers": {"export"},
     "safetensors": {"model", "training"},
     "yaml": {"config"},
     "pydantic": {"config"},

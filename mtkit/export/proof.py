@@ -1,0 +1,176 @@
+"""The certificate of a model that other programs run: what was compared, and found, or why it is refused.
+
+That of CTranslate2, which mtkit itself runs, is `translation/converted.py`'s.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any, Literal
+
+from mtkit import __version__
+from mtkit.config.search import SearchSettings
+from mtkit.config.settings import Field, Settings
+from mtkit.errors import ModelError, RunError
+from mtkit.export.comparing import Comparison, Translated
+from mtkit.files import replace_folder, sha256, user_errors, write_json
+from mtkit.model.folder import WEIGHTS, ModelCard
+from mtkit.translation.converted import Difference
+
+CERTIFICATE = "certificate.json"
+FORMAT = 1
+SHOWN = 5  # differences that an error shows
+MOST_EXCUSED = 0.05  # share of the lines that ties and rounding may account for
+MOST_NATS = 1e-3  # by which both may differ about one translation
+EXTRAS = {"huggingface": ("transformers", "tokenizers"), "onnx": ("onnx", "onnxruntime")}
+
+
+class Proof(Settings):
+    """That an exported model translates like its original, token for token, in float32."""
+
+    format: int = Field(FORMAT, ge=1, description="version of the certificate's layout")
+    mtkit: str = Field(description="version of mtkit that made it")
+    to: Literal["huggingface", "onnx"] = Field(description="whose format it is")
+    versions: dict[str, str] = Field(description="versions of the programs that were compared")
+    search: SearchSettings = Field(description="how the probe lines were translated")
+    probe: dict[str, int] = Field(description="how many lines, by where they come from")
+    alike: int = Field(description="lines translated alike, token for token")
+    differences: list[Difference] = Field(description="lines translated differently, each with its excuse")
+    largest_gap: float = Field(description="nats by which both differ about the same translation, at most")
+    scores: dict[str, dict[str, Any]] = Field(
+        description="metric → torch, converted and signature, on the lines with references"
+    )
+    weights: str = Field(description="SHA-256 of the weights that were exported")
+    files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
+    remarks: dict[str, Any] = Field(default_factory=dict, description="what else was found")
+
+    def line(self) -> str:
+        """It in one line for people."""
+        facts = [f"{self.alike:,} of {sum(self.probe.values()):,} probe lines alike, token for token"]
+        if self.differences:
+            facts.append(f"{len(self.differences):,} too close to tell")
+        facts += [
+            f"{name} {found['converted']:.2f} (torch {found['torch']:.2f})"
+            for name, found in self.scores.items()
+        ]
+        return " · ".join(facts)
+
+
+def prove(
+    to: Literal["huggingface", "onnx"],
+    card: ModelCard,
+    comparison: Comparison,
+    other: Translated,
+    search: SearchSettings,
+) -> Proof:
+    """Compare what an exported model makes of the probe with what torch makes of it.
+
+    Args:
+        to: whose format it is.
+        card: of the model that was exported.
+        comparison: the probe, translated by torch.
+        other: translated by the exported model.
+        search: how both searched.
+
+    Raises:
+        ModelError: they do not translate alike; with the lines.
+    """
+    differences = comparison.differences(other, exact=True)
+    gap = comparison.largest_gap(other)
+    lines = len(comparison.lines)
+    if against := _against(differences, lines, gap):
+        raise _refused(to, against, differences)
+    return Proof(
+        mtkit=__version__,
+        to=to,
+        versions={name: version(name) for name in EXTRAS[to]},
+        search=search,
+        probe=dict(Counter(line.origin for line in comparison.lines)),
+        alike=lines - len(differences),
+        differences=differences,
+        largest_gap=round(gap, 6),
+        scores=comparison.scores(other),
+        weights=card.files[WEIGHTS],
+        files={},
+    )
+
+
+def settle(fresh: Path, out: Path, proof: Proof) -> Proof:
+    """Write the certificate into a folder that is ready, and put the folder in its place."""
+    files = sorted(path for path in fresh.rglob("*") if path.is_file())
+    hashes = {path.relative_to(fresh).as_posix(): sha256(path) for path in files}
+    proof = proof.model_copy(update={"files": hashes})
+    values = proof.model_dump(mode="json")
+    write_json(fresh / CERTIFICATE, values | {"search": proof.search.written()})
+    with user_errors(out):
+        fresh.chmod(0o755)
+        replace_folder(fresh, out)
+    return proof
+
+
+@contextmanager
+def fresh_folder(out: Path) -> Iterator[Path]:
+    """A folder beside the one to be, gone when the block ends unless it was put in its place."""
+    with user_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
+    try:
+        yield fresh
+    finally:
+        rmtree(fresh, ignore_errors=True)
+
+
+def check_place(out: Path) -> None:
+    """Make sure that an export may be written here.
+
+    Raises:
+        RunError: something stands here that no export of ours is.
+    """
+    if not out.exists() or (out / CERTIFICATE).is_file() or (out.is_dir() and not any(out.iterdir())):
+        return
+    raise RunError(
+        "something stands here",
+        where=str(out),
+        expected="no such folder, an empty one, or an earlier export",
+        advice="Name another folder, or move this one away.",
+    )
+
+
+def missing(to: Literal["huggingface", "onnx"], error: ImportError) -> RunError:
+    """The error for an optional dependency that is not installed."""
+    return RunError(
+        f"this needs {' and '.join(EXTRAS[to])}, of which something is not installed: {error}",
+        where=f"export {to}",
+        expected=f"what `mtkit[{to}]` brings",
+        advice=f"Install it: `pip install 'mtkit[{to}]'`.",
+    )
+
+
+def _against(differences: Sequence[Difference], lines: int, gap: float) -> str:
+    unexcused = [one for one in differences if not one.because]
+    if unexcused:
+        return f"{len(unexcused):,} of {lines:,} probe lines are translated differently"
+    if len(differences) > max(1, MOST_EXCUSED * lines):
+        return f"{len(differences):,} of {lines:,} probe lines differ, too many to be ties and rounding"
+    if gap > MOST_NATS:
+        return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
+    return ""
+
+
+def _refused(to: str, against: str, differences: Sequence[Difference]) -> ModelError:
+    shown = [one for one in differences if not one.because] or differences
+    lines = "".join(
+        f"\n    line {one.line}: {one.source[:60]!r}"
+        f"\n        torch    {one.torch[:60]!r}\n        exported {one.converted[:60]!r}"
+        for one in shown[:SHOWN]
+    )
+    return ModelError(
+        f"the exported model does not translate like its original: {against}{lines}",
+        where=f"export {to}",
+        expected="the same translations, token for token",
+        advice="Nothing was kept; report this with the lines above.",
+    )

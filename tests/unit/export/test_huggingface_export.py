@@ -1,0 +1,173 @@
+"""A model that transformers loads from an exported folder translates as ours does."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.stand_ins import learn, write_model
+from mtkit.config.model import ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.config.subword import SubwordSettings
+from mtkit.errors import ModelError
+from mtkit.export.probe import corpus_lines, nasty_lines
+from mtkit.export.proof import Proof
+from mtkit.files import read_lines
+from mtkit.log import RunContext
+from mtkit.subword.codec import Subword
+from mtkit.subword.learn import SubwordInputs, learn_subword
+from mtkit.subword.vocabulary import SIDES, UNK
+
+transformers = pytest.importorskip("transformers", reason="pip install 'mtkit[huggingface]'")
+pytestmark = pytest.mark.filterwarnings("ignore")  # what transformers warns of is not our business
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "classic": {"norm_order": "post"},
+    "modern": {
+        "norm": "rms_norm", "positions": {"kind": "rotary"}, "bias": False,
+        "activation": "swiglu", "kv_heads": 2,
+    },
+    "learned": {"positions": {"kind": "learned", "max": 64}, "activation": "gelu", "tied_embeddings": "none"},
+    "sinusoidal": {"tied_embeddings": "target"},
+}  # fmt: skip
+
+
+QUICK = ("classic", "modern")  # one for each class
+Exported = Callable[[str], tuple[Proof, Path]]
+
+
+@pytest.fixture(scope="module")
+def exported(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The certificate and the folder of a model of a shape, exported once."""
+
+    @cache
+    def now(name: str) -> tuple[Proof, Path]:
+        folder = tmp_path_factory.mktemp(name)
+        return export(make(folder / "model", toy, name), toy, folder / "out"), folder / "out"
+
+    return now
+
+
+def make(folder: Path, toy: Path, name: str) -> Path:
+    codec = Subword.load(toy / "subword")
+    sources, targets = (
+        codec.encode(list(read_lines(toy / "corpus" / f"train.{side}")), side) for side in SIDES
+    )
+    shape = {"dim": 16, "ffn_dim": 24, "heads": 4, "encoder_layers": 1, "decoder_layers": 2, **SHAPES[name]}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return write_model(
+            folder,
+            toy / "subword",
+            seed=1,
+            shape=ModelSettings.model_validate({**shape, "dropout": 0.0}),
+            teach=lambda model: learn(model, sources, targets, updates=20),
+            source_language="letters",
+            target_language="reversed",
+            normalize="nfkc",
+            max_tokens=16,
+            decoding=SearchSettings(beam_size=3),
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def export(model: Path, toy: Path, out: Path) -> Proof:
+    from mtkit.export.huggingface_export import export_huggingface
+
+    threads = torch.get_num_threads()
+    try:
+        lines = corpus_lines(toy / "corpus", 10) + nasty_lines()
+        return export_huggingface(model, out, lines, threads=1, say=print)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SHAPES if name not in QUICK)],
+)
+def test_generate_finds_the_same_tokens_in_any_shape(exported: Exported, name: str) -> None:
+    proof, _ = exported(name)
+    assert proof.alike + len(proof.differences) == 20 + len(nasty_lines())
+    assert {one.because for one in proof.differences} <= {"tie", "rounding"}
+    assert proof.largest_gap < 1e-3
+    assert proof.remarks["class"] == (
+        "MarianMTModel" if name == "classic" else "MtkitForConditionalGeneration"
+    )
+    assert proof.remarks["texts alike"]["otherwise"] == []
+    assert proof.remarks["texts alike"]["lines"] >= 20
+
+
+def test_it_is_loaded_by_the_names_that_everybody_uses(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    _, out = exported("modern")
+    tokens = transformers.AutoTokenizer.from_pretrained(out, trust_remote_code=True)
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(out, trust_remote_code=True)
+    given = tokens(["abc", "fed </s> a"], return_tensors="pt", padding=True)
+    assert given.input_ids[0, -1] == 0 and (given.input_ids == 3).sum() == 2  # "</s>" in a text is text
+    found = tokens.decode(model.generate(**given)[0], skip_special_tokens=True)
+    assert set(found) <= set("abcdef ")
+    loss = model(**given, labels=given.input_ids).loss
+    assert torch.isfinite(loss)
+
+
+def test_vocabularies_that_no_tokenizer_of_theirs_can_be_are_refused_first(toy: Path, tmp_path: Path) -> None:
+    settings = SubwordSettings(pieces=20, byte_fallback=False, share="none")
+    learn_subword(settings, SubwordInputs(toy / "corpus"), tmp_path / "subword", RunContext(quiet=True))
+    folder = write_model(
+        tmp_path / "model",
+        tmp_path / "subword",
+        seed=1,
+        shape=ModelSettings(
+            dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1, tied_embeddings="target"
+        ),
+        source_language="a",
+        target_language="b",
+        normalize="nfc",
+    )
+    with pytest.raises(ModelError, match="each side has a vocabulary of its own"):
+        export(folder, toy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("algorithm", "pieces"), [("bpe", 330), ("unigram", 290), ("unigram", 37)])
+def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: int) -> None:
+    from mtkit.corpus.normalize import normalize
+    from mtkit.export.huggingface_tokenizer import tokenizer
+
+    line = "the theatre there, thereof! other otters utter 1234 ﬁne Ärger ▁ naïve"
+    words = line.split()
+    text = [" ".join(words[at:] + words[:at]) for at in range(len(words))] * 5
+    for side in SIDES:
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        lines = [normalize(line, "nfkc") for line in text]
+        (tmp_path / "corpus" / f"train.{side}").write_text("\n".join(lines) + "\n")
+    settings = SubwordSettings(pieces=pieces, algorithm=algorithm, byte_fallback=pieces > 256)
+    learn_subword(settings, SubwordInputs(tmp_path / "corpus"), tmp_path / "subword", RunContext(quiet=True))
+    codec = Subword.load(tmp_path / "subword")
+    tokens = tokenizer(codec, "nfkc")
+    tokens.encode_special_tokens = True
+    odd = [" two  spaces ", "\x1c\x85x\x1a"]
+    if algorithm == "bpe":  # what looks like a special token in a text is text; not so of unigram
+        odd.append("</s> <pad>")
+    for line in [*text[:5], *(one.source for one in nasty_lines()), *odd]:
+        (ours,) = codec.encode([normalize(line, "nfkc")], "source")
+        assert tokens.encode(line).ids == [*ours, 3], line
+        if UNK not in ours:  # which is never written
+            joined = codec.decode(ours, "source").strip()
+            assert str(tokens.decode(ours, skip_special_tokens=True)).strip() == joined
+
+
+def test_settings_of_generate_are_those_of_the_card(exported: Exported) -> None:
+    _, out = exported("classic")
+    settings = json.loads((out / "generation_config.json").read_text())
+    assert (settings["num_beams"], settings["length_penalty"]) == (3, 0.6)
+    assert settings["suppress_tokens"] == [0, 1, 2]
