@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtkit.config.search import SearchSettings
 from mtkit.export.probe import ProbeLine
 from mtkit.scoring.metrics import score
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.margin import margin
 from mtkit.translation.converted import Difference
+from mtkit.translation.ctranslate2_engine import KNOWN
 from mtkit.translation.engine import Engine
 from mtkit.translation.long_input import rejoin
 from mtkit.translation.torch_engine import TorchEngine
@@ -16,6 +18,8 @@ from mtkit.translation.translator import Translator
 
 TIE = 1e-4  # nats: nearer than this, engines that add in another order may choose differently
 METRICS = ("bleu", "chrf")
+MOST_EXCUSED = 0.05  # share of the lines that ties may account for; measured: none
+MOST_NATS = 1e-3  # by which both may differ about one translation, in float32; measured: 1e-4
 
 
 @dataclass(frozen=True)
@@ -155,3 +159,34 @@ class Comparison:
             for ids, other in zip(self._prepared[number].ids, differ, strict=True)
             if other
         )
+
+
+def plain_beam(decoding: SearchSettings) -> SearchSettings:
+    """The search that a certificate is about: the beam that all engines have, with a model's own settings.
+
+    Whatever else a recipe decodes by (sampling, minimum Bayes risk, coverage, forbidden texts) asks engines
+    for the same probabilities, or is searched with torch; and what is drawn at random proves nothing.
+
+    Args:
+        decoding: of the model's card.
+    """
+    kept = (KNOWN - {"n_best"}) & decoding.model_fields_set
+    return SearchSettings.model_validate({name: getattr(decoding, name) for name in sorted(kept)})
+
+
+def against_exact(differences: Sequence[Difference], lines: int, gap: float) -> str:
+    """Why a model in float32 does not translate like its original; empty where it does.
+
+    Args:
+        differences: the probe lines that differ.
+        lines: how many were compared.
+        gap: nats by which both differ about the same translation, at most.
+    """
+    unexcused = [one for one in differences if not one.because]
+    if unexcused:
+        return f"{len(unexcused):,} of {lines:,} probe lines are translated differently"
+    if len(differences) > max(1, MOST_EXCUSED * lines):
+        return f"{len(differences):,} of {lines:,} probe lines differ, too many to be ties"
+    if gap > MOST_NATS:
+        return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
+    return ""

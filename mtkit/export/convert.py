@@ -1,10 +1,7 @@
 """From a model folder to a converted model with its certificate, or to nothing and the reasons."""
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +13,10 @@ from mtkit import __version__
 from mtkit.config.export import ExportSettings, Quantization
 from mtkit.config.model import LearnedPositions, SinusoidalPositions
 from mtkit.errors import ModelError, RunError
-from mtkit.export.comparing import Comparison, Translated
+from mtkit.export.comparing import Comparison, Translated, against_exact, plain_beam
 from mtkit.export.mixing import MIXABLE, Rounding, mixtures
 from mtkit.export.probe import ProbeLine
+from mtkit.export.proof import fresh_folder
 from mtkit.export.specification import check_expressible, layers, save, specification
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.cores import default_threads
@@ -38,8 +36,6 @@ from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
 LEAST_POSITIONS = 1024  # rows of a table of sinusoids
 POSITIONS_PER_SOURCE_TOKEN = 4  # what may be written for the longest source, and room to spare
 SHOWN = 5  # differences that an error shows
-MOST_EXCUSED = 0.05  # share of the lines that ties may account for; measured: none
-MOST_NATS = 1e-3  # by which both may differ about one translation, in float32; measured: 1e-4
 NEXT: dict[Quantization, Quantization] = {
     "int8": "int16",
     "int8_float32": "int16",
@@ -102,7 +98,7 @@ def convert(
         codec,
         form=card.normalize,
         limit=source_limit(card.architecture, card.max_tokens),
-        settings=card.decoding.model_copy(update={"n_best": 1}),
+        settings=plain_beam(card.decoding),
         languages=(card.source_language, card.target_language),
     )
     work = _Conversion(card, codec, Comparison(translator, engine, probe, card.target_language), settings)
@@ -124,7 +120,7 @@ class _Conversion:
         tried: list[Attempt] = []
         verdict = None
         for rounding in self._roundings(engine, out, threads):
-            with _fresh(out) as fresh:
+            with fresh_folder(out) as fresh:
                 self._write(engine, fresh, rounding)
                 converted = self._open(fresh, rounding, threads)
                 verdict = self._verdict(self.comparison.translated(converted), rounding)
@@ -159,7 +155,7 @@ class _Conversion:
     ) -> float:
         """What rounding one layer alone does."""
         alone = Rounding(quantization, tuple(sorted(every - {layer})))
-        with _fresh(out) as fresh:
+        with fresh_folder(out) as fresh:
             self._write(engine, fresh, alone)
             return self.comparison.harm(self._open(fresh, alone, threads))
 
@@ -188,7 +184,7 @@ class _Conversion:
         losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
         gap = self.comparison.largest_gap(translated)
         lines = len(self.comparison.lines)
-        against = _against_exact(differences, lines, gap) if exact else _against_loss(losses, self.settings)
+        against = against_exact(differences, lines, gap) if exact else _against_loss(losses, self.settings)
         attempt = Attempt(
             quantization=rounding.quantization,
             finer=list(rounding.finer),
@@ -211,7 +207,7 @@ class _Conversion:
             attempts=tried,
             most_bleu_loss=self.settings.most_bleu_loss,
             most_chrf_loss=self.settings.most_chrf_loss,
-            search=self.card.decoding.model_copy(update={"n_best": 1}),
+            search=plain_beam(self.card.decoding),
             probe=dict(Counter(line.origin for line in self.comparison.lines)),
             alike=len(self.comparison.lines) - len(verdict.differences),
             differences=verdict.differences,
@@ -220,18 +216,6 @@ class _Conversion:
             weights=self.card.files[WEIGHTS],
             files={name: sha256(folder / name) for name in names},
         )
-
-
-@contextmanager
-def _fresh(out: Path) -> Iterator[Path]:
-    """A folder beside the one to be, which is gone afterwards unless it took that one's place."""
-    with user_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _finer(quantization: Quantization) -> Quantization | None:
@@ -266,17 +250,6 @@ def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
             expected="held-out lines with their translations",
             advice="Name a run rather than a model folder, or a text with `--probe STEM`.",
         )
-
-
-def _against_exact(differences: Sequence[Difference], lines: int, gap: float) -> str:
-    unexcused = [one for one in differences if not one.because]
-    if unexcused:
-        return f"{len(unexcused):,} of the probe lines are translated differently"
-    if len(differences) > max(1, MOST_EXCUSED * lines):
-        return f"{len(differences):,} of the probe lines differ, too many to be ties"
-    if gap > MOST_NATS:
-        return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
-    return ""
 
 
 def _against_loss(losses: dict[str, float], settings: ExportSettings) -> str:

@@ -1,6 +1,6 @@
 """The engine that translates with transformers' own `generate`, to be compared with ours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +11,13 @@ from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.length import length_limit, score_of
+from mtkit.search.step import producible
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import BOS, EOS
 
 Ids = Sequence[int]
+
+BY_ITSELF: dict[str, Any] = {"length_penalty": None, "early_stopping": None}  # what only beams have
 
 
 class HuggingFaceEngine:
@@ -31,10 +34,9 @@ class HuggingFaceEngine:
     def search(
         self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:
-        """The best of each source; their length penalty is T^alpha whatever the settings say."""
+        """The best of each source; a beam ranks as the folder says that the model was loaded from."""
         found: dict[int, Hypothesis] = {}
-        for numbers in token_batches([len(ids) + 1 for ids in sources], self.batch_tokens):
-            limits = [length_limit(len(sources[number]), settings) for number in numbers]
+        for numbers, limit in self._batches(sources, settings):
             source, is_token = padded([[*sources[number], EOS] for number in numbers], torch.device("cpu"))
             with torch.inference_mode():
                 every = self.model.generate(
@@ -43,16 +45,23 @@ class HuggingFaceEngine:
                     num_beams=settings.beam_size,
                     do_sample=False,
                     max_length=None,
-                    max_new_tokens=max(limits),
-                    **({"length_penalty": settings.length_penalty} if settings.beam_size > 1 else {}),
+                    max_new_tokens=limit,
+                    **({} if settings.beam_size > 1 else BY_ITSELF),
                 )
-            cut = [_cut(ids[1:].tolist(), limit) for ids, limit in zip(every, limits, strict=True)]
+            cut = [_cut(ids[1:].tolist(), limit) for ids in every]
             for number, (ids, finished), total in zip(
                 numbers, cut, self._totals([sources[number] for number in numbers], cut), strict=True
             ):
                 score = score_of(total, len(ids) + finished, settings)
                 found[number] = Hypothesis(tuple(ids), total, score, finished)
         return [[found[number]] for number in range(len(sources))]
+
+    def _batches(self, sources: Sequence[Ids], settings: SearchSettings) -> Iterator[tuple[list[int], int]]:
+        """Sources of one limit, which transformers knows for whole batches alone, and that limit."""
+        for numbers in token_batches([len(ids) + 1 for ids in sources], self.batch_tokens):
+            limits = {number: length_limit(len(sources[number]), settings) for number in numbers}
+            for limit in sorted(set(limits.values())):
+                yield [number for number in numbers if limits[number] == limit], limit
 
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
         """Forced decoding, as the protocol says."""
@@ -80,9 +89,9 @@ class HuggingFaceEngine:
         logits = self.model(
             input_ids=source, attention_mask=source_is_token.long(), decoder_input_ids=target_in
         ).logits  # [B, T, V]
-        each = logits.float().log_softmax(-1).gather(2, target_out.unsqueeze(-1)).squeeze(-1)
+        each = producible(logits).gather(2, target_out.unsqueeze(-1)).squeeze(-1)  # [B, T]
         width = counted.ids.size(1)
-        return [float(one) for one in (each[:, :width] * counted.ids).sum(1)]
+        return [float(one) for one in each[:, :width].masked_fill(counted.ids == 0, 0.0).sum(1)]
 
 
 def _cut(ids: list[int], limit: int) -> tuple[list[int], bool]:

@@ -21,7 +21,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError
 from mtkit.export import huggingface_tokenizer as tokenizing
 from mtkit.export import marian_layout as layout
-from mtkit.export.comparing import Comparison
+from mtkit.export.comparing import Comparison, plain_beam
 from mtkit.export.huggingface_engine import HuggingFaceEngine
 from mtkit.export.opened import Opened, positions_in
 from mtkit.export.probe import ProbeLine
@@ -37,6 +37,7 @@ from mtkit.translation.translator import BATCH_TOKENS, source_limit
 
 MODELING = "modeling_mtkit.py"
 OF_TORCH = {"format": "pt"}  # without it transformers does not read a file
+RANKING = {"length_penalty", "length_penalty_form"}  # which one hypothesis has no need of
 # what MarianMTModel has no words for, setting by setting: our name → what it must be
 OF_MARIAN: dict[str, tuple[object, ...]] = {
     "norm": ("layer_norm",),
@@ -119,14 +120,15 @@ def _kind(name: str, reasons: Sequence[str]) -> str:
 
 
 def _searches(decoding: SearchSettings) -> tuple[SearchSettings, SearchSettings]:
-    """Greedy search and a plain beam with the card's lengths."""
-    lengths: dict[str, Any] = {
-        name: getattr(decoding, name) for name in ("max_length_factor", "max_length_extra")
-    }
-    beam: dict[str, Any] = {"beam_size": decoding.beam_size}
-    if decoding.beam_size > 1:
-        beam["length_penalty"] = decoding.length_penalty
-    return SearchSettings(beam_size=1, **lengths), SearchSettings(**lengths, **beam)
+    """Greedy search, and the card's beam."""
+    beam = plain_beam(decoding)
+    one: dict[str, Any] = {"beam_size": 1, **SearchSettings().model_dump(include=RANKING)}
+    return beam.model_copy(update=one), beam
+
+
+def _their_penalty(beam: SearchSettings) -> float:
+    """The exponent of T by which transformers is to divide: as near as it comes to what the card asks for."""
+    return 1.0 if beam.length_penalty_form == "reward" else beam.length_penalty
 
 
 def _write_marian(folder: Path, opened: Opened) -> None:
@@ -223,11 +225,14 @@ def _write_around(folder: Path, opened: Opened, beam: SearchSettings) -> None:
     generation = {
         **{name: value for name, value in _ids().items() if name.endswith("token_id")},
         "suppress_tokens": list(NEVER_PRODUCED),
+        "renormalize_logits": True,  # what they would have is shared among the rest, as `search/step.py` does
         "num_beams": beam.beam_size,
         "max_new_tokens": length_limit(longest, beam, opened.model.max_tokens),
     }
-    if beam.beam_size > 1:
-        generation |= {"length_penalty": beam.length_penalty, "early_stopping": False}
+    if beam.no_repeat_ngram:
+        generation["no_repeat_ngram_size"] = beam.no_repeat_ngram
+    if beam.beam_size > 1:  # "never" stops before nothing better can come; other values guess
+        generation |= {"length_penalty": _their_penalty(beam), "early_stopping": "never"}
     write_json(folder / "generation_config.json", generation)
     tokens = tokenizing.tokenizer(opened.codec, opened.card.normalize)
     tokens.save(str(folder / "tokenizer.json"))
@@ -265,15 +270,22 @@ def _texts(folder: Path, opened: Opened, comparison: Comparison, settings: Searc
 def _of_beam(
     opened: Opened, engine: HuggingFaceEngine, probe: Sequence[ProbeLine], beam: SearchSettings
 ) -> dict[str, Any]:
-    """How near beam search of transformers comes to ours."""
+    """How near beam search of transformers comes to ours: as the card ranks, and if both rank alike."""
     if beam.beam_size == 1:
         return {}
-    comparison: Comparison = opened.comparison(probe, beam)
-    other = comparison.translated(engine)
+    ours: Comparison = opened.comparison(probe, beam)
+    theirs = opened.comparison(
+        probe,
+        beam.model_copy(
+            update={"length_penalty": _their_penalty(beam), "length_penalty_form": "average"},
+        ),
+    )
+    other = theirs.translated(engine)
     return {
         f"beam of {beam.beam_size}": {
-            "alike": len(probe) - len(comparison.differences(other, exact=False)),
-            "scores": comparison.scores(other),
+            "alike": len(probe) - len(ours.differences(other, exact=False)),
+            "alike with their length penalty": len(probe) - len(theirs.differences(other, exact=False)),
+            "scores": ours.scores(other),
         }
     }
 

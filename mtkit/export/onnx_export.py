@@ -8,6 +8,7 @@ import onnx
 
 from mtkit.errors import ModelError
 from mtkit.export import onnx_graph
+from mtkit.export.comparing import plain_beam
 from mtkit.export.onnx_model import ENCODER, STEP, OnnxModel
 from mtkit.export.opened import Opened, positions_in
 from mtkit.export.probe import ProbeLine
@@ -51,7 +52,7 @@ def export_onnx(
             expected="less than 2 GB, which a file of ONNX may have",
             advice="Export it to CTranslate2.",
         )
-    settings = opened.card.decoding.model_copy(update={"n_best": 1})
+    settings = plain_beam(opened.card.decoding)
     comparison = opened.comparison(probe, settings)
     positions = positions_in(opened)
     with fresh_folder(out) as fresh, user_errors(out):

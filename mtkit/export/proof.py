@@ -16,7 +16,7 @@ from mtkit import __version__
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings
 from mtkit.errors import ModelError, RunError
-from mtkit.export.comparing import Comparison, Translated
+from mtkit.export.comparing import Comparison, Translated, against_exact
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.folder import WEIGHTS, ModelCard
 from mtkit.translation.converted import Difference
@@ -24,8 +24,6 @@ from mtkit.translation.converted import Difference
 CERTIFICATE = "certificate.json"
 FORMAT = 1
 SHOWN = 5  # differences that an error shows
-MOST_EXCUSED = 0.05  # share of the lines that ties and rounding may account for
-MOST_NATS = 1e-3  # by which both may differ about one translation
 EXTRAS = {"huggingface": ("transformers", "tokenizers"), "onnx": ("onnx", "onnxruntime")}
 
 
@@ -82,7 +80,7 @@ def prove(
     differences = comparison.differences(other, exact=True)
     gap = comparison.largest_gap(other)
     lines = len(comparison.lines)
-    if against := _against(differences, lines, gap):
+    if against := against_exact(differences, lines, gap):
         raise _refused(to, against, differences)
     return Proof(
         mtkit=__version__,
@@ -148,17 +146,6 @@ def missing(to: Literal["huggingface", "onnx"], error: ImportError) -> RunError:
         expected=f"what `mtkit[{to}]` brings",
         advice=f"Install it: `pip install 'mtkit[{to}]'`.",
     )
-
-
-def _against(differences: Sequence[Difference], lines: int, gap: float) -> str:
-    unexcused = [one for one in differences if not one.because]
-    if unexcused:
-        return f"{len(unexcused):,} of {lines:,} probe lines are translated differently"
-    if len(differences) > max(1, MOST_EXCUSED * lines):
-        return f"{len(differences):,} of {lines:,} probe lines differ, too many to be ties and rounding"
-    if gap > MOST_NATS:
-        return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
-    return ""
 
 
 def _refused(to: str, against: str, differences: Sequence[Difference]) -> ModelError:

@@ -102,6 +102,7 @@ def test_generate_finds_the_same_tokens_in_any_shape(exported: Exported, name: s
     )
     assert proof.remarks["texts alike"]["otherwise"] == []
     assert proof.remarks["texts alike"]["lines"] >= 20
+    assert proof.remarks["beam of 3"]["alike with their length penalty"] == proof.alike
 
 
 def test_it_is_loaded_by_the_names_that_everybody_uses(
@@ -170,4 +171,5 @@ def test_settings_of_generate_are_those_of_the_card(exported: Exported) -> None:
     _, out = exported("classic")
     settings = json.loads((out / "generation_config.json").read_text())
     assert (settings["num_beams"], settings["length_penalty"]) == (3, 0.6)
-    assert settings["suppress_tokens"] == [0, 1, 2]
+    assert settings["suppress_tokens"] == [0, 1, 2] and settings["renormalize_logits"]
+    assert settings["early_stopping"] == "never"

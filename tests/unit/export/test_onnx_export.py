@@ -67,18 +67,18 @@ def test_both_find_the_same_and_give_any_translation_the_same_probability(
 
 
 @pytest.fixture
-def run(reversing_model: Path, toy: Path, tmp_path: Path) -> Callable[[], Proof]:
-    def now() -> Proof:
+def run(reversing_model: Path, toy: Path, tmp_path: Path) -> Callable[..., Proof]:
+    def now(held_out: int = 10, odd: int | None = None) -> Proof:
         from mtkit.export.onnx_export import export_onnx
 
-        lines = corpus_lines(toy / "corpus", 10) + nasty_lines()
+        lines = corpus_lines(toy / "corpus", held_out) + nasty_lines()[:odd]
         return export_onnx(reversing_model, tmp_path / "out", lines, threads=1, say=print)
 
     return now
 
 
 def test_the_folder_has_all_that_a_program_needs_and_a_certificate(
-    run: Callable[[], Proof], tmp_path: Path
+    run: Callable[..., Proof], tmp_path: Path
 ) -> None:
     proof = run()
     assert proof.alike == sum(proof.probe.values()) == 20 + len(nasty_lines())
@@ -92,13 +92,13 @@ def test_the_folder_has_all_that_a_program_needs_and_a_certificate(
 
 
 def test_a_model_that_translates_otherwise_is_told_line_by_line_and_not_kept(
-    run: Callable[[], Proof], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Proof], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mtkit.export import onnx_graph
 
     monkeypatch.setattr(onnx_graph, "sinusoids", lambda length, dim: torch.zeros(length, dim))
     with pytest.raises(ModelError, match="probe lines are translated differently\n    line 1: "):
-        run()
+        run(held_out=1, odd=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,7 +110,7 @@ def test_what_no_export_is_stays_where_it_stands(tmp_path: Path) -> None:
 
 
 def test_a_model_too_large_for_one_file_is_refused(
-    run: Callable[[], Proof], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Proof], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mtkit.export import onnx_export
 
