@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from mtkit import __version__
-from mtkit.errors import MtkitError
+from mtkit.errors import MtkitError, RunError
 from mtkit.files import told_by_system
 
 # verb → (module, one line for `mtkit --help`), in the order of the help page
@@ -36,6 +36,7 @@ COMMANDS = {
     "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),
 }
 INTERRUPTED = 130
+LEFT_OUT = ("torch", "ctranslate2")  # packages that some leave out where models are only used
 
 
 class LazyGroup(click.Group):
@@ -110,9 +111,22 @@ def main() -> None:
         sys.exit(leave.exit_code)
     except MtkitError as error:
         _fail(error)
+    except ModuleNotFoundError as error:
+        if error.name not in LEFT_OUT:
+            raise
+        _fail(_not_installed(error.name))
     except OSError as error:  # what no command has put into words; above all a stdout that takes no more
         where = error.filename if isinstance(error.filename, str) else "a standard stream"
         _fail(told_by_system(error, where))
+
+
+def _not_installed(package: str) -> MtkitError:
+    return RunError(
+        f"this needs {package}, which is not installed",
+        where="this Python",
+        expected=f"the package {package}",
+        advice=f"Install it (`pip install {package}`), or run this where it is.",
+    )
 
 
 def _fail(error: MtkitError) -> NoReturn:

@@ -66,6 +66,11 @@ class ModelSettings(Settings):
     attention_dropout: Probability = Field(0.0, description="of attention weights")
     activation_dropout: Probability = Field(0.0, description="inside the feed-forward block")
 
+    @property
+    def most_positions(self) -> int | None:
+        """Most tokens that a side may have where positions are learned; None: any number."""
+        return self.positions.max if isinstance(self.positions, LearnedPositions) else None
+
     def findings(self) -> Iterator[Finding]:
         if self.dim % self.heads:
             yield Finding(

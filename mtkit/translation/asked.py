@@ -141,7 +141,13 @@ def banned(settings: SearchSettings, codec: Codec, form: str) -> Banned | None:
 
 
 def prefix_ids(
-    prefix: str, source: str, source_ids: Sequence[int], search: SearchSettings, codec: Codec, form: str
+    prefix: str,
+    source: str,
+    source_ids: Sequence[int],
+    search: SearchSettings,
+    codec: Codec,
+    form: str,
+    positions: int | None = None,
 ) -> tuple[int, ...]:
     """The ids that a translation begins with.
 
@@ -152,6 +158,7 @@ def prefix_ids(
         search: says how long a translation may be.
         codec: the target's vocabulary.
         form: normal form of the model's text.
+        positions: most tokens that the model can write, where positions are learned; None: any number.
 
     Raises:
         DataError: it leaves a translation no room, or the model cannot write it.
@@ -166,13 +173,15 @@ def prefix_ids(
             expected="text that the model can write",
             advice="Leave these characters out.",
         )
-    limit = length_limit(len(source_ids), search)
+    limit = length_limit(len(source_ids), search, positions)
     if len(ids) >= limit:
+        is_models = positions is not None and len(ids) >= positions
         raise DataError(
             f"{_short(prefix)!r} has {len(ids)} tokens",
             where=where,
-            expected=f"fewer than the {limit} that this translation may have",
-            advice="Shorten it, or raise max_length_extra.",
+            expected=f"fewer than the {limit} that "
+            + ("this model can write" if is_models else "this translation may have"),
+            advice="Shorten it." if is_models else "Shorten it, or raise max_length_extra.",
         )
     return tuple(ids)
 

@@ -162,10 +162,11 @@ class Unfinished:
         """Note that the window that `already` was asked for is about to be written."""
         if not self._is_kept:
             return
-        self._notes = self._notes or self._begin_note()
         window = Window(self.units, self._digest.hexdigest(), dict(flags))
-        self._notes.write(json.dumps(vars(window)).encode() + b"\n")
-        self._notes.flush()
+        with user_errors(self._note_path):
+            self._notes = self._notes or self._begin_note()
+            self._notes.write(json.dumps(vars(window)).encode() + b"\n")
+            self._notes.flush()
 
     def write(self, lines: Sequence[str]) -> None:
         """Write the output lines of a unit."""
@@ -186,9 +187,11 @@ class Unfinished:
 
     def close(self) -> None:
         """Close the files."""
-        self._stream.close()
+        with user_errors(self.path):  # on a full disk, what could not be written is tried once more
+            self._stream.close()
         if self._notes is not None:
-            self._notes.close()
+            with user_errors(self._note_path):
+                self._notes.close()
 
 
 Fits = Callable[[bytes], bool]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mtkit.config.model import LearnedPositions, ModelSettings
+from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import RecipeError
@@ -83,6 +83,7 @@ class Translator:
         batch_tokens: source tokens that the engine takes at once.
         languages: codes of source and target; empty: not known.
         asked: what users ask for beyond the settings.
+        positions: most tokens of a translation, where the model's positions are learned; None: any number.
     """
 
     def __init__(  # noqa: PLR0913
@@ -96,6 +97,7 @@ class Translator:
         batch_tokens: int = BATCH_TOKENS,
         languages: tuple[str, str] = ("", ""),
         asked: Asked = NOTHING_ASKED,
+        positions: int | None = None,
     ) -> None:
         self.engine = engine
         self.codec = codec
@@ -105,6 +107,7 @@ class Translator:
         self.batch_tokens = batch_tokens
         self.languages = languages
         self.asked = asked
+        self.positions = positions
         self.banned = banned(self.settings, codec, form)
         searched_with(self.settings, asked)  # refused now, not at the first line
 
@@ -155,6 +158,7 @@ class Translator:
             batch_tokens=batch_tokens,
             languages=(card.source_language, card.target_language),
             asked=asked,
+            positions=card.architecture.most_positions,
         )
 
     def translate(
@@ -230,7 +234,8 @@ class Translator:
         kept = [(part, some) for part, some in zip(parts, encoded, strict=True) if some]
         begins: tuple[int, ...] = ()
         if prefix and kept:
-            begins = prefix_ids(prefix, source, kept[0][1], self.settings, self.codec, self.form)
+            first = kept[0][1]
+            begins = prefix_ids(prefix, source, first, self.settings, self.codec, self.form, self.positions)
         return Prepared(
             source,
             normal,
@@ -388,5 +393,4 @@ def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
         max_tokens: longest side the model was trained on; None: not known.
     """
     limit = max_tokens or LIMIT_TOKENS
-    positions = architecture.positions
-    return min(limit, positions.max) if isinstance(positions, LearnedPositions) else limit
+    return min(limit, architecture.most_positions or limit)

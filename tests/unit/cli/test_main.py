@@ -1,11 +1,14 @@
 """The console script itself: its standard streams, closed or full."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from mtkit.cli.main import main
 
 PROJECT = str(Path(__file__).parents[3])
 
@@ -20,6 +23,28 @@ def mtkit(redirection: str, *arguments: str) -> "subprocess.CompletedProcess[str
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("package", ["torch", "ctranslate2"])
+def test_a_package_that_is_left_out_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mtkit.cli.main.mtkit", lambda **_: importlib.import_module(package))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: this Python: this needs {package}, which is not installed\n")
+    assert f"Next: Install it (`pip install {package}`)" in told
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_mistake_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mtkit.cli.main.mtkit", lambda **_: importlib.import_module("mtkit.none"))
+    with pytest.raises(ModuleNotFoundError):
+        main()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")

@@ -8,8 +8,10 @@ from pathlib import Path
 import click.testing
 import pytest
 
+from benchmarks.stand_ins import SMALLEST, write_model
 from mtkit.cli.main import mtkit
 from mtkit.cli.search_options import search_settings
+from mtkit.config.model import LearnedPositions
 from mtkit.config.search import Diversity, Sampling, SearchSettings
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
 from mtkit.files import read_json, write_json
@@ -79,6 +81,26 @@ def test_a_prefix_longer_than_a_translation_may_be_is_refused(tiny_model: Path) 
     result = invoke("--model", tiny_model, "--target-prefix", "the lamp is old. " * 9)
     assert isinstance(result.exception, DataError)
     assert "fewer than the" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_a_prefix_longer_than_the_models_positions_is_refused_whatever_a_translation_may_have(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    shape = SMALLEST.model_copy(update={"positions": LearnedPositions(max=16)})
+    folder = write_model(
+        tmp_path / "model",
+        tiny_model / "subword",
+        seed=2,
+        shape=shape,
+        source_language="en",
+        target_language="en",
+        normalize="nfc",
+    )
+    prefix = ("--target-prefix", "the lamp is old. " * 9, "--set", "max_length_extra=500")
+    result = invoke("--model", folder, *prefix)
+    assert isinstance(result.exception, DataError)
+    assert result.exception.expected == "fewer than the 16 that this model can write"
     assert result.stdout == ""
 
 

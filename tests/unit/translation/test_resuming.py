@@ -142,6 +142,19 @@ def test_a_device_has_no_note_and_is_not_read(monkeypatch: pytest.MonkeyPatch) -
     assert run(Path(os.devnull), resume=True) == [(0, 0), (0, 0), (0, 0)]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no space left") as told:
+        run(Path("/dev/full"), resume=False)
+    assert told.value.where == "/dev/full"
+    note_of(tmp_path / "out").symlink_to("/dev/full")
+    out = Unfinished(tmp_path / "out", MADE_BY, print, resume=False)
+    with pytest.raises(RunError, match="no space left") as told, closing(out):
+        out._notes = note_of(tmp_path / "out").open("ab")  # the disk is full from now on
+        out.begin({})
+    assert told.value.where == str(note_of(tmp_path / "out"))
+
+
 def test_a_note_that_is_none_is_left_out(tmp_path: Path) -> None:
     assert Note.read(tmp_path / "none") is None
     (tmp_path / "bad").write_text("{}\n")
