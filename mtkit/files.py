@@ -5,17 +5,14 @@ can never shift the pairing of two sides.
 """
 
 import errno
-import gzip
 import hashlib
 import importlib
 import io
 import json
-import lzma
 import os
 import shutil
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +23,11 @@ from mtkit.errors import DataError, MtkitError, RunError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 CHUNK_BYTES = 1 << 20
+_COMPRESSIONS = {
+    ".gz": "gzip",
+    ".xz": "lzma",
+    ".zst": "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd",
+}
 
 
 @contextmanager
@@ -98,12 +100,8 @@ def no_space(where: str) -> RunError:
 
 def open_bytes(path: Path) -> BinaryIO:
     """Open a file for reading, decompressed by its ending (.gz, .xz, .zst)."""
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if path.suffix == ".zst":
-        return cast(BinaryIO, zstd_module().open(path, "rb"))
+    if path.suffix in _COMPRESSIONS:
+        return cast(BinaryIO, _compression(path.suffix).open(path, "rb"))
     return path.open("rb")
 
 
@@ -128,11 +126,17 @@ def read_lines(path: Path, *, lenient: bool = False) -> Iterator[str]:
 
 def zstd_module() -> Any:
     """The zstd module: of the standard library from Python 3.14, its backport before."""
-    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    return _compression(".zst")
+
+
+def _compression(suffix: str) -> Any:
+    """The module that reads files of this ending; loaded where there is such a file."""
+    return importlib.import_module(_COMPRESSIONS[suffix])
 
 
 def compression_errors() -> tuple[type[Exception], ...]:
     """What reading a damaged gz, xz or zst file raises; an `except` asks only when there is an error."""
+    gzip, lzma, zlib = map(importlib.import_module, ("gzip", "lzma", "zlib"))
     return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd_module().ZstdError)
 
 

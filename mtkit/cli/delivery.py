@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -77,12 +76,13 @@ def strict_flags(given: str | None) -> frozenset[str]:
     names = [name.strip() for name in (given or "").split(",") if name.strip()]
     for name in names:
         if name not in FLAGS:
-            near = get_close_matches(name, FLAGS, n=1)
+            from mtkit.config.nearest import did_you_mean
+
             raise RecipeError(
                 f"{name!r} is no flag",
                 where="--strict",
                 expected=f"some of {', '.join(FLAGS)}",
-                advice=f"Did you mean '{near[0]}'?" if near else "Name flags with commas between them.",
+                advice=did_you_mean(name, FLAGS) or "Name flags with commas between them.",
             )
     return frozenset(names)
 

@@ -3,7 +3,6 @@
 import importlib
 import os
 import sys
-from difflib import get_close_matches
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NoReturn
@@ -69,9 +68,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does it, with a suggestion for a misspelt verb."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else " See `mtkit --help`."
-            context.fail(f"No such command '{args[0]}'.{hint}")
+            from mtkit.config.nearest import did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS) or "See `mtkit --help`."
+            context.fail(f"No such command '{args[0]}'. {hint}")
         return super().resolve_command(context, args)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -98,6 +98,8 @@ def mtkit() -> None:
 def main() -> None:
     """The console script: errors as messages, Ctrl-C as exit code 130."""
     _open_closed_streams()
+    # Searching every installed package for plugins of pydantic, which no command could use, takes time.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         mtkit(standalone_mode=False)
     except click.exceptions.Abort:

@@ -90,8 +90,7 @@ def search_settings(
     Raises:
         RecipeError: there is no such setting, or they do not fit together.
     """
-    from mtkit.config.assigning import assigned
-    from mtkit.config.checking import findings
+    from mtkit.config.findings import findings
     from mtkit.config.search import SearchSettings
 
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -103,7 +102,7 @@ def search_settings(
             expected="each setting once",
             advice="Leave one of them out.",
         )
-    settings, named = assigned(card.model_copy(update=given), overrides)
+    settings, named = _assigned(card, given, overrides)
     if "n_best" not in {*given, *named} and settings.sampling is None:  # a smaller beam has fewer to give
         settings = settings.model_copy(update={"n_best": min(settings.n_best, settings.beam_size)})
     values = {name: getattr(settings, name) for name in SearchSettings.model_fields}
@@ -118,6 +117,17 @@ def search_settings(
             advice=_in_options(finding.advice),
         )
     return settings
+
+
+def _assigned(
+    card: "SearchSettings", given: dict[str, Any], overrides: Sequence[str]
+) -> "tuple[SearchSettings, frozenset[str]]":
+    """The model's settings with others laid over them, and which `--set` named."""
+    if not given and not overrides:  # whoever changes nothing does not wait for what reads YAML
+        return card, frozenset()
+    from mtkit.config.assigning import assigned
+
+    return assigned(card.model_copy(update=given), overrides)
 
 
 def asked_for(options: Any, settings: "SearchSettings", folder: Path) -> "Asked":

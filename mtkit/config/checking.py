@@ -4,7 +4,7 @@ Unknown keys are found by walking the tree beside the class; values are judged b
 verdicts are said again for people; last come the findings between settings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mtkit.config.fields import Shape, class_for, fields_of
+from mtkit.config.findings import findings
+from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import ListNode, MapNode, Node, Path, Place, ScalarNode, dotted, find, plain
-from mtkit.config.problems import Problem, did_you_mean
+from mtkit.config.problems import Problem
 from mtkit.config.settings import Finding, Settings
 from mtkit.config.words import advice_for, expected_words, found_words
 
@@ -104,20 +106,6 @@ def _sound_findings(data: Any, shape: Shape, path: Path, at: _At) -> list[tuple[
     fields = fields_of(settings_class)
     inner = [(key, value) for key, value in data.items() if key in fields]
     return [f for key, value in inner for f in _sound_findings(value, fields[key].shape, (*path, key), at)]
-
-
-def findings(settings: Settings, path: Path = ()) -> Iterator[tuple[Path, Finding]]:
-    """The findings of an object and of everything in it, each with the path of the object it came from."""
-    for finding in settings.findings():
-        yield path, finding
-    for key, field in fields_of(type(settings)).items():
-        value = getattr(settings, field.name)
-        if isinstance(value, Settings):
-            yield from findings(value, (*path, key))
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, Settings):
-                    yield from findings(item, (*path, key, index))
 
 
 def _existing(node: Node, path: Path) -> Path:

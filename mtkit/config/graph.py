@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
+from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, dotted, merge, plain
-from mtkit.config.problems import Problem, did_you_mean, one_of
+from mtkit.config.problems import Problem, one_of
 from mtkit.config.words import found_words
 
 

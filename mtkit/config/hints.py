@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from mtkit.config.fields import fields_of
 from mtkit.config.head import STRUCTURE
 from mtkit.config.kind import Kind
+from mtkit.config.nearest import did_you_mean, nearest
 from mtkit.config.nodes import Path, dotted
-from mtkit.config.problems import did_you_mean, nearest
 from mtkit.config.settings import Settings
 
 

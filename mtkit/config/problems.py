@@ -1,9 +1,8 @@
 """Problems of a recipe: collected all together, shown with place, source line, caret and advice."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from mtkit.config.nodes import Place
 from mtkit.errors import RecipeError
@@ -112,19 +111,6 @@ def _sorted(problems: Iterable[Problem], name: str) -> list[Problem]:
 
 def _is_nowhere(problem: Problem) -> bool:
     return problem.place.start == problem.place.end or problem.found == "missing"
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """`Did you mean 'beam_size'?`, or nothing where no known word is near."""
-    near = nearest(str(word), list(known))
-    return f"Did you mean '{near}'?" if near else ""
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word nearest to a misspelt one, or None."""
-    folded = {candidate.lower().replace("-", "_"): candidate for candidate in known}
-    near = get_close_matches(word.lower().replace("-", "_"), folded, n=1, cutoff=0.65)
-    return folded[near[0]] if near else None
 
 
 def one_of(words: Iterable[str]) -> str:

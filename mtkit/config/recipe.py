@@ -14,10 +14,11 @@ from mtkit.config.graph import Draft, draft_stages
 from mtkit.config.head import RecipeHead, recipe_name
 from mtkit.config.hints import Hints
 from mtkit.config.kind import Kind
+from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import MapNode, Node, Place, ScalarNode, dotted
 from mtkit.config.origins import origin
 from mtkit.config.overrides import apply_overrides
-from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean, one_of
+from mtkit.config.problems import Problem, RecipeProblemsError, one_of
 from mtkit.config.scoring import METRICS
 from mtkit.config.settings import Finding, Settings
 from mtkit.config.sources import find_recipe, read_layers

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mtkit.config.checking import findings
 from mtkit.config.fields import tree
+from mtkit.config.findings import findings
 from mtkit.config.nodes import Path, dotted
 from mtkit.config.origins import DEFAULT
 from mtkit.config.recipe import Recipe, Stage, findings_beside

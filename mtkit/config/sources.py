@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, ScalarNode, Text, merge
-from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean
+from mtkit.config.problems import Problem, RecipeProblemsError
 from mtkit.config.reader import parse, read_source
 from mtkit.config.words import found_words
 from mtkit.errors import MtkitError, RecipeError

@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from mtkit.config.fields import Shape, accepts_text, fields_of, text_rule
+from mtkit.config.nearest import nearest
 from mtkit.config.nodes import ListNode, MapNode, Node, ScalarNode
-from mtkit.config.problems import nearest, one_of
+from mtkit.config.problems import one_of
 from mtkit.config.scalars import scalar_text
 
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtkit.config.dataset import DatasetCard, card_from, read_card
+from mtkit.config.nearest import did_you_mean
 from mtkit.errors import DataError
 from mtkit.files import shipped
 
@@ -57,11 +57,10 @@ def find_template(stem: str) -> DatasetCard:
 
 def _no_such_card(name: str) -> DataError:
     known = [path.stem for path in sorted(shipped("data").glob("*.yaml"))]
-    near = get_close_matches(name, known, n=1)
     return DataError(
         f"no such dataset: {name!r}",
         expected=f"one of {', '.join(known)}, or the path of a card that ends in .yaml",
-        advice=f"Did you mean {near[0]!r}?" if near else "See `mtkit data list`.",
+        advice=did_you_mean(name, known) or "See `mtkit data list`.",
     )
 
 

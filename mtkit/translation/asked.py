@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mtkit.config.problems import did_you_mean
 from mtkit.config.search import Average, SearchSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError, ModelError, RecipeError
@@ -189,6 +188,8 @@ def prefix_ids(
 def _number(piece: str, numbers: dict[str, int]) -> int:
     if piece in numbers:
         return numbers[piece]
+    from mtkit.config.nearest import did_you_mean
+
     near = did_you_mean(piece, numbers)
     raise RecipeError(
         f"no piece {piece!r} in the target vocabulary",

@@ -23,6 +23,14 @@ print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
 
 
+# what one line does not wait for: training, what reads recipes, what guesses at misspelt words
+HEAVY = (
+    *("torch", "numpy", "polars", "transformers", "sacrebleu", "rich", "sentencex"),
+    *("ctranslate2.specs", "ctranslate2.converters", "yaml", "difflib", "gzip", "mtkit.config.checking"),
+)
+MOST_MODULES = 450  # counted: 349, with Python 3.11
+
+
 def invoke(*arguments: str | Path, text: str = "") -> click.testing.Result:
     return click.testing.CliRunner().invoke(mtkit, [*map(str, arguments)], input=text)
 
@@ -58,6 +66,21 @@ def test_what_was_exported_translates_the_same_without_torch(exported: Path) -> 
     modules = json.loads(found.stderr)
     assert "ctranslate2" in modules
     assert not {"torch", "polars", "sacrebleu", "rich", "ctranslate2.specs"}.intersection(modules)
+
+
+def test_one_line_waits_for_nothing_that_others_need(exported: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", PROBE, "translate", "--model", str(exported), "--quiet"],
+        input="abc\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.count("\n") == 1
+    modules = json.loads(found.stderr)
+    assert "ctranslate2" in modules
+    assert not [name for name in HEAVY if name in modules]
+    assert len(modules) < MOST_MODULES
 
 
 def test_one_line_says_what_was_compared(model: Path) -> None:

@@ -1,5 +1,6 @@
+from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import Place, Text
-from mtkit.config.problems import Problem, RecipeProblemsError, did_you_mean, excerpt, one_of
+from mtkit.config.problems import Problem, RecipeProblemsError, excerpt, one_of
 
 
 def place(content: str, culprit: str, name: str = "r.yaml") -> Place:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mtkit.config.checking import findings
+from mtkit.config.findings import findings
 from mtkit.config.search import SearchSettings, TranslateSettings
 
 
