@@ -15,6 +15,7 @@ from mtkit.files import read_versioned_json, sha256, write_json
 FORMAT = 1  # raised when a reader of the old format could not read the new one
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
+TARGET_SCRIPTS = "target_scripts"  # of provenance, where versions that do not know of it leave it alone
 SUBWORD = "subword"  # the folder of the subword model, inside the model folder
 
 
@@ -44,6 +45,11 @@ class ModelCard(Settings):
     files: dict[str, str] = Field(
         default_factory=dict, description="SHA-256 of each file of the folder; filled in when it is saved"
     )
+
+    @property
+    def target_scripts(self) -> frozenset[str]:
+        """The scripts of the target side that it was trained on; none: not known, as with older cards."""
+        return frozenset(self.provenance.get(TARGET_SCRIPTS, ()))
 
     def written(self) -> dict[str, Any]:
         """For a file; what only imported models have stands in their cards alone, so that older versions

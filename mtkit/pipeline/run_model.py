@@ -16,12 +16,14 @@ from filelock import FileLock
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.files import read_json, replace_folder, user_errors, write_json
-from mtkit.model.folder import CARD, WEIGHTS, ModelCard, read_card
+from mtkit.files import read_json, replace_folder, sample_lines, user_errors, write_json
+from mtkit.model.folder import CARD, TARGET_SCRIPTS, WEIGHTS, ModelCard, read_card
 from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, fitting, open_run
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
+from mtkit.translation.scripts import written_in
 
 Noted = Mapping[str, Mapping[str, Any]]
+SAMPLED_LINES = 2000  # looked at for the scripts of a corpus: a tenth of its lines is not missed among them
 
 
 def write_model(run: RunFolder, recipe: Recipe) -> None:
@@ -121,7 +123,18 @@ def _card(stored: Path, trained: str, run: RunFolder, recipe: Recipe, noted: Not
     ]
     if scores:
         provenance["scores"] = scores
+    if scripts := _target_scripts(trained, card.target_language, run, noted):
+        provenance[TARGET_SCRIPTS] = scripts
     return card.model_copy(update={"decoding": decoding, "provenance": provenance})
+
+
+def _target_scripts(trained: str, language: str, run: RunFolder, noted: Noted) -> list[str]:
+    """The scripts of the target side that a model was trained on, as a sample of its lines shows them."""
+    corpus = noted.get(noted[trained]["reads"]["corpus"])
+    path = run.path.parent / STORE / corpus["folder"] / "train.target" if corpus else None
+    if path is None or not path.is_file():
+        return []
+    return written_in(sample_lines(path, SAMPLED_LINES), language)
 
 
 def _searched_with(decoding: SearchSettings, noted: Mapping[str, Any] | None) -> bool:

@@ -21,7 +21,7 @@ FLAGS = {
     "vanished": "the source has text, the translation has none",
     "length_ratio": "the translation is far shorter or longer than the source, in tokens",
     "low_confidence": "the model gives the tokens of the translation low probabilities",
-    "wrong_script": "most letters of the translation are not of the target language's script",
+    "wrong_script": "most letters of the translation are of a script that the model has not learnt to write",
     "invalid_utf8": "the source has bytes that are no UTF-8; each was replaced by U+FFFD",
 }
 HARMLESS_FLAGS = ("empty", "split", "retried")  # what `--strict` alone allows
@@ -53,6 +53,7 @@ class Known:
         target_tokens: the same of the translation.
         log_probability: of the translation, in nats, EOS counted.
         language: code of the target language.
+        scripts: those that the model has learnt to write; none: not known, so the language's.
     """
 
     parts: int = 1
@@ -64,6 +65,7 @@ class Known:
     target_tokens: int = 0
     log_probability: float = 0.0
     language: str = ""
+    scripts: frozenset[str] = frozenset()
 
     @property
     def odd_length(self) -> bool:
@@ -100,7 +102,7 @@ def find_flags(source: str, text: str, known: Known | None = None) -> tuple[str,
         "vanished": not blank and is_blank(text),
         "length_ratio": not blank and known.odd_length,
         "low_confidence": not blank and known.unsure,
-        "wrong_script": is_wrong_script(source, text, known.language),
+        "wrong_script": is_wrong_script(source, text, known.language, known.scripts),
         "invalid_utf8": known.invalid,
     }
     return tuple(name for name, holds in found.items() if holds)

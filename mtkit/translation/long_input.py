@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from mtkit.config.model import ModelSettings
 from mtkit.translation.sentences import sentence_ends
 
+LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
 # where a sentence that is too long may be cut, best places first; a cut is made behind each match
 _CLOSING = "[\"'”’»)\\]」』）]*"
 _CUTS = (
@@ -40,6 +42,17 @@ class Part:
 
     text: str
     spaced: bool
+
+
+def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
+    """Most tokens of a sentence that a model can take and has learnt on, EOS counted.
+
+    Args:
+        architecture: says how many positions there are, where they are learned.
+        max_tokens: longest side the model was trained on; None: not known.
+    """
+    limit = max_tokens or LIMIT_TOKENS
+    return min(limit, architecture.most_positions or limit)
 
 
 def split_line(text: str, limit: int, count: Callable[[str], int], language: str = "") -> list[Part]:

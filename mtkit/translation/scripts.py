@@ -1,8 +1,9 @@
-"""In which script a language is written, and what of a text is in another."""
+"""In which scripts a language or a text is written, and what of a text is in another."""
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 # A script is named by the first word of its letters' Unicode names.
@@ -55,6 +56,13 @@ _OF_CODE = {
     "hant": _CHINESE,
     "jpan": _JAPANESE,
 }
+# Scripts that are not to be told apart by what a text has most of: whoever writes the first writes them all.
+_WRITTEN_WITH = {"HIRAGANA": _JAPANESE, "HANGUL": frozenset({"HANGUL", "CJK"})}
+# A text is written in a script that has most letters of so many of its lines, if the language is known to be,
+_SHARE_OF_OWN = 0.1
+# and otherwise of so many. Less are names, commands and addresses: of the lines of translated Linux programs
+# 7 % in Russian, 14 % in Greek, 21 % in Chinese and 25 % in Japanese are mostly Latin.
+_SHARE_OF_OTHERS = 0.33
 # first words of letters' names that name no script
 _OF_NO_SCRIPT = {
     "MATHEMATICAL",
@@ -80,12 +88,38 @@ def scripts_of(language: str) -> frozenset[str]:
     return _OF_LANGUAGE.get(first, frozenset())
 
 
-def is_wrong_script(source: str, text: str, language: str) -> bool:
-    """True if most letters of a translation are of another script than the target language's.
+def written_in(lines: Iterable[str], language: str) -> list[str]:
+    """The scripts that a text is written in, sorted; those of names and terms in it left out.
+
+    Args:
+        lines: of the text, or a sample of them.
+        language: its code.
+    """
+    own = scripts_of(language)
+    mostly: Counter[str] = Counter()
+    for line in lines:
+        if found := Counter(_scripts([line])).most_common(1):
+            mostly[found[0][0]] += 1
+    used = {
+        script
+        for script, count in mostly.items()
+        if count >= (_SHARE_OF_OWN if script in own else _SHARE_OF_OTHERS) * mostly.total()
+    }
+    return sorted(used.union(*(_WRITTEN_WITH.get(script, ()) for script in used)))
+
+
+def is_wrong_script(source: str, text: str, language: str, learnt: frozenset[str] = frozenset()) -> bool:
+    """True if most letters of a translation are of another script than they should be.
 
     Words that stand in the source too, as names and addresses do, are left out.
+
+    Args:
+        source: the source line.
+        text: its translation.
+        language: code of the target language.
+        learnt: the scripts of what the model was trained on; none: those of the language are right.
     """
-    wanted = scripts_of(language)
+    wanted = learnt or scripts_of(language)
     if not wanted or (text.isascii() and "LATIN" in wanted):
         return False
     copied = set(source.casefold().split())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import RecipeError
@@ -26,14 +25,14 @@ from mtkit.translation.asked import Codec as AskedCodec
 from mtkit.translation.choosing import Candidates, ranked
 from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine, open_ensemble
 from mtkit.translation.flags import Known, find_flags
-from mtkit.translation.long_input import Part, rejoin, split_sentences
+from mtkit.translation.long_input import LIMIT_TOKENS, Part, rejoin, split_sentences
+from mtkit.translation.long_input import source_limit as source_limit  # for other rooms too
 from mtkit.translation.retrying import Found, without_loops
 from mtkit.translation.scored_pieces import scored_pieces
 from mtkit.translation.translation import Candidate, Translation, one_line
 
 BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
 WINDOW_BATCHES = 8  # batches searched before the first of them is written; sorting by length needs some
-LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
 _NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what `files.lenient_lines` makes of a byte that is no UTF-8
 
 
@@ -83,6 +82,7 @@ class Translator:
         batch_tokens: source tokens that the engine takes at once.
         languages: codes of source and target; empty: not known.
         asked: what users ask for beyond the settings.
+        scripts: those that the model has learnt to write; none: those of the target language.
         positions: most tokens of a translation, where the model's positions are learned; None: any number.
     """
 
@@ -98,6 +98,7 @@ class Translator:
         languages: tuple[str, str] = ("", ""),
         asked: Asked = NOTHING_ASKED,
         positions: int | None = None,
+        scripts: frozenset[str] = frozenset(),
     ) -> None:
         self.engine = engine
         self.codec = codec
@@ -108,6 +109,7 @@ class Translator:
         self.languages = languages
         self.asked = asked
         self.positions = positions
+        self.scripts = scripts
         self.banned = banned(self.settings, codec, form)
         searched_with(self.settings, asked)  # refused now, not at the first line
 
@@ -159,6 +161,7 @@ class Translator:
             languages=(card.source_language, card.target_language),
             asked=asked,
             positions=card.architecture.most_positions,
+            scripts=card.target_scripts,
         )
 
     def translate(
@@ -331,6 +334,7 @@ class Translator:
             target_tokens=n_best[0].tokens,
             log_probability=n_best[0].log_probability,
             language=self.languages[1],
+            scripts=self.scripts,
         )
         return Translation(prepared.source, n_best, find_flags(prepared.normal, n_best[0].text, known))
 
@@ -383,14 +387,3 @@ def searched_with(settings: SearchSettings, asked: Asked) -> SearchSettings:
         return settings
     whole_beam = asked.from_whole_beam and settings.sampling is None
     return settings.model_copy(update={"n_best": settings.beam_size if whole_beam else settings.hypotheses})
-
-
-def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
-    """Most tokens of a sentence that a model can take and has learnt on, EOS counted.
-
-    Args:
-        architecture: says how many positions there are, where they are learned.
-        max_tokens: longest side the model was trained on; None: not known.
-    """
-    limit = max_tokens or LIMIT_TOKENS
-    return min(limit, architecture.most_positions or limit)

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from mtkit.errors import DataError, RunError
-from mtkit.files import atomic, read_json, read_lines, read_text, sha256, write_lines, zstd_module
+from mtkit.files import (
+    atomic,
+    read_json,
+    read_lines,
+    read_text,
+    sample_lines,
+    sha256,
+    write_lines,
+    zstd_module,
+)
 
 ODD = ["a\u2028b", "c\x85d", "e\rf", "g\x0ch", "", " i\t", "j\x00k", "\u2029", "\v"]
 
@@ -148,3 +157,13 @@ def test_a_file_in_a_folders_place_is_told_as_that(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(RunError, match="a file stands where a folder is needed"):
         write_lines(tmp_path / "runs/tiny/text", ["a"])
+
+
+def test_samples_come_from_all_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("".join(f"line {number}\n" for number in range(1000)))
+    found = [int(line.split()[1]) for line in sample_lines(tmp_path / "text", 10)]
+    assert len(found) == 10
+    assert found == sorted(found)
+    assert found[0] == 0 and found[-1] > 850
+    (tmp_path / "text").write_text("")
+    assert list(sample_lines(tmp_path / "text", 10)) == []

@@ -81,6 +81,15 @@ def store_model(folder: Path, weights: str) -> None:
     write_card(folder, card)
 
 
+def test_the_card_has_the_scripts_of_the_text_that_was_trained_on(
+    finish: Run, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = finish()
+    write_text(tmp_path / "store/corpus-corpus/train.target", "свет\nОткрыть всё в Firefox\n" * 50)
+    write_model(run, recipe)
+    assert check_folder(run.path / "model").target_scripts == {"CYRILLIC"}
+
+
 def test_the_card_has_the_search_of_the_test_split_and_its_scores(finish: Run, recipe: Recipe) -> None:
     run = finish()
     write_model(run, recipe)

@@ -86,6 +86,7 @@ def test_confidence_is_the_mean_over_the_tokens_of_all_parts() -> None:
 def test_another_script_and_invalid_bytes_are_told() -> None:
     assert find_flags("Licht", "свет", Known(language="en")) == ("wrong_script",)
     assert find_flags("Licht", "light", Known(language="en", invalid=True)) == ("invalid_utf8",)
+    assert find_flags("Licht", "свет", Known(language="en", scripts=frozenset({"CYRILLIC"}))) == ()
 
 
 def test_a_retried_translation_is_told_but_does_no_harm() -> None:
