@@ -66,6 +66,10 @@ bench-decoding: $(VENV)/installed-dev ## how fast text is translated, beside the
 	$(RUN)/python benchmarks/decoding.py --json benchmarks/results/decoding.json
 	$(RUN)/python docs/generate.py
 
+bench-cold-start: $(VENV)/installed-dev ## what one sentence costs from a cold start, model of base size (about 1 minute)
+	$(RUN)/python benchmarks/cold_start.py --json benchmarks/results/cold_start.json
+	$(RUN)/python docs/generate.py
+
 clean: ## remove what tools leave behind; runs/ stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import click.testing
 
-from benchmarks import certificates
+from benchmarks import certificates, cold_start
 from benchmarks.figures import summary, table
 from benchmarks.quality.points import read_record
 from benchmarks.quality.reporting import report
@@ -74,6 +74,8 @@ def results() -> Iterator[tuple[str, str]]:
         yield path.stem, f"{summary(result)}\n\n{table(result)}"
     for path in sorted(folder.glob("decoding*.json")):
         yield path.stem, blocks(json.loads(path.read_text(encoding="utf-8")))
+    for path in sorted(folder.glob("cold_start*.json")):
+        yield path.stem, cold_start.table(json.loads(path.read_text(encoding="utf-8")))
     for path in sorted(folder.glob("time_to_quality*.json")):
         yield path.stem, "\n".join(report(read_record(path)))
 

@@ -45,18 +45,19 @@ class TextByHand(ByHand):
         folder: the model folder.
         work: where it runs.
         alike: search as mtkit does, which looks for twice a beam of translations.
+        longest: most tokens of a translation.
     """
 
-    def __init__(self, folder: Path, work: Path, *, alike: bool) -> None:
+    def __init__(self, folder: Path, work: Path, *, alike: bool, longest: int = LONGEST) -> None:
         super().__init__(read_certificate(folder).quantization, work)
         self.name += ", searching as mtkit does" if alike else ""
-        self._folder, self._alike = folder, alike
+        self._folder, self._alike, self._longest = folder, alike, longest
         self._alpha = read_card(folder).decoding.length_penalty
 
     def command_by(self, way: Way, order: Order) -> list[str]:
         """benchmarks/searching/by_hand.py."""
         beam_size = order.search.beam_size
-        search = {"beam_size": beam_size, "length_penalty": self._alpha, "max_decoding_length": LONGEST}
+        search = {"beam_size": beam_size, "length_penalty": self._alpha, "max_decoding_length": self._longest}
         if self._alike:
             search |= {"patience": PATIENCE, "num_hypotheses": most_ended(beam_size)}
         given = {
