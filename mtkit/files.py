@@ -23,6 +23,9 @@ from mtkit.errors import DataError, MtkitError, RunError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 CHUNK_BYTES = 1 << 20
+# The C library takes a freed block of 128 kB or more as a sign that such blocks come again, and keeps what a
+# model's weights leave behind while they are loaded: tens of MB.
+_HASHED_BYTES = 1 << 16
 _COMPRESSIONS = {
     ".gz": "gzip",
     ".xz": "lzma",
@@ -343,7 +346,7 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with user_errors(path), path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
+        while chunk := stream.read(_HASHED_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
