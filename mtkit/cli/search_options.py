@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,8 +124,10 @@ def _assigned(
     card: "SearchSettings", given: dict[str, Any], overrides: Sequence[str]
 ) -> "tuple[SearchSettings, frozenset[str]]":
     """The model's settings with others laid over them, and which `--set` named."""
-    if not given and not overrides:  # whoever changes nothing does not wait for what reads YAML
-        return card, frozenset()
+    if not overrides:  # options have been read; whoever gives no more does not wait for what reads YAML
+        values = {name: getattr(card, name) for name in type(card).model_fields}
+        with suppress(ValueError):  # no such value, which is told below as for `--set`
+            return type(card).model_validate(values | given), frozenset()
     from mtkit.config.assigning import assigned
 
     return assigned(card.model_copy(update=given), overrides)

@@ -69,8 +69,9 @@ def test_what_was_exported_translates_the_same_without_torch(exported: Path) -> 
 
 
 def test_one_line_waits_for_nothing_that_others_need(exported: Path) -> None:
+    options = ["--model", str(exported), "--quiet", "--beam-size", "2"]
     found = subprocess.run(
-        [sys.executable, "-c", PROBE, "translate", "--model", str(exported), "--quiet"],
+        [sys.executable, "-c", PROBE, "translate", *options],
         input="abc\n",
         capture_output=True,
         text=True,
