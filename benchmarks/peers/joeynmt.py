@@ -9,6 +9,7 @@ from benchmarks.pieces import Pieces
 from mtkit.files import canonical_hash
 
 CONFIGURATION = "config.yaml"  # JSON, which is YAML too
+ENDLESS = Path(__file__).parent / "programs" / "endless_joeynmt.py"
 SPECIALS = ("<unk>", "<pad>", "<s>", "</s>")
 # A long pair fills its batch with padding. The toolkit's own examples leave out what is longer: here 0.4 %.
 LONGEST = 100
@@ -49,10 +50,14 @@ class Joeynmt(Peer):
         if search.sentences is not None:
             testing["batch_size"] = search.sentences
         if search.tokens is not None:
-            testing.update(min_output_length=search.tokens, max_output_length=search.tokens)
+            testing.update(max_output_length=search.tokens)
         name = f"translate-{canonical_hash(testing)[:12]}.yaml"
         (work / name).write_text(json.dumps(configuration), "utf-8")
         return [self.python, "-m", "joeynmt", "translate", name]
+
+    def make_endless(self, work: Path) -> None:
+        """Its `min_output_length` is read and never used."""
+        self.run([self.python, str(ENDLESS), *map(str, self.checkpoints(work))], work)
 
 
 def _configuration(training: Training) -> dict[str, Any]:

@@ -133,6 +133,9 @@ class Peer(ABC):
         """The command that translates a file of pieces into a file of pieces, line by line."""
         raise NotImplementedError(f"{self.name} has no such command")
 
+    def make_endless(self, work: Path) -> None:  # noqa: B027
+        """Where the toolkit knows no least length, see to it that a model which knows nothing ends nothing."""
+
     def translations(self, printed: str) -> list[str]:
         """The translations, in order, of what a search printed that goes through streams."""
         return printed.splitlines()

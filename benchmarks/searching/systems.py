@@ -5,6 +5,7 @@ All have a model of one shape that has learnt nothing, and are told to write as 
 
 import json
 import os
+import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -200,7 +201,8 @@ class OfPeer(System):
         done = self.work / "ready"
         if done.exists():
             return
-        self.work.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.work, ignore_errors=True)  # what an earlier call left half done
+        self.work.mkdir(parents=True)
         self._peer.prepare(pieces, self.work)
         training = Training(
             batch_tokens=1024,
@@ -209,6 +211,7 @@ class OfPeer(System):
             save_updates=SETTLED_UPDATES,
         )
         self._peer.run(self._peer.train_command(self.work, training), self.work)
+        self._peer.make_endless(self.work)
         done.touch()
 
     def command(self, order: Order) -> list[str]:

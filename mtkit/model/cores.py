@@ -1,7 +1,8 @@
-"""How many CPU cores this process may use. Light: no torch."""
+"""Which processor this is, and how many of its cores this process may use. Light: no torch."""
 
 import math
 import os
+import platform
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of Linux; a container sees its own here
@@ -21,6 +22,16 @@ def available_cores(groups: Path = CONTROL_GROUPS) -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, _quota(groups))))
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _quota(groups: Path) -> float:

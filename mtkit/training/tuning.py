@@ -19,6 +19,7 @@ from mtkit import __version__
 from mtkit.config.training import Precision
 from mtkit.errors import RunError
 from mtkit.files import read_json, write_json
+from mtkit.model.cores import cpu_name
 from mtkit.model.remembering import recall, remember
 from mtkit.training.trial import TAKEN_CORES, Trial, Way, Workload
 
@@ -167,16 +168,6 @@ def _key(work: Workload, cores: int, threads: int | None) -> dict[str, Any]:
         "micro_batches": min(work.micro_batches, cores),
         "shape": [round(float(np.log2(size))) for size in (work.tokens, *work.lengths)],
     }
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _recalled(key: dict[str, Any]) -> Tuned | None:

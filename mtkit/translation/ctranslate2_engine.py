@@ -6,6 +6,7 @@ length penalty, a limit for each sentence. That PAD, UNK and BOS are never produ
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, SIDES
 from mtkit.translation.converted import CONVERTED, check_converted
+from mtkit.translation.replicas import Replicas, alike
 
 Ids = Sequence[int]
 
@@ -44,6 +46,8 @@ NO_PENALTY = 1e-30
 # nothing beside any other id, and a power of two is added and taken off again with little rounding.
 NEVER_BIAS = 256.0
 CPU = "cpu"
+BATCH_TOKENS = 500  # with more, what a step computes leaves a core's cache (docs/log.md)
+ENOUGH_BATCHES = 8  # to measure with how many of them side by side
 
 
 def unsupported(settings: SearchSettings) -> str | None:
@@ -63,7 +67,8 @@ class CTranslate2Engine:
         pieces: source and target vocabulary by id.
         architecture: the model's; learned positions limit what can be written.
         max_tokens: most tokens of a side that it has positions for, EOS counted; None: any number.
-        batch_tokens: source tokens of a batch, EOS and padding counted.
+        batch_tokens: source tokens of a batch, EOS and padding counted; never more than BATCH_TOKENS.
+        replicas: finds out how many batches are best searched side by side; None: that is settled.
     """
 
     def __init__(
@@ -74,36 +79,55 @@ class CTranslate2Engine:
         architecture: ModelSettings,
         max_tokens: int | None,
         batch_tokens: int,
+        replicas: Replicas | None = None,
     ) -> None:
-        self._translator = translator
+        self._translator, self._replicas = translator, replicas
         self._source_pieces, self._target_pieces = pieces
         self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
         positions = architecture.positions
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = min(batch_tokens, BATCH_TOKENS)
 
     @classmethod
-    def load(cls, folder: Path, card: ModelCard, *, threads: int, batch_tokens: int) -> "CTranslate2Engine":
+    def load(
+        cls,
+        folder: Path,
+        card: ModelCard,
+        *,
+        threads: int,
+        batch_tokens: int,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> "CTranslate2Engine":
         """Load the converted model of a model folder onto the CPU.
 
         Args:
             folder: the model folder.
             card: its card.
-            threads: batches that are searched side by side, a thread each.
-            batch_tokens: source tokens of a batch.
+            threads: that compute: batches side by side, or fewer with several threads each.
+            batch_tokens: most source tokens of a batch.
+            say: hears which, once there is enough to choose by.
 
         Raises:
             ModelError: it is missing, damaged, or CTranslate2 cannot load it.
         """
         certificate = check_converted(folder, card)
         inside = folder / CONVERTED
+        replicas = None
+        if threads > 1:
+            key = {
+                "version": ctranslate2.__version__,
+                "model": card.architecture.model_dump(mode="json", by_alias=True),
+                "quantization": certificate.quantization,
+            }
+            replicas = Replicas(partial(open_converted, inside, certificate.quantization), threads, key, say)
         return cls(
             open_converted(inside, certificate.quantization, threads),
             read_pieces(inside),
             architecture=card.architecture,
             max_tokens=certificate.max_tokens,
             batch_tokens=batch_tokens,
+            replicas=replicas,
         )
 
     def search(
@@ -186,8 +210,8 @@ class CTranslate2Engine:
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Batches of sentences with all that search found for each."""
 
-        def begin(numbers: list[int]) -> Any:
-            return self._translator.translate_batch(
+        def begin(numbers: list[int], translator: Any = None) -> Any:
+            return (translator or self._translator).translate_batch(
                 [self._words(sources[number]) for number in numbers],
                 beam_size=settings.beam_size,
                 num_hypotheses=most_ended(settings.beam_size),
@@ -203,11 +227,27 @@ class CTranslate2Engine:
             )
 
         lengths = [len(ids) + 1 for ids in sources]
+        self._settle(lengths, begin)
         for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
             found = [self._hypotheses(result, settings) for result in results]
             if settings.no_repeat_ngram:
                 found = self._exact_scores(sources, numbers, found, settings)
             yield numbers, found
+
+    def _settle(self, lengths: Sequence[int], begin: Callable[[list[int], Any], Any]) -> None:
+        """Choose how many batches are searched side by side, unless that is settled or there are few."""
+        batches = token_batches(lengths, self.batch_tokens)
+        if self._replicas is None or len(batches) < ENOUGH_BATCHES:
+            return
+        sample = alike(batches, self._replicas.threads)
+
+        def work(translator: Any) -> None:
+            for results in [begin(numbers, translator) for numbers in sample]:
+                for result in results:
+                    result.result()
+
+        self._translator = self._replicas.settled(self._translator, work)
+        self._replicas = None
 
     def _exact_scores(
         self,
@@ -269,8 +309,14 @@ def uncomputable(quantization: str) -> str | None:
     return f"this CPU does not compute in {quantization}; it does in {', '.join(known)}"
 
 
-def open_converted(folder: Path, quantization: str, threads: int) -> Any:
+def open_converted(folder: Path, quantization: str, replicas: int, threads: int = 1) -> Any:
     """Load a folder that CTranslate2 can read, without asking whether it is whole.
+
+    Args:
+        folder: the converted model.
+        quantization: what it was rounded to.
+        replicas: batches that are searched side by side.
+        threads: of each.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -288,8 +334,8 @@ def open_converted(folder: Path, quantization: str, threads: int) -> Any:
             str(folder),
             device=CPU,
             compute_type=quantization,
-            inter_threads=threads,
-            intra_threads=1,
+            inter_threads=replicas,
+            intra_threads=threads,
         )
     except (RuntimeError, ValueError) as error:
         raise ModelError(

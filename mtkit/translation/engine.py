@@ -82,6 +82,7 @@ def open_engine(
     threads: int | None = None,
     batch_tokens: int,
     choice: Choice | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Engine:
     """Load the model of a model folder.
 
@@ -91,6 +92,7 @@ def open_engine(
         threads: CPU threads; None: all cores.
         batch_tokens: source tokens, padding included, that are translated at once.
         choice: which engine, as `choose_engine` says; None: torch.
+        say: hears how CTranslate2 shares out the threads, once there is enough to choose by.
 
     Raises:
         ModelError: the folder holds no model that this version can load.
@@ -102,7 +104,9 @@ def open_engine(
         from mtkit.translation.ctranslate2_engine import CTranslate2Engine
 
         wanted = threads or default_threads()
-        return CTranslate2Engine.load(folder, read_card(folder), threads=wanted, batch_tokens=batch_tokens)
+        return CTranslate2Engine.load(
+            folder, read_card(folder), threads=wanted, batch_tokens=batch_tokens, say=say
+        )
     from mtkit.translation.torch_engine import TorchEngine
 
     return TorchEngine.load(folder, device, threads=threads, batch_tokens=batch_tokens)

@@ -8,6 +8,7 @@ import torch
 from mtkit.config.search import Average, SearchSettings
 from mtkit.model.cores import default_threads
 from mtkit.model.device import find_device
+from mtkit.model.few_rows import lay_out_for_few_rows
 from mtkit.model.weights import load_model
 from mtkit.model.workers import ALONE, Workers
 from mtkit.search.beam import search
@@ -62,6 +63,8 @@ class TorchEngine:
         model: Model = Ensemble(models, average) if others else models[0]
         if found.type != "cpu":
             return cls(model, batch_tokens)
+        for one in models:
+            lay_out_for_few_rows(one)
         workers = Workers(threads or default_threads())
         torch.set_num_threads(1)
         return cls(model, batch_tokens, workers)

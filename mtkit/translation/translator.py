@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -123,7 +124,7 @@ class Translator:
         threads: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
         engine: Wish = "auto",
-        say: Callable[[str], None] | None = None,
+        say: Callable[[str], None] = lambda _: None,
         asked: Asked = NOTHING_ASKED,
     ) -> "Translator":
         """Open a model folder.
@@ -135,7 +136,7 @@ class Translator:
             threads: CPU threads; None: all cores.
             batch_tokens: source tokens translated at once; changes speed and memory, not text.
             engine: which one must translate; `auto`: CTranslate2 where the model was converted for it.
-            say: hears why `auto` does not take the quicker engine.
+            say: hears why `auto` does not take the quicker engine, and how that one shares out the threads.
             asked: what users ask for beyond the settings.
 
         Raises:
@@ -146,9 +147,10 @@ class Translator:
         settings = settings or card.decoding
         check_vocabularies(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
-        if choice.because and say is not None:
+        if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
-        open_one = open_ensemble(asked.others, asked.average) if asked.others else open_engine
+        alone = partial(open_engine, say=say)
+        open_one = open_ensemble(asked.others, asked.average) if asked.others else alone
         from mtkit.subword.codec import Subword
 
         return cls(

@@ -1,0 +1,49 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mtkit.config.model import ModelSettings
+from mtkit.config.search import SearchSettings
+from mtkit.model.few_rows import lay_out_for_few_rows
+from mtkit.model.transformer import Transformer
+from mtkit.search.beam import search
+
+SIZE = 31
+SOURCES = [[4, 5, 6, 7], [8, 9], [5] * 9]
+
+
+def made(tied: str) -> Transformer:
+    settings = {"dim": 8, "ffn_dim": 20, "heads": 2, "encoder_layers": 1, "decoder_layers": 2}
+    return Transformer(ModelSettings.model_validate({**settings, "tied_embeddings": tied}), SIZE, SIZE).eval()
+
+
+@pytest.mark.parametrize("tied", ["all", "none"])
+def test_a_model_laid_out_for_search_is_the_same_model(
+    tied: str,
+) -> None:
+    model = made(tied)
+    laid_out = copy.deepcopy(model)
+    lay_out_for_few_rows(laid_out)
+    for (name, weight), (other_name, other) in zip(
+        model.named_parameters(), laid_out.named_parameters(), strict=True
+    ):
+        assert name == other_name
+        assert torch.equal(weight, other)
+    settings = SearchSettings(beam_size=3, n_best=3)
+    ours, theirs = search(laid_out, SOURCES, settings), search(model, SOURCES, settings)
+    for found, wanted in zip(ours, theirs, strict=True):
+        assert [one.ids for one in found] == [one.ids for one in wanted]
+        assert [one.score for one in found] == pytest.approx([one.score for one in wanted], abs=1e-5)
+
+
+def test_matrices_of_the_decoder_lie_by_columns_and_embeddings_by_rows() -> None:
+    model = made("all")
+    lay_out_for_few_rows(model)
+    linear = [layer for layer in model.decoder.modules() if isinstance(layer, nn.Linear)]
+    by_columns = [layer.weight.t().is_contiguous() for layer in linear]
+    assert by_columns and all(by_columns)
+    assert model.target_embedding.weight.is_contiguous()
+    assert model.output_by_columns is not None
+    assert model.output_by_columns.t().is_contiguous()
