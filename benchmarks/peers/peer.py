@@ -134,7 +134,7 @@ class Peer(ABC):
         raise NotImplementedError(f"{self.name} has no such command")
 
     def make_endless(self, work: Path) -> None:  # noqa: B027
-        """Where the toolkit knows no least length, see to it that a model which knows nothing ends nothing."""
+        """Where the toolkit knows no least length, see to it that an untrained model ends nothing."""
 
     def translations(self, printed: str) -> list[str]:
         """The translations, in order, of what a search printed that goes through streams."""

@@ -35,7 +35,8 @@ def open_(engine: str, folder: Path, batch_tokens: int, threads: int) -> Engine:
         from mtkit.translation.torch_engine import TorchEngine
 
         return TorchEngine.load(folder, "cpu", threads=threads, batch_tokens=batch_tokens)
-    from mtkit.translation.ctranslate2_engine import CTranslate2Engine, open_converted, read_pieces
+    from mtkit.translation.ctranslate2_engine import CTranslate2Engine
+    from mtkit.translation.ctranslate2_loading import open_converted, read_pieces
 
     converted = folder / engine
     return CTranslate2Engine(

@@ -11,18 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mtkit.errors import FlagError, RecipeError
 from mtkit.files import user_errors
 from mtkit.log import duration
 from mtkit.translation.flags import FLAGS, HARMLESS_FLAGS
+from mtkit.translation.flow import one_ahead
 from mtkit.translation.resuming import Already, Fits
 
 if TYPE_CHECKING:
+    from mtkit.translation.flow import Window
     from mtkit.translation.translation import Translation
-    from mtkit.translation.translator import Prepared, Translator
-    from mtkit.translation.units import Units
+    from mtkit.translation.translator import Begun, Prepared, Translator
+    from mtkit.translation.units import Unit, Units
 
 ALL_STRICT = "all"
 SHOWN_LINES = 5  # of those with a flag that is not allowed
@@ -146,21 +148,40 @@ class Tally:
 
 
 def deliver(
-    translator: "Translator", units: "Units", windows: Iterator[list["Prepared"]], sink: Sink, tally: Tally
+    translator: "Translator",
+    units: "Units",
+    windows: Iterator["Window[Prepared]"],
+    sink: Sink,
+    tally: Tally,
 ) -> None:
     """Translate window after window, write what is not there yet, and count."""
-    for window in windows:
+
+    def enter(window: list["Prepared"], begun: "Begun | None") -> _Entered | None:
         taken = units.take(len(window))
         already = sink.already([one.source for one in window], [unit.shapes() for unit in taken])
         if already.units == len(window):
             tally.add(already, [])
-            continue
-        translations = translator.translate_window(window)
+            return None
+        return _Entered(taken, already, begun or translator.begin(window))
+
+    def finish(entered: _Entered) -> None:
+        translations = translator.finish(entered.begun)
         with interruptions_wait():
             sink.begin(Counter(flag for one in translations for flag in one.flags))
-            rest = list(zip(taken, translations, strict=True))[already.units :]
+            rest = list(zip(entered.units, translations, strict=True))[entered.already.units :]
             sink.write([line for unit, one in rest for line in unit.written(one)])
-            tally.add(already, translations)
+            tally.add(entered.already, translations)
+
+    for _ in one_ahead(windows, translator.begin, enter, finish):
+        pass
+
+
+class _Entered(NamedTuple):
+    """A window that is being translated: its units, what is there of it already, and its search."""
+
+    units: Sequence["Unit"]
+    already: Already
+    begun: "Begun"
 
 
 @contextmanager

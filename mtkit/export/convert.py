@@ -24,12 +24,8 @@ from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
 from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference
-from mtkit.translation.ctranslate2_engine import (
-    CTranslate2Engine,
-    open_converted,
-    read_pieces,
-    uncomputable,
-)
+from mtkit.translation.ctranslate2_engine import CTranslate2Engine
+from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
 from mtkit.translation.torch_engine import TorchEngine
 from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
 

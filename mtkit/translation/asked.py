@@ -214,3 +214,22 @@ def _with_edges(text: str, form: str) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def searched_with(settings: SearchSettings, asked: Asked) -> SearchSettings:
+    """What the engine is asked for: as many hypotheses as there shall be to choose from.
+
+    Raises:
+        RecipeError: the settings choose by a utility, and nobody gave one.
+    """
+    if settings.mbr is not None and asked.chooser is None:
+        raise RecipeError(
+            "`mbr` needs somebody who computes the utility",
+            where="mbr",
+            expected="`Asked(chooser=ByUtility(expected_utilities(...)))`, as the commands do it",
+            advice="Hand the translator a chooser, or open it with settings without `mbr`.",
+        )
+    if asked.chooser is None:
+        return settings
+    whole_beam = asked.from_whole_beam and settings.sampling is None
+    return settings.model_copy(update={"n_best": settings.beam_size if whole_beam else settings.hypotheses})

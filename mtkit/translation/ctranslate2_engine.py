@@ -1,4 +1,4 @@
-"""The engine that runs converted models with CTranslate2, which needs no torch. The only door to it here.
+"""The engine that runs converted models with CTranslate2, which needs no torch.
 
 CTranslate2 searches as `search/state.py` does; what it says otherwise is put right here: scores by our
 length penalty, a limit for each sentence. That PAD, UNK and BOS are never produced is in the converted model.
@@ -10,20 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ctranslate2
-
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.files import read_json
 from mtkit.model.folder import ModelCard
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
 from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
-from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, SIDES
+from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
 from mtkit.translation.converted import CONVERTED, check_converted
+from mtkit.translation.ctranslate2_loading import VERSION, open_converted, read_pieces
+from mtkit.translation.engine import CTRANSLATE2_BATCH_TOKENS
 from mtkit.translation.replicas import Replicas, alike
 
 Ids = Sequence[int]
@@ -45,8 +44,6 @@ NO_PENALTY = 1e-30
 # What a converted model takes off the logits of PAD, UNK and BOS (`search/step.py` says why): exp(-256) is
 # nothing beside any other id, and a power of two is added and taken off again with little rounding.
 NEVER_BIAS = 256.0
-CPU = "cpu"
-BATCH_TOKENS = 500  # with more, what a step computes leaves a core's cache (docs/log.md)
 ENOUGH_BATCHES = 8  # to measure with how many of them side by side
 
 
@@ -67,7 +64,8 @@ class CTranslate2Engine:
         pieces: source and target vocabulary by id.
         architecture: the model's; learned positions limit what can be written.
         max_tokens: most tokens of a side that it has positions for, EOS counted; None: any number.
-        batch_tokens: source tokens of a batch, EOS and padding counted; never more than BATCH_TOKENS.
+        batch_tokens: source tokens of a batch, EOS and padding counted; never more than
+            CTRANSLATE2_BATCH_TOKENS.
         replicas: finds out how many batches are best searched side by side; None: that is settled.
     """
 
@@ -87,7 +85,8 @@ class CTranslate2Engine:
         positions = architecture.positions
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
-        self.batch_tokens = min(batch_tokens, BATCH_TOKENS)
+        self.batch_tokens = min(batch_tokens, CTRANSLATE2_BATCH_TOKENS)
+        self._begun: list[Any] = []  # results of the last search that was begun
 
     @classmethod
     def load(
@@ -116,7 +115,7 @@ class CTranslate2Engine:
         replicas = None
         if threads > 1:
             key = {
-                "version": ctranslate2.__version__,
+                "version": VERSION,
                 "model": card.architecture.model_dump(mode="json", by_alias=True),
                 "quantization": certificate.quantization,
             }
@@ -139,14 +138,30 @@ class CTranslate2Engine:
             RunError: the settings are not for this engine.
             ModelError: a source, or what may be written for it, is longer than the model's positions.
         """
+        return self.begin(sources, settings, demands)()
+
+    def begin(
+        self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> Callable[[], list[list[Hypothesis]]]:
+        """Begin a search, as `SearchesBeside` says; errors as of `search`."""
         prefixed = "CTranslate2 is not asked for prefixes and banned texts" if demands.any else None
         if reason := prefixed or unsupported(settings):
             raise RunError(reason, expected="search settings of this engine", advice="Use `--engine torch`.")
         limits = [length_limit(len(ids), settings, self._cap) for ids in sources]
         self._check_lengths([max(len(ids) + 1, limit) for ids, limit in zip(sources, limits, strict=True)])
+        return partial(self._found, sources, settings, limits, self._searched(sources, settings, limits))
+
+    def _found(
+        self,
+        sources: Sequence[Ids],
+        settings: SearchSettings,
+        limits: Sequence[int],
+        batches: Iterator[tuple[list[int], list[list[Hypothesis]]]],
+    ) -> list[list[Hypothesis]]:
+        """What search finds, sentence by sentence, each within its own limit."""
         found: dict[int, list[Hypothesis]] = {}
         again: list[int] = []
-        for numbers, results in self._searched(sources, settings, limits):
+        for numbers, results in batches:
             limit = max(limits[number] for number in numbers)
             for number, hypotheses in zip(numbers, results, strict=True):
                 found[number] = hypotheses
@@ -201,14 +216,14 @@ class CTranslate2Engine:
             )
 
         values: dict[int, Sequence[float]] = {}
-        for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
+        for numbers, results in _finished(_begun(begin, lengths, self.batch_tokens)):
             values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
         return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
 
     def _searched(
         self, sources: Sequence[Ids], settings: SearchSettings, limits: Sequence[int]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
-        """Batches of sentences with all that search found for each."""
+        """Batches of sentences with all that search finds for each; they are begun at once."""
 
         def begin(numbers: list[int], translator: Any = None) -> Any:
             return (translator or self._translator).translate_batch(
@@ -228,11 +243,20 @@ class CTranslate2Engine:
 
         lengths = [len(ids) + 1 for ids in sources]
         self._settle(lengths, begin)
-        for numbers, results in _in_batches(begin, lengths, self.batch_tokens):
-            found = [self._hypotheses(result, settings) for result in results]
-            if settings.no_repeat_ngram:
-                found = self._exact_scores(sources, numbers, found, settings)
-            yield numbers, found
+        waiting = _begun(begin, lengths, self.batch_tokens)
+        self._begun = [result for _, results in waiting for result in results]
+        return (
+            (numbers, self._of_batch(sources, numbers, results, settings))
+            for numbers, results in _finished(waiting)
+        )
+
+    def _of_batch(
+        self, sources: Sequence[Ids], numbers: Sequence[int], results: list[Any], settings: SearchSettings
+    ) -> list[list[Hypothesis]]:
+        found = [self._hypotheses(result, settings) for result in results]
+        if settings.no_repeat_ngram:
+            found = self._exact_scores(sources, numbers, found, settings)
+        return found
 
     def _settle(self, lengths: Sequence[int], begin: Callable[[list[int], Any], Any]) -> None:
         """Choose how many batches are searched side by side, unless that is settled or there are few."""
@@ -240,6 +264,8 @@ class CTranslate2Engine:
         if self._replicas is None or len(batches) < ENOUGH_BATCHES:
             return
         sample = alike(batches, self._replicas.threads)
+        for result in self._begun:  # nothing else shall be computed meanwhile
+            result.result()
 
         def work(translator: Any) -> None:
             for results in [begin(numbers, translator) for numbers in sample]:
@@ -296,64 +322,6 @@ class CTranslate2Engine:
             )
 
 
-def graphics_cards() -> int:
-    """How many GPUs CTranslate2 sees."""
-    return int(ctranslate2.get_cuda_device_count())
-
-
-def uncomputable(quantization: str) -> str | None:
-    """Why this CPU cannot compute in what a model was rounded to, or None."""
-    known = sorted(ctranslate2.get_supported_compute_types(CPU))
-    if quantization in known:
-        return None
-    return f"this CPU does not compute in {quantization}; it does in {', '.join(known)}"
-
-
-def open_converted(folder: Path, quantization: str, replicas: int, threads: int = 1) -> Any:
-    """Load a folder that CTranslate2 can read, without asking whether it is whole.
-
-    Args:
-        folder: the converted model.
-        quantization: what it was rounded to.
-        replicas: batches that are searched side by side.
-        threads: of each.
-
-    Raises:
-        ModelError: it cannot be loaded.
-        RunError: this CPU cannot compute in what it was rounded to.
-    """
-    if reason := uncomputable(quantization):
-        raise RunError(
-            reason,
-            where=str(folder),
-            expected="a `--quantization` that this CPU knows",
-            advice="Export the model with another quantization, or translate with `--engine torch`.",
-        )
-    try:
-        return ctranslate2.Translator(
-            str(folder),
-            device=CPU,
-            compute_type=quantization,
-            inter_threads=replicas,
-            intra_threads=threads,
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"CTranslate2 cannot load the converted model: {error}",
-            where=str(folder),
-            expected=f"a model that CTranslate2 {ctranslate2.__version__} understands",
-            advice="Export the model again, or translate with `--engine torch`.",
-        ) from error
-
-
-def read_pieces(folder: Path) -> tuple[list[str], list[str]]:
-    """Source and target vocabulary of a converted model, by id."""
-    shared = folder / "shared_vocabulary.json"
-    paths = [shared if shared.is_file() else folder / f"{side}_vocabulary.json" for side in SIDES]
-    source, target = (read_json(path, error=ModelError) for path in paths)
-    return source, target
-
-
 def _fits(hypotheses: Sequence[Hypothesis], limit: int, batch_limit: int) -> bool:
     """True if search with the sentence's own limit, rather than its batch's, would have found the same.
 
@@ -387,11 +355,13 @@ def _hypothesis(
     return Hypothesis(ids, log_probability, score, finished)
 
 
-def _in_batches(
+def _begun(
     begin: Callable[[list[int]], Any], lengths: Sequence[int], batch_tokens: int
-) -> Iterator[tuple[list[int], list[Any]]]:
-    """Begin all batches, so that no replica waits, and give their results in the order they were begun."""
-    batches = token_batches(lengths, batch_tokens)
-    waiting = [(numbers, begin(numbers)) for numbers in batches]
-    for numbers, results in waiting:
-        yield numbers, [result.result() for result in results]
+) -> list[tuple[list[int], list[Any]]]:
+    """Begin all batches, so that no replica waits."""
+    return [(numbers, begin(numbers)) for numbers in token_batches(lengths, batch_tokens)]
+
+
+def _finished(waiting: Sequence[tuple[list[int], list[Any]]]) -> Iterator[tuple[list[int], list[Any]]]:
+    """Wait for batches in the order in which they were begun."""
+    return ((numbers, [result.result() for result in results]) for numbers, results in waiting)

@@ -1,9 +1,10 @@
 """What translates ids: the protocol that engines keep, and the door that opens one. Light: no torch here."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from mtkit.config.search import Average, SearchSettings
 from mtkit.errors import ModelError
@@ -13,6 +14,9 @@ from mtkit.search.token_scores import TokenScores
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
 
 Wish = Literal["auto", "torch", "ctranslate2"]
+
+# Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
+CTRANSLATE2_BATCH_TOKENS = 500
 
 
 class Choice(NamedTuple):
@@ -73,6 +77,27 @@ class Engine(Protocol):
             attention: say what each token attended to.
         """
         ...
+
+
+@runtime_checkable
+class SearchesBeside(Protocol):
+    """An engine that searches while its caller does something else."""
+
+    def begin(
+        self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
+    ) -> Callable[[], list[list[Hypothesis]]]:
+        """As `Engine.search`; what it gives waits for the search and gives what was found."""
+        ...
+
+
+def begun(
+    engine: Engine, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands
+) -> Callable[[], list[list[Hypothesis]]]:
+    """Begin a search if the engine can, or be ready to search; what is given gives what is found."""
+    asked = (sources, settings, demands) if demands.any else (sources, settings)
+    if isinstance(engine, SearchesBeside):
+        return engine.begin(*asked)
+    return partial(engine.search, *asked)
 
 
 def open_engine(
@@ -176,7 +201,8 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str) ->
     """Why CTranslate2 cannot translate here, or None. A damaged folder is no reason: it is an error later."""
     if not _installed("ctranslate2"):
         return "the package ctranslate2 is not installed"
-    from mtkit.translation.ctranslate2_engine import graphics_cards, uncomputable, unsupported
+    from mtkit.translation.ctranslate2_engine import unsupported
+    from mtkit.translation.ctranslate2_loading import graphics_cards, uncomputable
 
     if device not in ("auto", "cpu"):
         return f"the converted model runs on a CPU, not on {device!r}"

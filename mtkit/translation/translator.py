@@ -10,25 +10,40 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
-from mtkit.errors import RecipeError
 from mtkit.model.folder import read_card, subword_folder
-from mtkit.search.demands import NO_DEMANDS, Demands
+from mtkit.search.demands import Demands
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import UNK, Side
 from mtkit.translation.arrivals import Arrivals
-from mtkit.translation.asked import NOTHING_ASKED, Asked, banned, check_vocabularies, prefix_ids
+from mtkit.translation.asked import (
+    NOTHING_ASKED,
+    Asked,
+    banned,
+    check_vocabularies,
+    prefix_ids,
+    searched_with,
+)
 from mtkit.translation.asked import Codec as AskedCodec
 from mtkit.translation.choosing import Candidates, ranked
-from mtkit.translation.engine import Engine, Wish, choose_engine, open_engine, open_ensemble
+from mtkit.translation.engine import (
+    CTRANSLATE2_BATCH_TOKENS,
+    Engine,
+    Wish,
+    begun,
+    choose_engine,
+    open_engine,
+    open_ensemble,
+)
 from mtkit.translation.flags import Known, find_flags
+from mtkit.translation.flow import Window, one_ahead
 from mtkit.translation.long_input import LIMIT_TOKENS, Part, rejoin, split_sentences
 from mtkit.translation.long_input import source_limit as source_limit  # for other rooms too
-from mtkit.translation.retrying import Found, without_loops
+from mtkit.translation.retrying import Again, Found, without_loops
 from mtkit.translation.scored_pieces import scored_pieces
 from mtkit.translation.translation import Candidate, Translation, one_line
 
@@ -69,6 +84,16 @@ class Prepared:
     def tokens(self) -> int:
         """What the line costs: its tokens, EOS counted; 1 if it is blank."""
         return sum(len(ids) for ids in self.ids) + max(1, len(self.ids))
+
+
+class Begun(NamedTuple):
+    """Lines that are being searched: their parts, what waits for the search, and what searches some again."""
+
+    window: Sequence[Prepared]
+    sources: list[list[int]]
+    texts: list[str]
+    search: Callable[[], list[list[Hypothesis]]]
+    again: Again
 
 
 class Translator:
@@ -147,6 +172,10 @@ class Translator:
         settings = settings or card.decoding
         check_vocabularies(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
+        if (
+            choice.engine == "ctranslate2"
+        ):  # which begins the next window before one is written: small ones do
+            batch_tokens = min(batch_tokens, 2 * CTRANSLATE2_BATCH_TOKENS)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
         alone = partial(open_engine, say=say)
@@ -181,13 +210,14 @@ class Translator:
                 that depend on nothing but the text; None: live unless `lines` is a sequence.
             sentences: True to translate each sentence of a line by itself, even if the line fits.
         """
-        for window in self.windows(lines, live=live, sentences=sentences):
-            yield from self.translate_window(window)
+        windows = self.windows(lines, live=live, sentences=sentences)
+        for done in one_ahead(windows, self.begin, lambda one, begun: begun or self.begin(one), self.finish):
+            yield from done
 
     def windows(
         self, lines: Iterable[str], *, live: bool | None = None, sentences: bool = False
-    ) -> Generator[list[Prepared], None, None]:
-        """Lines that `translate` searches together, ready for `translate_window`; arguments as there."""
+    ) -> Generator[Window[Prepared], None, None]:
+        """Lines that `translate` searches together, for `begin` and `finish`; arguments as there."""
         if isinstance(lines, str):
             raise TypeError("translate takes lines of text, not one string")
         if live if live is not None else not isinstance(lines, Sequence):
@@ -198,7 +228,7 @@ class Translator:
 
     def _windows(
         self, lines: Iterator[str], lull: Callable[[], bool], sentences: bool
-    ) -> Iterator[list[Prepared]]:
+    ) -> Iterator[Window[Prepared]]:
         """Lines that are searched together: until there is a lull, or enough.
 
         The first window is one batch, so that output begins soon; the next ones are larger.
@@ -212,15 +242,16 @@ class Translator:
                 break
             except Exception:
                 if window:
-                    yield window
+                    yield Window(window, False)
                 raise
             tokens += window[-1].tokens
-            if tokens >= batches * self.batch_tokens or lull():
-                yield window
+            is_followed = not lull()
+            if tokens >= batches * self.batch_tokens or not is_followed:
+                yield Window(window, is_followed)
                 window, tokens = [], 0
                 batches = min(2 * batches, WINDOW_BATCHES)
         if window:
-            yield window
+            yield Window(window, False)
 
     def prepare(self, line: str, *, sentences: bool = False) -> Prepared:
         """Normalise, split and encode one line."""
@@ -253,8 +284,8 @@ class Translator:
     def _count(self, text: str) -> int:
         return len(self.codec.encode([text], "source")[0])
 
-    def translate_window(self, window: Sequence[Prepared]) -> list[Translation]:
-        """Search all parts of some lines at once and put the lines together again."""
+    def begin(self, window: Sequence[Prepared]) -> "Begun":
+        """Begin to search all parts of some lines at once; an engine that can goes on with it by itself."""
         sources = [ids for prepared in window for ids in prepared.ids]
         texts = [part.text for prepared in window for part in prepared.parts]
         prefixes = [
@@ -264,10 +295,17 @@ class Translator:
 
         def again(places: list[int], settings: SearchSettings) -> list[list[Hypothesis]]:
             some = [sources[place] for place in places], [texts[place] for place in places]
-            return self._search(*some, searched_with(settings, self.asked), demands.of(places))
+            found = begun(self.engine, some[0], searched_with(settings, self.asked), demands.of(places))()
+            return self._chosen(found, some[1])
 
-        first = self._search(sources, texts, searched_with(self.settings, self.asked), demands)
-        found = without_loops(first, texts, self, again)
+        settings = searched_with(self.settings, self.asked)
+        search = begun(self.engine, sources, settings, demands) if sources else list
+        return Begun(window, sources, texts, search, again)
+
+    def finish(self, begun: "Begun") -> list[Translation]:
+        """Wait for a search that was begun, and put the lines together again."""
+        window, sources, texts, search, again = begun
+        found = without_loops(self._chosen(search(), texts), texts, self, again)
         scores = self._token_scores(sources, [part.n_best for part in found])
         done, translations = 0, []
         for prepared in window:
@@ -276,21 +314,9 @@ class Translator:
             done = own.stop
         return translations
 
-    def _search(
-        self,
-        sources: Sequence[Sequence[int]],
-        texts: Sequence[str],
-        settings: SearchSettings,
-        demands: Demands = NO_DEMANDS,
-    ) -> list[list[Hypothesis]]:
-        """What the engine finds, the best by the chooser first if there is one."""
-        if not sources:
-            return []
-        if demands.any:
-            found = self.engine.search(sources, settings, demands)
-        else:
-            found = self.engine.search(sources, settings)
-        if self.asked.chooser is None:
+    def _chosen(self, found: list[list[Hypothesis]], texts: Sequence[str]) -> list[list[Hypothesis]]:
+        """What the engine found, the best by the chooser first if there is one."""
+        if self.asked.chooser is None or not found:
             return found
         choices = [
             Candidates(text, tuple(best), tuple(map(self.target_text, best)))
@@ -370,22 +396,3 @@ class Translator:
             tokens=sum(map(len, ids)),
             scored=scored,
         )
-
-
-def searched_with(settings: SearchSettings, asked: Asked) -> SearchSettings:
-    """What the engine is asked for: as many hypotheses as there shall be to choose from.
-
-    Raises:
-        RecipeError: the settings choose by a utility, and nobody gave one.
-    """
-    if settings.mbr is not None and asked.chooser is None:
-        raise RecipeError(
-            "`mbr` needs somebody who computes the utility",
-            where="mbr",
-            expected="`Asked(chooser=ByUtility(expected_utilities(...)))`, as the commands do it",
-            advice="Hand the translator a chooser, or open it with settings without `mbr`.",
-        )
-    if asked.chooser is None:
-        return settings
-    whole_beam = asked.from_whole_beam and settings.sampling is None
-    return settings.model_copy(update={"n_best": settings.beam_size if whole_beam else settings.hypotheses})

@@ -18,7 +18,8 @@ from mtkit.export.probe import ProbeLine, corpus_lines, nasty_lines
 from mtkit.model.folder import WEIGHTS, read_card
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.translation.converted import Certificate, read_certificate
-from mtkit.translation.ctranslate2_engine import CTranslate2Engine, uncomputable
+from mtkit.translation.ctranslate2_engine import CTranslate2Engine
+from mtkit.translation.ctranslate2_loading import uncomputable
 from mtkit.translation.torch_engine import TorchEngine
 
 Convert = Callable[..., Certificate]

@@ -18,14 +18,8 @@ from mtkit.model.weights import load_model
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
-from mtkit.translation.ctranslate2_engine import (
-    NEVER_BIAS,
-    CTranslate2Engine,
-    open_converted,
-    read_pieces,
-    uncomputable,
-    unsupported,
-)
+from mtkit.translation.ctranslate2_engine import NEVER_BIAS, CTranslate2Engine, unsupported
+from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
 from mtkit.translation.torch_engine import TorchEngine
 
 TOLERANCE = 1e-4

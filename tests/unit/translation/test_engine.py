@@ -22,7 +22,7 @@ def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks converted, on a machine without a GPU."""
     (tmp_path / CONVERTED).mkdir()
     (tmp_path / CONVERTED / CERTIFICATE).touch()
-    monkeypatch.setattr("mtkit.translation.ctranslate2_engine.graphics_cards", lambda: 0)
+    monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 0)
 
     class Float32:
         quantization = "float32"
@@ -49,7 +49,7 @@ def test_what_stands_against_it_is_said(converted: Path, monkeypatch: pytest.Mon
     chosen = choose_engine(converted, Newer(temper=1.0))
     assert chosen.engine == "torch" and "temper: 1.0" in chosen.because
     assert "runs on a CPU" in choose_engine(converted, SETTINGS, "cuda").because
-    monkeypatch.setattr("mtkit.translation.ctranslate2_engine.graphics_cards", lambda: 2)
+    monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 2)
     assert "has a GPU" in choose_engine(converted, SETTINGS).because
     assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
 

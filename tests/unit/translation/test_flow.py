@@ -1,0 +1,67 @@
+from collections.abc import Iterator
+
+import pytest
+
+from mtkit.translation.flow import Window, one_ahead
+
+
+def run(windows: Iterator[Window[str]], there: frozenset[str] = frozenset()) -> Iterator[list[str]]:
+    """What happened since the last window was done, each time one is; windows of `there` need no work."""
+    happened: list[str] = []
+
+    def begin(lines: list[str]) -> str:
+        happened.append(f"begin {lines[0]}")
+        return lines[0]
+
+    def enter(lines: list[str], begun: str | None) -> str | None:
+        happened.append(f"enter {lines[0]}")
+        return None if lines[0] in there else begun or begin(lines)
+
+    def finish(entered: str) -> str:
+        happened.append(f"finish {entered}")
+        return entered
+
+    for _ in one_ahead(windows, begin, enter, finish):
+        yield happened.copy()
+        happened.clear()
+
+
+def of(names: str, *, followed: bool = True) -> Iterator[Window[str]]:
+    return (Window([name], followed) for name in names)
+
+
+def test_a_window_is_begun_before_the_one_before_it_is_finished() -> None:
+    assert list(run(of("abc"))) == [
+        ["enter a", "begin a", "begin b", "finish a"],
+        ["enter b", "begin c", "finish b"],
+        ["enter c", "finish c"],
+    ]
+
+
+def test_where_no_more_text_is_there_nothing_is_waited_for() -> None:
+    def windows() -> Iterator[Window[str]]:
+        yield Window(["a"], is_followed=False)
+        pytest.fail("waited for more text")
+
+    assert next(run(windows())) == ["enter a", "begin a", "finish a"]
+    assert len(list(run(of("abc", followed=False)))) == 3
+
+
+def test_what_is_there_already_is_neither_begun_nor_finished() -> None:
+    found = [one for some in run(of("abcd"), frozenset("ab")) for one in some]
+    assert found == ["enter a", "enter b", "enter c", "begin c", "begin d", "finish c", "enter d", "finish d"]
+
+
+def test_an_error_comes_after_what_was_begun_before_it() -> None:
+    def windows() -> Iterator[Window[str]]:
+        yield from of("ab")
+        raise ValueError("not text")
+
+    done = run(windows())
+    assert [next(done)[-1], next(done)[-1]] == ["finish a", "finish b"]
+    with pytest.raises(ValueError, match="not text"):
+        next(done)
+
+
+def test_no_windows_are_nothing_to_do() -> None:
+    assert list(run(of(""))) == []
