@@ -20,6 +20,7 @@ from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
 from mtkit.translation.ctranslate2_engine import NEVER_BIAS, CTranslate2Engine, unsupported
 from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
+from mtkit.translation.replicas import Replicas
 from mtkit.translation.torch_engine import TorchEngine
 
 TOLERANCE = 1e-4
@@ -45,7 +46,9 @@ def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
     codec = Subword.load(subword_folder(reversing_model))
     pieces = codec.pieces(range(codec.size("source")), "source")
 
-    def engine(other: Transformer = model, *, threads: int = 1) -> CTranslate2Engine:
+    def engine(
+        other: Transformer = model, *, threads: int = 1, replicas: Replicas | None = None
+    ) -> CTranslate2Engine:
         save(specification(other, pieces, pieces, POSITIONS), tmp_path / "converted", "float32")
         return CTranslate2Engine(
             open_converted(tmp_path / "converted", "float32", threads),
@@ -53,6 +56,7 @@ def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
             architecture=other.settings,
             max_tokens=POSITIONS,
             batch_tokens=30,
+            replicas=replicas,
         )
 
     return engine
@@ -80,6 +84,33 @@ def test_both_engines_find_the_same(
     assert plain(found) == plain(wanted)
     for left, right in zip(found, wanted, strict=True):
         assert [one.score for one in left] == pytest.approx([one.score for one in right], abs=TOLERANCE)
+
+
+def test_searches_that_were_begun_are_finished_in_any_order(make: Make, sources: list[list[int]]) -> None:
+    engine, settings = make(threads=2), SearchSettings(beam_size=2)
+    first, second = (engine.begin(some, settings) for some in (sources[:9], sources[9:]))
+    found = [second(), first()]
+    assert found == [make().search(some, settings) for some in (sources[9:], sources[:9])]
+
+
+def test_how_many_are_searched_side_by_side_is_chosen_once_there_is_enough_to_measure(
+    make: Make, sources: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
+    said: list[str] = []
+
+    def opened(count: int, threads: int) -> Any:
+        return open_converted(tmp_path / "converted", "float32", count, threads)
+
+    engine = make(threads=2, replicas=Replicas(opened, 2, {}, said.append))
+    settings = SearchSettings(beam_size=2)
+    engine.search(sources[:3], settings)
+    assert said == []
+    many = sources * 4
+    assert plain(engine.search(many, settings)) == plain(make().search(many, settings))
+    assert len(said) == 1
+    engine.search(many, settings)
+    assert len(said) == 1
 
 
 def endless(model: Transformer) -> Transformer:
