@@ -18,6 +18,9 @@ CERTIFICATE = "certificate.json"
 BINARY = "model.bin"  # CTranslate2's weights; what lies beside them are its config and vocabularies
 FORMAT = 2  # 1: ids that stand for no text were told to search, not written into the model
 
+# Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
+CTRANSLATE2_BATCH_TOKENS = 500
+
 
 class Difference(Settings):
     """A probe line that the two engines translate differently.

@@ -20,9 +20,8 @@ from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
-from mtkit.translation.converted import CONVERTED, check_converted
+from mtkit.translation.converted import CONVERTED, CTRANSLATE2_BATCH_TOKENS, check_converted
 from mtkit.translation.ctranslate2_loading import VERSION, open_converted, read_pieces
-from mtkit.translation.engine import CTRANSLATE2_BATCH_TOKENS
 from mtkit.translation.replicas import Replicas, alike
 
 Ids = Sequence[int]

@@ -15,9 +15,6 @@ from mtkit.translation.converted import CONVERTED, is_converted, read_certificat
 
 Wish = Literal["auto", "torch", "ctranslate2"]
 
-# Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
-CTRANSLATE2_BATCH_TOKENS = 500
-
 
 class Choice(NamedTuple):
     """Which engine translates.

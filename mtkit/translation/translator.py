@@ -30,8 +30,8 @@ from mtkit.translation.asked import (
 )
 from mtkit.translation.asked import Codec as AskedCodec
 from mtkit.translation.choosing import Candidates, ranked
+from mtkit.translation.converted import CTRANSLATE2_BATCH_TOKENS
 from mtkit.translation.engine import (
-    CTRANSLATE2_BATCH_TOKENS,
     Engine,
     Wish,
     begun,
@@ -172,9 +172,7 @@ class Translator:
         settings = settings or card.decoding
         check_vocabularies(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
-        if (
-            choice.engine == "ctranslate2"
-        ):  # which begins the next window before one is written: small ones do
+        if choice.engine == "ctranslate2":  # it goes on with the next window: small ones do
             batch_tokens = min(batch_tokens, 2 * CTRANSLATE2_BATCH_TOKENS)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
