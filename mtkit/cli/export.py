@@ -6,14 +6,19 @@ from typing import Any
 
 import click
 
-from mtkit.cli.export_elsewhere import huggingface, onnx, probe_lines_option, probe_of, probe_option
+from mtkit.cli.export_elsewhere import huggingface, onnx, safetensors
+from mtkit.cli.export_options import (
+    budget_options,
+    probe_lines_option,
+    probe_of,
+    probe_option,
+    settings_of,
+)
 from mtkit.cli.opening import find_model
 from mtkit.cli.options import quiet_option, threads_option
 from mtkit.config.export import QUANTIZATIONS, ExportSettings
-from mtkit.errors import RecipeError, RunError
+from mtkit.errors import RunError
 from mtkit.log import say
-
-_FIELDS = ExportSettings.model_fields
 
 
 @click.group()
@@ -25,11 +30,13 @@ def export() -> None:
       mtkit export ctranslate2 runs/demo
       mtkit export huggingface runs/demo demo-hf
       mtkit export onnx runs/demo demo-onnx
+      mtkit export safetensors runs/demo demo-model
     """
 
 
 export.add_command(huggingface)
 export.add_command(onnx)
+export.add_command(safetensors)
 
 
 @export.command()
@@ -37,24 +44,13 @@ export.add_command(onnx)
 @click.option(
     "--quantization",
     type=click.Choice(QUANTIZATIONS),
-    default=_FIELDS["quantization"].default,
+    default=ExportSettings.model_fields["quantization"].default,
     show_default=True,
     help="What weights are rounded to.",
 )
 @probe_option
 @probe_lines_option
-@click.option(
-    "--most-bleu-loss",
-    type=click.FloatRange(min=0),
-    metavar="BLEU",
-    help=f"What rounding may cost.  [default: {_FIELDS['most_bleu_loss'].default}]",
-)
-@click.option(
-    "--most-chrf-loss",
-    type=click.FloatRange(min=0),
-    metavar="CHRF",
-    help=f"What rounding may cost.  [default: {_FIELDS['most_chrf_loss'].default}]",
-)
+@budget_options
 @threads_option
 @quiet_option
 def ctranslate2(
@@ -78,7 +74,7 @@ def ctranslate2(
     """
     from mtkit.training.openmp import quiet_openmp
 
-    chosen = _settings(settings)
+    chosen = settings_of("ctranslate2", settings)
     folder = find_model(model, quiet=quiet)
     _check_not_stored(folder)
     quiet_openmp()
@@ -90,18 +86,6 @@ def ctranslate2(
     certificate = convert(folder, folder / CONVERTED, chosen, lines, threads=threads, say=tell)
     tell(certificate.line())
     tell(str(folder / CONVERTED))
-
-
-def _settings(given: dict[str, Any]) -> ExportSettings:
-    settings = ExportSettings(**{name: value for name, value in given.items() if value is not None})
-    for finding in settings.findings():
-        raise RecipeError(
-            finding.found,
-            where=", ".join("--" + str(name).replace("_", "-") for name in finding.path),
-            expected=finding.expected,
-            advice=finding.advice,
-        )
-    return settings
 
 
 def _check_not_stored(folder: Path) -> None:

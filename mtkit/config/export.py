@@ -1,4 +1,4 @@
-"""Settings of the export stage, and which architectures CTranslate2's specification cannot express."""
+"""Settings of the export stage, and which architectures other programs cannot express."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
@@ -8,6 +8,19 @@ from mtkit.config.settings import Field, Finding, Settings
 
 Quantization = Literal["float32", "int8", "int8_float32", "int16", "bfloat16"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
+Format = Literal["ctranslate2", "onnx", "huggingface", "safetensors"]
+ENGINES: Mapping[Format, str] = {
+    "ctranslate2": "CTranslate2",
+    "onnx": "ONNX as written here",
+    "huggingface": "transformers as taught here",
+    "safetensors": "mtkit",
+}
+ROUNDINGS: Mapping[Format, tuple[Quantization, ...]] = {  # what weights may be rounded to
+    "ctranslate2": QUANTIZATIONS,
+    "onnx": ("float32", "int8"),
+    "huggingface": ("float32",),
+    "safetensors": ("float32",),
+}
 
 # What `export/specification.py` knows how to write, setting by setting; None: any value. A setting that is
 # not named here must have its default, so that nothing new is left out in silence.
@@ -33,10 +46,14 @@ EXPRESSIBLE: Mapping[str, frozenset[str] | None] = {
 class ExportSettings(Settings):
     """Export: the model for another engine, with a certificate that both translate alike."""
 
-    to: Literal["ctranslate2"] = Field("ctranslate2", description="the engine")
+    to: Format = Field(
+        "ctranslate2",
+        description="whose format; a model of ctranslate2 is what `mtkit translate` uses on a CPU",
+    )
     quantization: Quantization = Field(
         "float32",
-        description="what weights are rounded to; float32: not at all, and translations are the same",
+        description="what weights are rounded to; float32: not at all, and translations are the same; onnx has"
+        " float32 and int8, huggingface and safetensors float32",
     )
     probe_lines: int = Field(
         200, ge=1, description="lines of valid, and of test, that both engines translate for the certificate"
@@ -45,6 +62,13 @@ class ExportSettings(Settings):
     most_chrf_loss: float = Field(0.3, ge=0, description="chrF that rounding may cost on these lines")
 
     def findings(self) -> Iterator[Finding]:
+        if self.quantization not in ROUNDINGS[self.to]:
+            yield Finding(
+                ("quantization",),
+                f"`{self.quantization}` for {self.to}",
+                f"one of {', '.join(ROUNDINGS[self.to])}",
+                "Choose one of them, or export to ctranslate2, which has all.",
+            )
         for name in ("most_bleu_loss", "most_chrf_loss"):
             if self.quantization == "float32" and name in self.model_fields_set:
                 yield Finding(
@@ -57,24 +81,26 @@ class ExportSettings(Settings):
     def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:
         model = getattr(reads.get("train"), "model", None)
         if isinstance(model, ModelSettings):
-            for reason in inexpressible(model):
+            for reason in inexpressible(model, self.to):
                 yield Finding((), reason, f"an architecture that {self.to} has", _ADVICE)
 
 
 _ADVICE = "Remove the export stage, or change the model of the train stage."
 
 
-def inexpressible(architecture: ModelSettings) -> list[str]:
-    """Why CTranslate2 cannot run a model, a sentence for each setting that it has no words for."""
+def inexpressible(architecture: ModelSettings, to: Format = "ctranslate2") -> list[str]:
+    """Why another program cannot run a model, a sentence for each setting that it has no words for."""
+    if to == "safetensors":  # which says what weights are, and runs nothing
+        return []
     reasons = []
     for name, field in type(architecture).model_fields.items():
         value = getattr(architecture, name)
         if name not in EXPRESSIBLE:
             if value != field.get_default(call_default_factory=True):
-                reasons.append(f"CTranslate2 has no `{name}`, which is {value!r} in this model")
+                reasons.append(f"{ENGINES[to]} has no `{name}`, which is {value!r} in this model")
             continue
         known = EXPRESSIBLE[name]
         word = getattr(value, "kind", value)
         if known is not None and word not in known:
-            reasons.append(f"CTranslate2 has no `{name}: {word}`")
+            reasons.append(f"{ENGINES[to]} has no `{name}: {word}`")
     return reasons

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtkit.config.export import ExportSettings
 from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError
 from mtkit.export.probe import ProbeLine
 from mtkit.scoring.metrics import score
 from mtkit.search.hypothesis import Hypothesis
@@ -190,3 +192,34 @@ def against_exact(differences: Sequence[Difference], lines: int, gap: float) -> 
     if gap > MOST_NATS:
         return f"log probabilities of the same translation differ by up to {gap:.2g} nats"
     return ""
+
+
+def against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
+    """Why rounded weights cost too much; empty where they do not.
+
+    Args:
+        losses: metric → what was lost.
+        settings: what may be.
+    """
+    allowed = {"bleu": settings.most_bleu_loss, "chrf": settings.most_chrf_loss}
+    over = [
+        f"{losses[name]:.2f} {name} lost, {most:g} allowed"
+        for name, most in allowed.items()
+        if losses[name] > most
+    ]
+    return "; ".join(over)
+
+
+def check_measurable(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
+    """Make sure that what rounding costs can be told.
+
+    Raises:
+        ModelError: none of the lines has a reference.
+    """
+    if settings.quantization != "float32" and all(line.reference is None for line in probe):
+        raise ModelError(
+            f"no text with references to measure what {settings.quantization} costs",
+            where="the certificate",
+            expected="held-out lines with their translations",
+            advice="Name a run rather than a model folder, or a text with `--probe STEM`.",
+        )

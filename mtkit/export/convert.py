@@ -13,7 +13,14 @@ from mtkit import __version__
 from mtkit.config.export import ExportSettings, Quantization
 from mtkit.config.model import LearnedPositions, SinusoidalPositions
 from mtkit.errors import ModelError, RunError
-from mtkit.export.comparing import Comparison, Translated, against_exact, plain_beam
+from mtkit.export.comparing import (
+    Comparison,
+    Translated,
+    against_exact,
+    against_loss,
+    check_measurable,
+    plain_beam,
+)
 from mtkit.export.mixing import MIXABLE, Rounding, mixtures
 from mtkit.export.probe import ProbeLine
 from mtkit.export.proof import fresh_folder
@@ -180,7 +187,7 @@ class _Conversion:
         losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
         gap = self.comparison.largest_gap(translated)
         lines = len(self.comparison.lines)
-        against = against_exact(differences, lines, gap) if exact else _against_loss(losses, self.settings)
+        against = against_exact(differences, lines, gap) if exact else against_loss(losses, self.settings)
         attempt = Attempt(
             quantization=rounding.quantization,
             finer=list(rounding.finer),
@@ -239,23 +246,7 @@ def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
             expected="one that this CPU knows, so that it can be proved here",
             advice="Choose another, or export on a machine that has it.",
         )
-    if settings.quantization != "float32" and all(line.reference is None for line in probe):
-        raise ModelError(
-            f"no text with references to measure what {settings.quantization} costs",
-            where="the certificate",
-            expected="held-out lines with their translations",
-            advice="Name a run rather than a model folder, or a text with `--probe STEM`.",
-        )
-
-
-def _against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
-    allowed = {"bleu": settings.most_bleu_loss, "chrf": settings.most_chrf_loss}
-    over = [
-        f"{losses[name]:.2f} {name} lost, {most:g} allowed"
-        for name, most in allowed.items()
-        if losses[name] > most
-    ]
-    return "; ".join(over)
+    check_measurable(settings, probe)
 
 
 def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:

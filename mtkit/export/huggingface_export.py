@@ -16,6 +16,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError
@@ -51,6 +52,7 @@ OF_MARIAN: dict[str, tuple[object, ...]] = {
 def export_huggingface(
     model_folder: Path,
     out: Path,
+    settings: ExportSettings,
     probe: Sequence[ProbeLine],
     *,
     threads: int | None = None,
@@ -64,6 +66,7 @@ def export_huggingface(
     Args:
         model_folder: the model.
         out: the folder to be; written whole or not at all.
+        settings: of an export in float32.
         probe: the lines that both translate.
         threads: CPU threads.
         say: hears which class of transformers the model is.
@@ -81,7 +84,7 @@ def export_huggingface(
         model = _class(reasons).from_pretrained(fresh, dtype=torch.float32).eval()
         engine = HuggingFaceEngine(model, BATCH_TOKENS)
         comparison = opened.comparison(probe, greedy)
-        proof = prove("huggingface", opened.card, comparison, comparison.translated(engine), greedy)
+        proof = prove(settings, opened.card, comparison, comparison.translated(engine), greedy)
         remarks = {
             "class": type(model).__name__,
             "not MarianMTModel because": reasons,

@@ -1,14 +1,17 @@
 """From a model folder to one that onnxruntime runs, with its certificate, or to nothing and the reasons."""
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from mtkit.config.export import ExportSettings
 from mtkit.errors import ModelError
 from mtkit.export import onnx_graph
-from mtkit.export.comparing import plain_beam
+from mtkit.export.comparing import check_measurable, plain_beam
 from mtkit.export.onnx_model import ENCODER, STEP, OnnxModel
 from mtkit.export.opened import Opened, positions_in
 from mtkit.export.probe import ProbeLine
@@ -21,12 +24,14 @@ from mtkit.translation.torch_engine import TorchEngine
 from mtkit.translation.translator import BATCH_TOKENS
 
 ABOUT = "model.json"  # what else a program has to know
+ROUNDED = ["MatMul", "Gemm", "Gather"]  # operators with matrices
 MOST_BYTES = 2**31 - 1  # of one file, which is one message of protobuf
 
 
 def export_onnx(
     model_folder: Path,
     out: Path,
+    settings: ExportSettings,
     probe: Sequence[ProbeLine],
     *,
     threads: int | None = None,
@@ -37,6 +42,7 @@ def export_onnx(
     Args:
         model_folder: the model.
         out: the folder to be; written whole or not at all.
+        settings: float32 or int8, and what the latter may cost.
         probe: the lines that both translate.
         threads: CPU threads.
         say: hears how large the graphs are.
@@ -52,19 +58,43 @@ def export_onnx(
             expected="less than 2 GB, which a file of ONNX may have",
             advice="Export it to CTranslate2.",
         )
-    settings = plain_beam(opened.card.decoding)
-    comparison = opened.comparison(probe, settings)
+    check_measurable(settings, probe)
+    search = plain_beam(opened.card.decoding)
+    comparison = opened.comparison(probe, search)
     positions = positions_in(opened)
     with fresh_folder(out) as fresh, user_errors(out):
-        onnx.save(onnx_graph.encoder(opened.model, positions), fresh / ENCODER)
-        onnx.save(onnx_graph.step(opened.model, positions), fresh / STEP)
+        for graph, name in ((onnx_graph.encoder, ENCODER), (onnx_graph.step, STEP)):
+            onnx.save(graph(opened.model, positions), fresh / name)
+            if settings.quantization == "int8":
+                _round(fresh / name)
         shutil.copytree(subword_folder(model_folder), fresh / "subword")
         write_json(fresh / ABOUT, about(opened, positions))
         sizes = [f"{name} {(fresh / name).stat().st_size / 1e6:.1f} MB" for name in (ENCODER, STEP)]
         say(f"onnx: {', '.join(sizes)}")
         model = OnnxModel(fresh, opened.threads, positions).as_model()
         other = comparison.translated(TorchEngine(model, BATCH_TOKENS))
-        return settle(fresh, out, prove("onnx", opened.card, comparison, other, settings))
+        return settle(fresh, out, prove(settings, opened.card, comparison, other, search))
+
+
+def _round(path: Path) -> None:
+    """Round the matrices of a graph to eight bits, each column by itself; what they meet, as it comes.
+
+    Without a sign: with one, CPUs that lack VNNI would saturate sums, and translate unlike what was proved.
+    """
+    whole = path.with_suffix(".float32")
+    path.rename(whole)
+    logger = (
+        logging.getLogger()
+    )  # the root: onnxruntime warns of a preparation that our graphs have no need of
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        quantize_dynamic(
+            whole, path, weight_type=QuantType.QUInt8, per_channel=True, op_types_to_quantize=ROUNDED
+        )
+    finally:
+        logger.setLevel(level)
+    whole.unlink()
 
 
 def about(opened: Opened, positions: int) -> dict[str, object]:

@@ -4,7 +4,7 @@ That of CTranslate2, which mtkit itself runs, is `translation/converted.py`'s.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +13,11 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mtkit import __version__
+from mtkit.config.export import ExportSettings, Quantization
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings
 from mtkit.errors import ModelError, RunError
-from mtkit.export.comparing import Comparison, Translated, against_exact
+from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.folder import WEIGHTS, ModelCard
 from mtkit.translation.converted import Difference
@@ -24,15 +25,23 @@ from mtkit.translation.converted import Difference
 CERTIFICATE = "certificate.json"
 FORMAT = 1
 SHOWN = 5  # differences that an error shows
-EXTRAS = {"huggingface": ("transformers", "tokenizers"), "onnx": ("onnx", "onnxruntime")}
+Elsewhere = Literal["huggingface", "onnx", "safetensors"]
+PROGRAMS: Mapping[Elsewhere, tuple[str, ...]] = {  # that read the format; the first two are extras
+    "huggingface": ("transformers", "tokenizers"),
+    "onnx": ("onnx", "onnxruntime"),
+    "safetensors": ("safetensors", "torch"),
+}
 
 
 class Proof(Settings):
-    """That an exported model translates like its original, token for token, in float32."""
+    """That an exported model translates like its original: token for token, or within a budget."""
 
     format: int = Field(FORMAT, ge=1, description="version of the certificate's layout")
     mtkit: str = Field(description="version of mtkit that made it")
-    to: Literal["huggingface", "onnx"] = Field(description="whose format it is")
+    to: Elsewhere = Field(description="whose format it is")
+    quantization: Quantization = Field(description="what weights were rounded to")
+    most_bleu_loss: float = Field(description="BLEU that rounding was allowed to cost")
+    most_chrf_loss: float = Field(description="chrF that rounding was allowed to cost")
     versions: dict[str, str] = Field(description="versions of the programs that were compared")
     search: SearchSettings = Field(description="how the probe lines were translated")
     probe: dict[str, int] = Field(description="how many lines, by where they come from")
@@ -48,9 +57,10 @@ class Proof(Settings):
 
     def line(self) -> str:
         """It in one line for people."""
-        facts = [f"{self.alike:,} of {sum(self.probe.values()):,} probe lines alike, token for token"]
-        if self.differences:
-            facts.append(f"{len(self.differences):,} too close to tell")
+        alike = f"{self.alike:,} of {sum(self.probe.values()):,} probe lines alike, token for token"
+        facts = [f"{self.quantization}: {alike}"]
+        if ties := sum(one.because == "tie" for one in self.differences):
+            facts.append(f"{ties:,} too close to tell")
         facts += [
             f"{name} {found['converted']:.2f} (torch {found['torch']:.2f})"
             for name, found in self.scores.items()
@@ -59,7 +69,7 @@ class Proof(Settings):
 
 
 def prove(
-    to: Literal["huggingface", "onnx"],
+    settings: ExportSettings,
     card: ModelCard,
     comparison: Comparison,
     other: Translated,
@@ -68,7 +78,7 @@ def prove(
     """Compare what an exported model makes of the probe with what torch makes of it.
 
     Args:
-        to: whose format it is.
+        settings: whose format it is, and what rounding may cost.
         card: of the model that was exported.
         comparison: the probe, translated by torch.
         other: translated by the exported model.
@@ -77,21 +87,29 @@ def prove(
     Raises:
         ModelError: they do not translate alike; with the lines.
     """
-    differences = comparison.differences(other, exact=True)
+    exact = settings.quantization == "float32"
+    differences = comparison.differences(other, exact=exact)
     gap = comparison.largest_gap(other)
     lines = len(comparison.lines)
-    if against := against_exact(differences, lines, gap):
-        raise _refused(to, against, differences)
+    scores = comparison.scores(other)
+    losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
+    against = against_exact(differences, lines, gap) if exact else against_loss(losses, settings)
+    if against:
+        raise _refused(settings, against, differences)
+    assert settings.to != "ctranslate2", "which has a certificate of its own"
     return Proof(
         mtkit=__version__,
-        to=to,
-        versions={name: version(name) for name in EXTRAS[to]},
+        to=settings.to,
+        quantization=settings.quantization,
+        most_bleu_loss=settings.most_bleu_loss,
+        most_chrf_loss=settings.most_chrf_loss,
+        versions={name: version(name) for name in PROGRAMS[settings.to]},
         search=search,
         probe=dict(Counter(line.origin for line in comparison.lines)),
         alike=lines - len(differences),
         differences=differences,
         largest_gap=round(gap, 6),
-        scores=comparison.scores(other),
+        scores=scores,
         weights=card.files[WEIGHTS],
         files={},
     )
@@ -138,17 +156,17 @@ def check_place(out: Path) -> None:
     )
 
 
-def missing(to: Literal["huggingface", "onnx"], error: ImportError) -> RunError:
+def missing(to: Elsewhere, error: ImportError) -> RunError:
     """The error for an optional dependency that is not installed."""
     return RunError(
-        f"this needs {' and '.join(EXTRAS[to])}, of which something is not installed: {error}",
+        f"this needs {' and '.join(PROGRAMS[to])}, of which something is not installed: {error}",
         where=f"export {to}",
         expected=f"what `mtkit[{to}]` brings",
         advice=f"Install it: `pip install 'mtkit[{to}]'`.",
     )
 
 
-def _refused(to: str, against: str, differences: Sequence[Difference]) -> ModelError:
+def _refused(settings: ExportSettings, against: str, differences: Sequence[Difference]) -> ModelError:
     shown = [one for one in differences if not one.because] or differences
     lines = "".join(
         f"\n    line {one.line}: {one.source[:60]!r}"
@@ -157,7 +175,11 @@ def _refused(to: str, against: str, differences: Sequence[Difference]) -> ModelE
     )
     return ModelError(
         f"the exported model does not translate like its original: {against}{lines}",
-        where=f"export {to}",
-        expected="the same translations, token for token",
-        advice="Nothing was kept; report this with the lines above.",
+        where=f"export {settings.to}",
+        expected="the same translations, token for token"
+        if settings.quantization == "float32"
+        else "a loss within the budget",
+        advice="Nothing was kept; report this with the lines above."
+        if settings.quantization == "float32"
+        else "Choose float32, or allow more loss; nothing was kept.",
     )

@@ -1,13 +1,15 @@
-"""The export stage: the model of a train stage, converted and proved on the corpus's held-out lines."""
+"""The export stage: the model of a train stage in another format, proved on the corpus's held-out lines."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtkit.config.export import ExportSettings
 from mtkit.export.convert import convert
+from mtkit.export.formats import check_writable, exporter
 from mtkit.export.probe import corpus_lines, nasty_lines
+from mtkit.export.proof import Proof
 from mtkit.log import RunContext
-from mtkit.translation.converted import CONVERTED
+from mtkit.translation.converted import CONVERTED, Certificate
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,20 @@ class ExportInputs:
 
 
 def export_model(settings: ExportSettings, inputs: ExportInputs, out: Path, run: RunContext) -> None:
-    """Convert a model into `out/ctranslate2`, certificate included.
+    """Write a model as `out/ctranslate2`, or whatever the format is called, certificate included.
 
     Raises:
         ModelError: both engines do not translate alike.
-        RunError: this CPU cannot compute so.
+        RunError: this CPU cannot compute so, or what the format needs is not installed.
     """
+    model, to = inputs.train / "model", settings.to
     lines = corpus_lines(inputs.corpus, settings.probe_lines) + nasty_lines()
-    certificate = convert(
-        inputs.train / "model", out / CONVERTED, settings, lines, threads=run.threads, say=run.say
-    )
+    certificate: Certificate | Proof
+    if to == "ctranslate2":
+        certificate = convert(model, out / CONVERTED, settings, lines, threads=run.threads, say=run.say)
+    else:
+        check_writable(settings, model)
+        export = exporter(to)
+        certificate = export(model, out / to, settings, lines, threads=run.threads, say=run.say)
     run.events.write("export", **certificate.model_dump(mode="json", exclude={"files", "differences"}))
     run.say(certificate.line())

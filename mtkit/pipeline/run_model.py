@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from mtkit.config.export import ExportSettings
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.errors import ModelError, RunError
@@ -154,11 +155,12 @@ def _scores(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _exported(trained: str, run: RunFolder, recipe: Recipe, noted: Noted) -> Path | None:
-    """The converted model of the recipe's last export stage of this training, or None."""
+    """The converted model of the recipe's last export stage of this training to CTranslate2, or None."""
     names = [
         stage.name
         for stage in recipe.stages.values()
-        if stage.kind.name == "export" and stage.name in noted and stage.reads["train"] == trained
+        if isinstance(stage.settings, ExportSettings) and stage.settings.to == "ctranslate2"
+        if stage.name in noted and stage.reads["train"] == trained
     ]
     folders = [run.path.parent / STORE / noted[name]["folder"] / CONVERTED for name in names[-1:]]
     return next((folder for folder in folders if folder.is_dir()), None)  # or it was removed from the store

@@ -164,17 +164,19 @@ def scores_section(folders: Mapping[str, Path]) -> list[str]:
 
 def export_section(name: str, folder: Path) -> list[str]:
     """What the converted model was compared on, and what it scores beside its original."""
-    facts = read_json(folder / "ctranslate2" / "certificate.json")
+    [path] = folder.glob("*/certificate.json")
+    facts = read_json(path)
+    engine = {"ctranslate2": "CTranslate2", "onnx": "ONNX"}.get(path.parent.name, path.parent.name)
     lines = sum(facts["probe"].values())
     said = (
-        f"For CTranslate2 in {text(facts['quantization'])}: {facts['alike']:,} of {lines:,} lines translated"
+        f"For {engine} in {text(facts['quantization'])}: {facts['alike']:,} of {lines:,} lines translated"
         f" alike, token for token, {len(facts['differences']):,} differently."
     )
     rows = [
         [text(metric), f"{found['torch']:.2f}", f"{found['converted']:.2f}", text(found["signature"])]
         for metric, found in facts["scores"].items()
     ]
-    scores = table(["metric", "torch", "CTranslate2", "signature"], rows, "lrrl") if rows else []
+    scores = table(["metric", "torch", engine, "signature"], rows, "lrrl") if rows else []
     return section(f"Export ({name})", [said], scores)
 
 
