@@ -32,7 +32,6 @@ def arguments(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@arguments
 @click.option(
     "--quantization",
     type=click.Choice(ROUNDINGS["onnx"]),
@@ -41,6 +40,7 @@ def arguments(command: Callable[..., None]) -> Callable[..., None]:
     help="What weights are rounded to.",
 )
 @budget_options
+@arguments
 def onnx(model: Path, out: Path, **options: Any) -> None:
     """Write a model as ONNX graphs.
 

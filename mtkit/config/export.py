@@ -52,8 +52,8 @@ class ExportSettings(Settings):
     )
     quantization: Quantization = Field(
         "float32",
-        description="what weights are rounded to; float32: not at all, and translations are the same; onnx has"
-        " float32 and int8, huggingface and safetensors float32",
+        description="what weights are rounded to; float32: not at all, and translations are the same; onnx"
+        " has float32 and int8, huggingface and safetensors float32",
     )
     probe_lines: int = Field(
         200, ge=1, description="lines of valid, and of test, that both engines translate for the certificate"

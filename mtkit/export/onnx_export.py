@@ -83,9 +83,7 @@ def _round(path: Path) -> None:
     """
     whole = path.with_suffix(".float32")
     path.rename(whole)
-    logger = (
-        logging.getLogger()
-    )  # the root: onnxruntime warns of a preparation that our graphs have no need of
+    logger = logging.getLogger()  # onnxruntime warns here of a preparation that our graphs have no need of
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.stand_ins import learn, write_model
+from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
@@ -83,7 +84,7 @@ def export(model: Path, toy: Path, out: Path) -> Proof:
     threads = torch.get_num_threads()
     try:
         lines = corpus_lines(toy / "corpus", 10) + nasty_lines()
-        return export_huggingface(model, out, lines, threads=1, say=print)
+        return export_huggingface(model, out, ExportSettings(to="huggingface"), lines, threads=1, say=print)
     finally:
         torch.set_num_threads(threads)
 

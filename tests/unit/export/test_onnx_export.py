@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.stand_ins import write_model
+from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
@@ -68,11 +69,12 @@ def test_both_find_the_same_and_give_any_translation_the_same_probability(
 
 @pytest.fixture
 def run(reversing_model: Path, toy: Path, tmp_path: Path) -> Callable[..., Proof]:
-    def now(held_out: int = 10, odd: int | None = None) -> Proof:
+    def now(held_out: int = 10, odd: int | None = None, **settings: Any) -> Proof:
         from mtkit.export.onnx_export import export_onnx
 
-        lines = corpus_lines(toy / "corpus", held_out) + nasty_lines()[:odd]
-        return export_onnx(reversing_model, tmp_path / "out", lines, threads=1, say=print)
+        lines = (corpus_lines(toy / "corpus", held_out) if held_out else []) + nasty_lines()[:odd]
+        chosen = ExportSettings(to="onnx", **settings)
+        return export_onnx(reversing_model, tmp_path / "out", chosen, lines, threads=1, say=print)
 
     return now
 
@@ -99,6 +101,42 @@ def test_a_model_that_translates_otherwise_is_told_line_by_line_and_not_kept(
     monkeypatch.setattr(onnx_graph, "sinusoids", lambda length, dim: torch.zeros(length, dim))
     with pytest.raises(ModelError, match="probe lines are translated differently\n    line 1: "):
         run(held_out=1, odd=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eight_bits_are_kept_where_they_cost_little(run: Callable[..., Proof], tmp_path: Path) -> None:
+    run()
+    whole = (tmp_path / "out" / "step.onnx").stat().st_size
+    proof = run(quantization="int8", most_bleu_loss=100, most_chrf_loss=100)
+    assert proof.quantization == "int8" and set(proof.scores) == {"bleu", "chrf"}
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.onnx*")) == ["encoder.onnx", "step.onnx"]
+    assert (tmp_path / "out" / "step.onnx").stat().st_size < 0.6 * whole
+
+
+def test_eight_bits_that_cost_too_much_are_not_kept(
+    run: Callable[..., Proof], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mtkit.export import onnx_export
+
+    def spoilt(path: Path) -> None:
+        import onnx
+
+        graph = onnx.load(path)
+        for one in graph.graph.initializer:
+            if one.data_type == onnx.TensorProto.FLOAT and len(one.dims) == 2:
+                one.raw_data = bytes(len(one.raw_data))
+        onnx.save(graph, path)
+
+    monkeypatch.setattr(onnx_export, "_round", spoilt)
+    with pytest.raises(ModelError, match=r"chrf lost, 0\.3 allowed\n    line 1: ") as caught:
+        run(quantization="int8")
+    assert "Choose float32, or allow more loss" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_rounding_costs_is_not_guessed(run: Callable[..., Proof], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no text with references to measure what int8 costs"):
+        run(held_out=0, quantization="int8")
     assert list(tmp_path.iterdir()) == []
 
 
