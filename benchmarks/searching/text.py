@@ -6,8 +6,9 @@ from pathlib import Path
 
 from benchmarks.searching.systems import BY_HAND, ByHand, Order, System, Way
 from mtkit import __version__
+from mtkit.config.search import SearchSettings
 from mtkit.model.folder import read_card, subword_folder
-from mtkit.search.hypothesis import PATIENCE, most_ended
+from mtkit.search.hypothesis import most_ended
 from mtkit.translation.converted import CONVERTED, read_certificate
 
 LONGEST = 256  # tokens of a translation by hand
@@ -59,7 +60,8 @@ class TextByHand(ByHand):
         beam_size = order.search.beam_size
         search = {"beam_size": beam_size, "length_penalty": self._alpha, "max_decoding_length": self._longest}
         if self._alike:
-            search |= {"patience": PATIENCE, "num_hypotheses": most_ended(beam_size)}
+            alike = SearchSettings(beam_size=beam_size)
+            search |= {"patience": alike.patience, "num_hypotheses": most_ended(alike)}
         given = {
             "folder": str(self._folder / CONVERTED),
             "source": str(order.source),

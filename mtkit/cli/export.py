@@ -8,6 +8,7 @@ import click
 
 from mtkit.cli.export_elsewhere import huggingface, onnx, safetensors
 from mtkit.cli.export_options import (
+    aligned_text,
     budget_options,
     probe_lines_option,
     probe_of,
@@ -17,7 +18,7 @@ from mtkit.cli.export_options import (
 from mtkit.cli.opening import find_model
 from mtkit.cli.options import quiet_option, threads_option
 from mtkit.config.export import QUANTIZATIONS, ExportSettings
-from mtkit.errors import RunError
+from mtkit.errors import RecipeError, RunError
 from mtkit.log import say
 
 
@@ -48,13 +49,30 @@ export.add_command(safetensors)
     show_default=True,
     help="What weights are rounded to.",
 )
+@click.option(
+    "--shortlist",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Look at the N target pieces alone that a source piece most probably becomes.  [default: at all]",
+)
+@click.option(
+    "--shortlist-text",
+    type=click.Path(path_type=Path),
+    metavar="STEM",
+    help="Text to learn that from: STEM.SOURCE and STEM.TARGET.  [default: the run's training text]",
+)
 @probe_option
 @probe_lines_option
 @budget_options
 @threads_option
 @quiet_option
 def ctranslate2(
-    model: Path | None, probe: Path | None, threads: int | None, quiet: bool, **settings: Any
+    model: Path | None,
+    shortlist_text: Path | None,
+    probe: Path | None,
+    threads: int | None,
+    quiet: bool,
+    **settings: Any,
 ) -> None:
     """Convert a model for CTranslate2.
 
@@ -64,17 +82,30 @@ def ctranslate2(
     within bounds, or a finer rounding is taken. What was found is in ctranslate2/certificate.json. If the two
     do not agree, the lines are shown and nothing is written.
 
+    With --shortlist the output layer is computed for a part of the vocabulary, which is quicker: the pieces
+    that those of the source become in a text that is aligned, and the most frequent. What that may cost is
+    bounded alike; if it costs more, longer lists are tried. What shares a batch with a line can change its
+    translation then (docs/exporting.md).
+
     MODEL is a run or a model folder; left out, it is that of the newest finished run.
 
     \b
     Examples:
       mtkit export ctranslate2
       mtkit export ctranslate2 runs/demo --quantization int8
+      mtkit export ctranslate2 runs/demo --quantization int8 --shortlist 20
       mtkit export ctranslate2 model/ --quantization int8 --probe data/test
     """
     from mtkit.training.openmp import quiet_openmp
 
     chosen = settings_of("ctranslate2", settings)
+    if shortlist_text is not None and chosen.shortlist is None:
+        raise RecipeError(
+            "it has no effect without --shortlist",
+            where="--shortlist-text",
+            expected="an option with an effect",
+            advice="Remove it, or add --shortlist.",
+        )
     folder = find_model(model, quiet=quiet)
     _check_not_stored(folder)
     quiet_openmp()
@@ -83,7 +114,10 @@ def ctranslate2(
 
     lines = probe_of(folder, probe, chosen.probe_lines, quiet=quiet)
     tell = partial(say, quiet=quiet)
-    certificate = convert(folder, folder / CONVERTED, chosen, lines, threads=threads, say=tell)
+    aligned = aligned_text(folder, shortlist_text)
+    certificate = convert(
+        folder, folder / CONVERTED, chosen, lines, threads=threads, say=tell, aligned=aligned
+    )
     tell(certificate.line())
     tell(str(folder / CONVERTED))
 

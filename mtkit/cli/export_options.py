@@ -1,6 +1,7 @@
 """What the commands of `mtkit export` have in common: text to compare on, and what rounding may cost."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from mtkit.log import say
 
 if TYPE_CHECKING:
     from mtkit.export.probe import ProbeLine
+    from mtkit.export.shortlist import Aligned
 
 _FIELDS = ExportSettings.model_fields
 
@@ -81,3 +83,16 @@ def probe_of(folder: Path, stem: Path | None, most: int, *, quiet: bool) -> "lis
         say("no corpus of a run beside this model: compared on odd lines alone", quiet=quiet)
         return nasty_lines()
     return corpus_lines(corpus, most) + nasty_lines()
+
+
+def aligned_text(folder: Path, stem: Path | None) -> "Aligned | None":
+    """What a shortlist is learnt from: a named text, or the corpus behind a run's model; None: nothing."""
+    from mtkit.export.shortlist import corpus_pairs, stem_pairs
+    from mtkit.model.folder import read_card
+    from mtkit.pipeline.run_model import corpus_behind
+
+    if stem is not None:
+        card = read_card(folder)
+        return partial(stem_pairs, stem, card.source_language, card.target_language, card.normalize)
+    corpus = corpus_behind(folder)
+    return None if corpus is None else partial(corpus_pairs, corpus)

@@ -175,6 +175,7 @@ def asked_for(options: Any, settings: "SearchSettings", folder: Path) -> "Asked"
         average="log_probabilities" if options.average == "log-probabilities" else "probabilities",
         chooser=_chooser(options, settings, folder),
         from_whole_beam=options.rerank_by is not None,
+        scores=options.scores or options.as_json or options.n_best is not None or options.strict is not None,
     )
 
 

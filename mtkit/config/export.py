@@ -55,13 +55,36 @@ class ExportSettings(Settings):
         description="what weights are rounded to; float32: not at all, and translations are the same; onnx"
         " has float32 and int8, huggingface and safetensors float32",
     )
+    shortlist: int | None = Field(
+        None,
+        ge=1,
+        description="ctranslate2: most target pieces that are looked at for a source piece, learnt by"
+        " aligning the training text (lexical shortlist); quicker, within the bounds below, but what shares"
+        " a batch can change a translation; null: every piece",
+    )
     probe_lines: int = Field(
         200, ge=1, description="lines of valid, and of test, that both engines translate for the certificate"
     )
-    most_bleu_loss: float = Field(0.5, ge=0, description="BLEU that rounding may cost on these lines")
-    most_chrf_loss: float = Field(0.3, ge=0, description="chrF that rounding may cost on these lines")
+    most_bleu_loss: float = Field(
+        0.5, ge=0, description="BLEU that rounding, or a shortlist, may cost on these lines"
+    )
+    most_chrf_loss: float = Field(
+        0.3, ge=0, description="chrF that rounding, or a shortlist, may cost on these lines"
+    )
+
+    @property
+    def is_exact(self) -> bool:
+        """True if translations must be the same, token for token."""
+        return self.quantization == "float32" and self.shortlist is None
 
     def findings(self) -> Iterator[Finding]:
+        if self.shortlist is not None and self.to != "ctranslate2":
+            yield Finding(
+                ("shortlist",),
+                f"`shortlist` has no effect on {self.to}",
+                "a setting with an effect",
+                "Remove it, or export to ctranslate2.",
+            )
         if self.quantization not in ROUNDINGS[self.to]:
             yield Finding(
                 ("quantization",),
@@ -70,7 +93,7 @@ class ExportSettings(Settings):
                 "Choose one of them, or export to ctranslate2, which has all.",
             )
         for name in ("most_bleu_loss", "most_chrf_loss"):
-            if self.quantization == "float32" and name in self.model_fields_set:
+            if self.is_exact and name in self.model_fields_set:
                 yield Finding(
                     (name,),
                     f"`{name}` has no effect on float32, which must agree token for token",

@@ -77,6 +77,13 @@ class SearchSettings(Settings):
         2.0, gt=0, description="a translation has at most factor times source tokens + extra tokens"
     )
     max_length_extra: int = Field(20, ge=1, description="see max_length_factor")
+    patience: float = Field(
+        2.0,
+        ge=1,
+        le=10,
+        description="search is content when so many beams of hypotheses have ended (Kasai et al. 2022); 1 is"
+        " quicker and a little worse",
+    )
     no_repeat_ngram: int = Field(
         0, ge=0, description="no run of so many pieces comes twice (Paulus et al. 2018, section 2.5); 0: may"
     )
@@ -158,7 +165,9 @@ class SearchSettings(Settings):
             why, remedy = "greedy search (`beam_size: 1`)", "set a `beam_size` above 1"
         else:
             why, remedy = "", ""
-        for name in ("length_penalty", "coverage_penalty"):
+        for name in ("length_penalty", "coverage_penalty", "patience"):
+            if name == "patience" and self.sampling is not None:
+                continue  # told of sampling
             if why and name in given and getattr(self, name):
                 yield _no_effect((name,), why, remedy)
         if "length_penalty_form" in given and (why or not self.length_penalty):
@@ -168,7 +177,7 @@ class SearchSettings(Settings):
     def _of_sampling(self) -> Iterator[Finding]:
         if self.sampling is None:
             return
-        for name in ("beam_size", "diversity"):
+        for name in ("beam_size", "diversity", "patience"):
             if name in self.model_fields_set and getattr(self, name) is not None:
                 yield _no_effect((name,), "sampling", "remove `sampling`")
 

@@ -1,6 +1,6 @@
 """Two engines, the same lines: where they differ, by how much, and whether it was a tie."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,13 @@ class Comparison:
                 )
             )
         return found
+
+    def alike(self, other: Translated) -> int:
+        """How many lines are translated as by the torch engine, token for token."""
+        return sum(
+            all(one.ids == another.ids for one, another in zip(ours, theirs, strict=True))
+            for ours, theirs in zip(self.torch.parts, other.parts, strict=True)
+        )
 
     def largest_gap(self, other: Translated) -> float:
         """The largest difference, in nats, between what both say of the other's translations."""
@@ -194,6 +201,11 @@ def against_exact(differences: Sequence[Difference], lines: int, gap: float) -> 
     return ""
 
 
+def losses_of(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Metric → what the converted model loses, of `Comparison.scores`."""
+    return {name: found["torch"] - found["converted"] for name, found in scores.items()}
+
+
 def against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
     """Why rounded weights cost too much; empty where they do not.
 
@@ -216,9 +228,11 @@ def check_measurable(settings: ExportSettings, probe: Sequence[ProbeLine]) -> No
     Raises:
         ModelError: none of the lines has a reference.
     """
-    if settings.quantization != "float32" and all(line.reference is None for line in probe):
+    if not settings.is_exact and all(line.reference is None for line in probe):
         raise ModelError(
-            f"no text with references to measure what {settings.quantization} costs",
+            "no text with references to measure what "
+            + ("the shortlist" if settings.quantization == "float32" else settings.quantization)
+            + " costs",
             where="the certificate",
             expected="held-out lines with their translations",
             advice="Name a run rather than a model folder, or a text with `--probe STEM`.",

@@ -19,18 +19,20 @@ from mtkit.export.comparing import (
     against_exact,
     against_loss,
     check_measurable,
+    losses_of,
     plain_beam,
 )
 from mtkit.export.mixing import MIXABLE, Rounding, mixtures
 from mtkit.export.probe import ProbeLine
 from mtkit.export.proof import fresh_folder
+from mtkit.export.shortlist import ALWAYS, Aligned, learn, widths, write_shortlist
 from mtkit.export.specification import check_expressible, layers, save, specification
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.cores import default_threads
 from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
-from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference
+from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference, Shortlist
 from mtkit.translation.ctranslate2_engine import CTranslate2Engine
 from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
 from mtkit.translation.torch_engine import TorchEngine
@@ -72,11 +74,13 @@ def convert(
     *,
     threads: int | None = None,
     say: Callable[[str], None],
+    aligned: Aligned | None = None,
 ) -> Certificate:
     """Convert a model for CTranslate2 and prove that both translate alike.
 
     Where rounding costs more than it may, the layers whose rounding hurts most are left in float32; if that
-    is not enough, the next finer one is tried, float32 last.
+    is not enough, the next finer one is tried, float32 last. A shortlist comes last of all: what it is laid
+    over has passed without it.
 
     Args:
         model_folder: the model.
@@ -85,6 +89,7 @@ def convert(
         probe: the lines that both translate.
         threads: CPU threads.
         say: hears what was tried.
+        aligned: text that a shortlist is learnt from; None: there is none.
 
     Raises:
         ModelError: CTranslate2 cannot express the model, or the two do not translate alike; with the lines.
@@ -92,7 +97,7 @@ def convert(
     """
     card = check_folder(model_folder)
     check_expressible(card.architecture)
-    _check_wish(settings, probe)
+    _check_wish(settings, probe, aligned)
     threads = threads or default_threads()
     engine = TorchEngine.load(model_folder, "cpu", threads=threads, batch_tokens=BATCH_TOKENS)
     codec = Subword.load(subword_folder(model_folder))
@@ -104,7 +109,8 @@ def convert(
         settings=plain_beam(card.decoding),
         languages=(card.source_language, card.target_language),
     )
-    work = _Conversion(card, codec, Comparison(translator, engine, probe, card.target_language), settings)
+    comparison = Comparison(translator, engine, probe, card.target_language)
+    work = _Conversion(card, codec, comparison, settings, aligned)
     return work.run(engine, out, threads, say)
 
 
@@ -112,9 +118,14 @@ class _Conversion:
     """One model, converted until a conversion passes."""
 
     def __init__(
-        self, card: ModelCard, codec: Subword, comparison: Comparison, settings: ExportSettings
+        self,
+        card: ModelCard,
+        codec: Subword,
+        comparison: Comparison,
+        settings: ExportSettings,
+        aligned: Aligned | None,
     ) -> None:
-        self.card, self.codec = card, codec
+        self.card, self.codec, self.aligned = card, codec, aligned
         self.comparison, self.settings = comparison, settings
         self.positions = positions_of(card)
 
@@ -129,7 +140,8 @@ class _Conversion:
                 verdict = self._verdict(self.comparison.translated(converted), rounding)
                 tried.append(verdict.attempt)
                 if not verdict.against:
-                    certificate = self._certificate(fresh, tried, verdict)
+                    shortlist = self._shortlist(fresh, rounding, threads, say)
+                    certificate = self._certificate(fresh, tried, verdict, shortlist)
                     _settle(fresh, out, certificate)
                     return certificate
                 say(f"{rounding}: {verdict.against}")
@@ -171,20 +183,57 @@ class _Conversion:
         with user_errors(folder):
             save(self._specification(engine), folder, rounding.quantization, rounding.finer)
 
-    def _open(self, folder: Path, rounding: Rounding, threads: int) -> CTranslate2Engine:
+    def _shortlist(
+        self, folder: Path, rounding: Rounding, threads: int, say: Callable[[str], None]
+    ) -> Shortlist | None:
+        """The narrowest shortlist, of what was asked for and wider ones, that costs no more than it may."""
+        asked = self.settings.shortlist
+        if asked is None:
+            return None
+        assert self.aligned is not None, "what was asked for had been checked"
+        lexicon = learn(self.codec, self.aligned())
+        against = f"{asked:,} pieces are the whole vocabulary"
+        for pieces in widths(asked, self.codec.size("target")):
+            with user_errors(folder):
+                write_shortlist(folder, lexicon, self.codec, pieces)
+            translated = self.comparison.translated(self._open(folder, rounding, threads, shortlist=True))
+            losses = losses_of(self.comparison.scores(translated))
+            against = against_loss(losses, self.settings)
+            if not against:
+                return Shortlist(
+                    asked=asked,
+                    pieces=pieces,
+                    always=ALWAYS,
+                    pairs=lexicon.pairs,
+                    bleu_loss=round(losses["bleu"], 4),
+                    chrf_loss=round(losses["chrf"], 4),
+                    alike=self.comparison.alike(translated),
+                )
+            say(f"shortlist of {pieces:,}: {against}")
+        raise ModelError(
+            f"no shortlist is good enough: {against}",
+            where="shortlist",
+            expected="a loss of BLEU and chrF within the budget",
+            advice="Export without one, or allow more loss; nothing was kept.",
+        )
+
+    def _open(
+        self, folder: Path, rounding: Rounding, threads: int, *, shortlist: bool = False
+    ) -> CTranslate2Engine:
         return CTranslate2Engine(
             open_converted(folder, rounding.quantization, threads),
             read_pieces(folder),
             architecture=self.card.architecture,
             max_tokens=self.positions,
             batch_tokens=BATCH_TOKENS,
+            shortlist="doubtful" if shortlist else None,
         )
 
     def _verdict(self, translated: Translated, rounding: Rounding) -> Verdict:
         exact = rounding.quantization == "float32"
         differences = self.comparison.differences(translated, exact=exact)
         scores = self.comparison.scores(translated)
-        losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
+        losses = losses_of(scores)
         gap = self.comparison.largest_gap(translated)
         lines = len(self.comparison.lines)
         against = against_exact(differences, lines, gap) if exact else against_loss(losses, self.settings)
@@ -199,7 +248,9 @@ class _Conversion:
         )
         return Verdict(attempt, differences, scores, against)
 
-    def _certificate(self, folder: Path, tried: list[Attempt], verdict: Verdict) -> Certificate:
+    def _certificate(
+        self, folder: Path, tried: list[Attempt], verdict: Verdict, shortlist: Shortlist | None
+    ) -> Certificate:
         names = sorted(path.name for path in folder.iterdir())
         return Certificate(
             mtkit=__version__,
@@ -216,6 +267,7 @@ class _Conversion:
             differences=verdict.differences,
             scores=verdict.scores,
             max_tokens=self.positions,
+            shortlist=shortlist,
             weights=self.card.files[WEIGHTS],
             files={name: sha256(folder / name) for name in names},
         )
@@ -238,7 +290,14 @@ def positions_of(card: ModelCard) -> int | None:
     return None
 
 
-def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
+def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine], aligned: Aligned | None) -> None:
+    if settings.shortlist is not None and aligned is None:
+        raise RunError(
+            "no text beside this model that a shortlist could be learnt from",
+            where="shortlist",
+            expected="a run with its corpus, or a parallel text",
+            advice="Name a run rather than a model folder, or a text with `--shortlist-text STEM`.",
+        )
     if reason := uncomputable(settings.quantization):
         raise RunError(
             reason,

@@ -72,10 +72,16 @@ def stem_lines(stem: Path, source_language: str, target_language: str, most: int
     Raises:
         DataError: a side is missing, or they differ in length.
     """
+    source, target = paired_paths(stem, source_language, target_language)
+    return _paired(source, target, "text", most)
+
+
+def paired_paths(stem: Path, source_language: str, target_language: str) -> tuple[Path, Path]:
+    """Both sides of a parallel text named by its stem."""
     source, target = (
         stem.with_name(f"{stem.name}.{language}") for language in (source_language, target_language)
     )
-    return _paired(source, target, "text", most)
+    return source, target
 
 
 def _paired(source: Path, target: Path, origin: str, most: int) -> list[ProbeLine]:

@@ -17,7 +17,7 @@ from mtkit.config.export import ExportSettings, Quantization
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings
 from mtkit.errors import ModelError, RunError
-from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss
+from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss, losses_of
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.folder import WEIGHTS, ModelCard
 from mtkit.translation.converted import Difference
@@ -92,7 +92,7 @@ def prove(
     gap = comparison.largest_gap(other)
     lines = len(comparison.lines)
     scores = comparison.scores(other)
-    losses = {name: found["torch"] - found["converted"] for name, found in scores.items()}
+    losses = losses_of(scores)
     against = against_exact(differences, lines, gap) if exact else against_loss(losses, settings)
     if against:
         raise _refused(settings, against, differences)

@@ -1,6 +1,7 @@
 """The export stage: the model of a train stage in another format, proved on the corpus's held-out lines."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mtkit.config.export import ExportSettings
@@ -8,6 +9,7 @@ from mtkit.export.convert import convert
 from mtkit.export.formats import check_writable, exporter
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import Proof
+from mtkit.export.shortlist import corpus_pairs
 from mtkit.log import RunContext
 from mtkit.translation.converted import CONVERTED, Certificate
 
@@ -36,7 +38,10 @@ def export_model(settings: ExportSettings, inputs: ExportInputs, out: Path, run:
     lines = corpus_lines(inputs.corpus, settings.probe_lines) + nasty_lines()
     certificate: Certificate | Proof
     if to == "ctranslate2":
-        certificate = convert(model, out / CONVERTED, settings, lines, threads=run.threads, say=run.say)
+        aligned = partial(corpus_pairs, inputs.corpus)
+        certificate = convert(
+            model, out / CONVERTED, settings, lines, threads=run.threads, say=run.say, aligned=aligned
+        )
     else:
         check_writable(settings, model)
         export = exporter(to)

@@ -172,6 +172,11 @@ def export_section(name: str, folder: Path) -> list[str]:
         f"For {engine} in {text(facts['quantization'])}: {facts['alike']:,} of {lines:,} lines translated"
         f" alike, token for token, {len(facts['differences']):,} differently."
     )
+    if short := facts.get("shortlist"):
+        said += (
+            f" With the shortlist of {short['pieces']:,} pieces {short['alike']:,} are alike;"
+            f" {short['bleu_loss']:.2f} BLEU and {short['chrf_loss']:.2f} chrF are lost."
+        )
     rows = [
         [text(metric), f"{found['torch']:.2f}", f"{found['converted']:.2f}", text(found["signature"])]
         for metric, found in facts["scores"].items()

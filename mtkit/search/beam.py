@@ -55,7 +55,7 @@ def search(
         looked = settings.model_copy(update={"n_best": settings.beam_size})
     blocking = settings.no_repeat_ngram > 0 and settings.sampling is None
     if blocking:  # what is found is ranked anew
-        looked = settings.model_copy(update={"n_best": most_ended(settings.beam_size)})
+        looked = settings.model_copy(update={"n_best": most_ended(settings)})
 
     def of_batch(numbers: list[int]) -> list[list[Hypothesis]]:
         return search_batch(model, [sources[number] for number in numbers], looked, demands.of(numbers))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-PATIENCE = 2
+from mtkit.config.search import SearchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +32,25 @@ def best_first(hypotheses: list[Hypothesis]) -> list[Hypothesis]:
     return sorted(hypotheses, key=lambda found: (not found.finished, -found.score, found.ids))
 
 
-def most_ended(beam_size: int) -> int:
-    """How many hypotheses of a sentence may end before search is content with them: twice a beam.
+def most_ended(settings: SearchSettings) -> int:
+    """How many hypotheses of a sentence may end before search is content: `patience` times a beam.
 
     Greedy search ends with the first: what it did not take is not followed.
 
     Source: Kasai et al. 2022, the patience factor. Measured on two shipped recipes, beam 5, 1,000 lines each
     of test and valid: with once a beam 0.04 to 0.6 BLEU fewer than with twice, with more than twice the same.
     """
-    return PATIENCE * beam_size if beam_size > 1 else 1
+    size = settings.beam_size
+    return int(settings.patience * size + 0.5) if size > 1 else 1  # rounded as CTranslate2 does
 
 
-def most_probable(hypotheses: list[Hypothesis], beam_size: int) -> list[Hypothesis]:
+def most_probable(hypotheses: list[Hypothesis], most: int) -> list[Hypothesis]:
     """Those that search keeps of all that have ended, by log probability alone.
 
     Several can end in the last step, so that there are more than enough; every engine keeps the same.
+
+    Args:
+        hypotheses: all that have ended.
+        most: how many are kept, as `most_ended` says.
     """
-    found = sorted(hypotheses, key=lambda found: (-found.log_probability, found.ids))
-    return found[: most_ended(beam_size)]
+    return sorted(hypotheses, key=lambda found: (-found.log_probability, found.ids))[:most]

@@ -67,7 +67,7 @@ def _gap(totals: Tensor, size: int) -> float:
 def _of_results(ended: Sequence[Hypothesis], settings: SearchSettings) -> list[float]:
     """How far the ended hypotheses are from other n best, or another order."""
     probable = sorted(ended, key=lambda one: -one.log_probability)
-    most = most_ended(settings.beam_size)
+    most = most_ended(settings)
     kept = pairwise(probable[most - 1 : most + 1])
     lines = [one.log_probability - other.log_probability for one, other in kept]
     ranked = best_first(probable[:most])[: settings.n_best + 1]

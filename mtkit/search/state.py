@@ -73,8 +73,8 @@ class Beams:
 
     def results(self) -> list[list[Hypothesis]]:
         """The n best hypotheses of each sentence, best first."""
-        size, count = self.settings.beam_size, self.settings.n_best
-        return [best_first(most_probable(found, size))[:count] for found in self.ended]
+        most, count = most_ended(self.settings), self.settings.n_best
+        return [best_first(most_probable(found, most))[:count] for found in self.ended]
 
     def _record(self, totals: list[float], all_ids: list[list[int]], rows: list[int]) -> None:
         """Note hypotheses that have ended or were cut off, and the rows of their sentences."""
@@ -106,7 +106,7 @@ class Beams:
         ended, wanted = self.ended[number], self.settings.n_best
         if len(ended) < wanted:
             return False
-        if len(ended) >= most_ended(self.settings.beam_size):
+        if len(ended) >= most_ended(self.settings):
             return True
         worst = sorted((found.score for found in ended), reverse=True)[wanted - 1]
         return score_of(best_running, limit, self.settings) <= worst

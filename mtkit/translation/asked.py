@@ -48,6 +48,7 @@ class Asked:
         others: model folders that translate together with the first, as an ensemble.
         average: what of the models is averaged.
         chooser: ranks what search found; None: by its scores.
+        scores: somebody reads the scores, which then are the model's own even if search knows better ones.
         from_whole_beam: the chooser has the whole beam to choose from, whatever `n_best` says.
     """
 
@@ -58,6 +59,7 @@ class Asked:
     average: Average = "probabilities"
     chooser: Chooser | None = None
     from_whole_beam: bool = False
+    scores: bool = False
 
     @property
     def of_torch(self) -> str:
@@ -68,6 +70,11 @@ class Asked:
             "attention": self.attention,
         }
         return next((name for name, wished in wishes.items() if wished), "")
+
+    @property
+    def every_score(self) -> bool:
+        """True if the model's own probability of everything found is wanted."""
+        return self.scores or self.chooser is not None
 
 
 NOTHING_ASKED = Asked()

@@ -20,6 +20,7 @@ FORMAT = 2  # 1: ids that stand for no text were told to search, not written int
 
 # Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
 CTRANSLATE2_BATCH_TOKENS = 500
+SHORTLIST_BATCH_TOKENS = 250  # with a shortlist: what a batch looks at grows with it
 
 
 class Difference(Settings):
@@ -68,6 +69,28 @@ class Attempt(Settings):
     kept: bool
 
 
+class Shortlist(Settings):
+    """What a lexical shortlist looks at, and what it costs on the probe lines.
+
+    Attributes:
+        asked: target pieces of a source piece that were asked for.
+        pieces: as many as are looked at.
+        always: the most frequent ones, which are looked at for every source.
+        pairs: sentence pairs that it was learnt from.
+        bleu_loss: BLEU that it costs beside the torch engine, rounding counted.
+        chrf_loss: likewise chrF.
+        alike: lines translated as by the torch engine.
+    """
+
+    asked: int
+    pieces: int
+    always: int
+    pairs: int
+    bleu_loss: float
+    chrf_loss: float
+    alike: int
+
+
 class Certificate(Settings):
     """That a converted model translates like its original: what was compared, and what was found."""
 
@@ -88,6 +111,9 @@ class Certificate(Settings):
         description="metric → torch, converted and signature, on the lines with references"
     )
     max_tokens: int | None = Field(description="most tokens of a side, end mark counted; None: any number")
+    shortlist: Shortlist | None = Field(
+        None, description="the lexical shortlist that is searched with, if any"
+    )
     weights: str = Field(description="SHA-256 of the weights that were converted")
     files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
 
@@ -104,6 +130,9 @@ class Certificate(Settings):
             f"{name} {found['converted']:.2f} (torch {found['torch']:.2f})"
             for name, found in self.scores.items()
         ]
+        if (short := self.shortlist) is not None:
+            lost = f"{short.bleu_loss:.2f} bleu and {short.chrf_loss:.2f} chrf lost"
+            facts.append(f"shortlist of {short.pieces:,}: {lost}")
         return " · ".join(facts)
 
 

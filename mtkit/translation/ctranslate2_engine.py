@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings
@@ -16,15 +16,21 @@ from mtkit.errors import ModelError, RunError
 from mtkit.model.folder import ModelCard
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
-from mtkit.search.hypothesis import PATIENCE, Hypothesis, best_first, most_ended
+from mtkit.search.hypothesis import Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
-from mtkit.translation.converted import CONVERTED, CTRANSLATE2_BATCH_TOKENS, check_converted
+from mtkit.translation.converted import (
+    CONVERTED,
+    CTRANSLATE2_BATCH_TOKENS,
+    SHORTLIST_BATCH_TOKENS,
+    check_converted,
+)
 from mtkit.translation.ctranslate2_loading import VERSION, open_converted, read_pieces
-from mtkit.translation.replicas import Replicas, alike
+from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
 
 Ids = Sequence[int]
+Asked = Literal["everything", "doubtful"]
 
 KNOWN = frozenset(
     {
@@ -35,6 +41,7 @@ KNOWN = frozenset(
         "max_length_factor",
         "max_length_extra",
         "no_repeat_ngram",
+        "patience",
     }
 )
 # Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
@@ -43,6 +50,9 @@ NO_PENALTY = 1e-30
 # What a converted model takes off the logits of PAD, UNK and BOS (`search/step.py` says why): exp(-256) is
 # nothing beside any other id, and a power of two is added and taken off again with little rounding.
 NEVER_BIAS = 256.0
+# With a shortlist, search thinks a translation more probable than the model does. Where a token has less than
+# this on average (geometric mean), the model itself is asked, so that a low confidence is noticed.
+DOUBTFUL_NATS = 0.5
 ENOUGH_BATCHES = 8  # to measure with how many of them side by side
 
 
@@ -66,6 +76,8 @@ class CTranslate2Engine:
         batch_tokens: source tokens of a batch, EOS and padding counted; never more than
             CTRANSLATE2_BATCH_TOKENS.
         replicas: finds out how many batches are best searched side by side; None: that is settled.
+        shortlist: look at the target pieces alone that the model's shortlist has for a batch, and ask the
+            model itself how probable everything found is, or what is doubtful; None: look at all pieces.
     """
 
     def __init__(
@@ -77,14 +89,17 @@ class CTranslate2Engine:
         max_tokens: int | None,
         batch_tokens: int,
         replicas: Replicas | None = None,
+        shortlist: Asked | None = None,
     ) -> None:
         self._translator, self._replicas = translator, replicas
+        self._shortlist = shortlist
         self._source_pieces, self._target_pieces = pieces
         self._target_ids = {piece: number for number, piece in enumerate(self._target_pieces)}
         positions = architecture.positions
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
-        self.batch_tokens = min(batch_tokens, CTRANSLATE2_BATCH_TOKENS)
+        most = SHORTLIST_BATCH_TOKENS if shortlist else CTRANSLATE2_BATCH_TOKENS
+        self.batch_tokens = min(batch_tokens, most)
         self._begun: list[Any] = []  # results of the last search that was begun
 
     @classmethod
@@ -96,6 +111,7 @@ class CTranslate2Engine:
         threads: int,
         batch_tokens: int,
         say: Callable[[str], None] = lambda _: None,
+        every_score: bool = False,
     ) -> "CTranslate2Engine":
         """Load the converted model of a model folder onto the CPU.
 
@@ -105,18 +121,21 @@ class CTranslate2Engine:
             threads: that compute: batches side by side, or fewer with several threads each.
             batch_tokens: most source tokens of a batch.
             say: hears which, once there is enough to choose by.
+            every_score: with a shortlist, ask the model how probable everything found is.
 
         Raises:
             ModelError: it is missing, damaged, or CTranslate2 cannot load it.
         """
         certificate = check_converted(folder, card)
         inside = folder / CONVERTED
+        asked: Asked = "everything" if every_score else "doubtful"
         replicas = None
         if threads > 1:
             key = {
                 "version": VERSION,
                 "model": card.architecture.model_dump(mode="json", by_alias=True),
                 "quantization": certificate.quantization,
+                "shortlist": certificate.shortlist and certificate.shortlist.pieces,
             }
             replicas = Replicas(partial(open_converted, inside, certificate.quantization), threads, key, say)
         return cls(
@@ -126,6 +145,7 @@ class CTranslate2Engine:
             max_tokens=certificate.max_tokens,
             batch_tokens=batch_tokens,
             replicas=replicas,
+            shortlist=asked if certificate.shortlist else None,
         )
 
     def search(
@@ -168,7 +188,20 @@ class CTranslate2Engine:
                     again.append(number)
         for number in again:
             [(_, [found[number]])] = self._searched([sources[number]], settings, [limits[number]])
-        return [best_first(found[number])[: settings.n_best] for number in range(len(sources))]
+        best = [best_first(found[number])[: settings.n_best] for number in range(len(sources))]
+        return self._as_the_model_says(sources, best, settings) if self._shortlist else best
+
+    def _as_the_model_says(
+        self, sources: Sequence[Ids], found: list[list[Hypothesis]], settings: SearchSettings
+    ) -> list[list[Hypothesis]]:
+        """What a shortlisted search found, in its order, with the model's own probabilities where needed."""
+        if settings.no_repeat_ngram:  # which have been asked for already
+            return found
+        everything = self._shortlist == "everything"
+        asked = [number for number, best in enumerate(found) if everything or _is_doubtful(best[0])]
+        exact = self._exact_scores(sources, asked, [found[number] for number in asked], settings)
+        known = dict(zip(asked, exact, strict=True))
+        return [known.get(number, best) for number, best in enumerate(found)]
 
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
         """Forced decoding, as the protocol says."""
@@ -215,7 +248,7 @@ class CTranslate2Engine:
             )
 
         values: dict[int, Sequence[float]] = {}
-        for numbers, results in _finished(_begun(begin, lengths, self.batch_tokens)):
+        for numbers, results in finished_batches(begin_batches(begin, lengths, self.batch_tokens)):
             values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
         return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
 
@@ -228,13 +261,14 @@ class CTranslate2Engine:
             return (translator or self._translator).translate_batch(
                 [self._words(sources[number]) for number in numbers],
                 beam_size=settings.beam_size,
-                num_hypotheses=most_ended(settings.beam_size),
-                patience=PATIENCE,
+                num_hypotheses=most_ended(settings),
+                patience=settings.patience,
                 length_penalty=NO_PENALTY,
                 max_decoding_length=max(limits[number] for number in numbers),
                 min_decoding_length=0,
                 max_input_length=0,
                 no_repeat_ngram_size=settings.no_repeat_ngram,
+                use_vmap=self._shortlist is not None,
                 return_scores=True,
                 return_end_token=True,
                 asynchronous=True,
@@ -242,11 +276,11 @@ class CTranslate2Engine:
 
         lengths = [len(ids) + 1 for ids in sources]
         self._settle(lengths, begin)
-        waiting = _begun(begin, lengths, self.batch_tokens)
+        waiting = begin_batches(begin, lengths, self.batch_tokens)
         self._begun = [result for _, results in waiting for result in results]
         return (
             (numbers, self._of_batch(sources, numbers, results, settings))
-            for numbers, results in _finished(waiting)
+            for numbers, results in finished_batches(waiting)
         )
 
     def _of_batch(
@@ -283,7 +317,8 @@ class CTranslate2Engine:
     ) -> list[list[Hypothesis]]:
         """The same hypotheses with the model's own probabilities.
 
-        What is blocked leaves its share of probability to the rest; forced decoding knows the true one.
+        What is blocked, or on no shortlist, leaves its share of probability to the rest; forced decoding
+        knows the true one.
         """
         flat = [(number, one) for number, some in zip(numbers, found, strict=True) for one in some]
         values = iter(
@@ -329,6 +364,10 @@ def _fits(hypotheses: Sequence[Hypothesis], limit: int, batch_limit: int) -> boo
     return limit == batch_limit or all(one.finished and one.tokens < limit for one in hypotheses)
 
 
+def _is_doubtful(one: Hypothesis) -> bool:
+    return -one.log_probability > DOUBTFUL_NATS * max(1, one.tokens)
+
+
 def _is_stopgap(ids: Ids, ngram: int) -> bool:
     """True for what CTranslate2 fills its beam with where fewer things than that may be said."""
     if set(NEVER_PRODUCED).intersection(ids):
@@ -352,15 +391,3 @@ def _hypothesis(
 ) -> Hypothesis:
     score = score_of(log_probability, len(ids) + finished, settings)
     return Hypothesis(ids, log_probability, score, finished)
-
-
-def _begun(
-    begin: Callable[[list[int]], Any], lengths: Sequence[int], batch_tokens: int
-) -> list[tuple[list[int], list[Any]]]:
-    """Begin all batches, so that no replica waits."""
-    return [(numbers, begin(numbers)) for numbers in token_batches(lengths, batch_tokens)]
-
-
-def _finished(waiting: Sequence[tuple[list[int], list[Any]]]) -> Iterator[tuple[list[int], list[Any]]]:
-    """Wait for batches in the order in which they were begun."""
-    return ((numbers, [result.result() for result in results]) for numbers, results in waiting)

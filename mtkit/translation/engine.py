@@ -105,6 +105,7 @@ def open_engine(
     batch_tokens: int,
     choice: Choice | None = None,
     say: Callable[[str], None] = lambda _: None,
+    every_score: bool = False,
 ) -> Engine:
     """Load the model of a model folder.
 
@@ -115,6 +116,7 @@ def open_engine(
         batch_tokens: source tokens, padding included, that are translated at once.
         choice: which engine, as `choose_engine` says; None: torch.
         say: hears how CTranslate2 shares out the threads, once there is enough to choose by.
+        every_score: give the model's own probability of everything found, even where a shortlist has others.
 
     Raises:
         ModelError: the folder holds no model that this version can load.
@@ -127,7 +129,12 @@ def open_engine(
 
         wanted = threads or default_threads()
         return CTranslate2Engine.load(
-            folder, read_card(folder), threads=wanted, batch_tokens=batch_tokens, say=say
+            folder,
+            read_card(folder),
+            threads=wanted,
+            batch_tokens=batch_tokens,
+            say=say,
+            every_score=every_score,
         )
     from mtkit.translation.torch_engine import TorchEngine
 

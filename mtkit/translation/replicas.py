@@ -6,13 +6,14 @@ small cache, may do better with fewer batches.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
 from mtkit.model.cores import cpu_name
 from mtkit.model.remembering import recall, remember
+from mtkit.search.grouping import token_batches
 
 KIND = "replicas"
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise
@@ -154,3 +155,15 @@ def _recalled(key: dict[str, Any]) -> Chosen | None:
         return None if found is None else Chosen(Way(*found["way"]), found["reason"], found["measured_on"])
     except (TypeError, KeyError):
         return None
+
+
+def begin_batches(
+    begin: Callable[[list[int]], Any], lengths: Sequence[int], batch_tokens: int
+) -> list[tuple[list[int], list[Any]]]:
+    """Begin all batches, so that no replica waits."""
+    return [(numbers, begin(numbers)) for numbers in token_batches(lengths, batch_tokens)]
+
+
+def finished_batches(waiting: Sequence[tuple[list[int], list[Any]]]) -> Iterator[tuple[list[int], list[Any]]]:
+    """Wait for batches in the order in which they were begun."""
+    return ((numbers, [result.result() for result in results]) for numbers, results in waiting)

@@ -176,7 +176,7 @@ class Translator:
             batch_tokens = min(batch_tokens, 2 * CTRANSLATE2_BATCH_TOKENS)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
-        alone = partial(open_engine, say=say)
+        alone = partial(open_engine, say=say, every_score=asked.every_score)
         open_one = open_ensemble(asked.others, asked.average) if asked.others else alone
         from mtkit.subword.codec import Subword
 

@@ -137,3 +137,37 @@ def test_a_run_brings_its_own_held_out_text(model: Path, toy: Path, tmp_path: Pa
     assert certificate["probe"] == {"valid": 7, "test": 7, "nasty": certificate["probe"]["nasty"]}
     assert certificate["scores"]["chrf"]["torch"] == certificate["scores"]["chrf"]["converted"]
     assert len(list(read_lines(toy / "corpus" / "test.source"))) > 7
+
+
+def test_a_shortlist_is_learnt_from_a_named_text_and_used_by_translate(
+    model: Path, toy: Path, tmp_path: Path
+) -> None:
+    for name, side in (("letters", "source"), ("reversed", "target")):
+        (tmp_path / f"text.{name}").write_bytes((toy / "corpus" / f"train.{side}").read_bytes())
+    text = tmp_path / "text"
+    words = ("export", "ctranslate2", model, "--probe", text, "--quiet", "--most-bleu-loss", "100")
+    result = invoke(*words, "--most-chrf-loss", "100", "--shortlist", "6", "--shortlist-text", text)
+    assert result.exit_code == 0, result.exception
+    plain = invoke("translate", "--model", model, "--quiet", text=TEXT)
+    assert plain.exit_code == 0, plain.exception
+    known = invoke("translate", "--model", model, "--quiet", "--json", text=TEXT)
+    found = [json.loads(line) for line in known.stdout.splitlines()]
+    assert [one["translation"] for one in found] == plain.stdout.splitlines()
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"{one['source']}\t{one['translation']}\n" for one in found[:1] + found[2:3]))
+    scored = invoke("score-pairs", "--model", model, "--quiet", pairs)
+    assert scored.exit_code == 0, scored.exception
+    exact = [float(line.split("\t")[1]) for line in scored.stdout.splitlines()]
+    assert [found[n]["log_probability"] for n in (0, 2)] == pytest.approx(exact, abs=1e-3)
+
+
+def test_options_of_a_shortlist_that_is_not_asked_for_are_refused(model: Path) -> None:
+    result = invoke("export", "ctranslate2", model, "--shortlist-text", "text")
+    assert isinstance(result.exception, RecipeError)
+    assert "no effect without --shortlist" in str(result.exception)
+
+
+def test_a_model_without_text_beside_it_has_no_shortlist(model: Path) -> None:
+    result = invoke("export", "ctranslate2", model, "--shortlist", "5")
+    assert isinstance(result.exception, RunError)
+    assert "--shortlist-text STEM" in str(result.exception)

@@ -49,6 +49,8 @@ def test_an_export_stage_says_so_before_anything_is_trained() -> None:
         ({"most_bleu_loss": 1.0}, ["most_bleu_loss"]),
         ({"quantization": "float32", "most_chrf_loss": 1.0}, ["most_chrf_loss"]),
         ({"quantization": "int8", "most_bleu_loss": 1.0, "most_chrf_loss": 1.0}, []),
+        ({"shortlist": 20, "most_bleu_loss": 1.0, "most_chrf_loss": 1.0}, []),
+        ({"to": "onnx", "shortlist": 20}, ["shortlist"]),
     ],
 )
 def test_a_budget_without_rounding_has_no_effect(settings: dict[str, Any], found: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import torch
 
 from mtkit.config.export import ExportSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.export import comparing, mixing, specification
+from mtkit.export import comparing, mixing, shortlist, specification
 from mtkit.export import convert as module
 from mtkit.export.comparing import Comparison
 from mtkit.export.convert import convert
 from mtkit.export.probe import ProbeLine, corpus_lines, nasty_lines
+from mtkit.export.shortlist import ALWAYS, FILE, Aligned, corpus_pairs
 from mtkit.model.folder import WEIGHTS, read_card
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.translation.converted import Certificate, read_certificate
@@ -36,12 +38,12 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def run(reversing_model: Path, probe: list[ProbeLine], tmp_path: Path, said: list[str]) -> Convert:
-    def now(lines: list[ProbeLine] = probe, **settings: Any) -> Certificate:
-        chosen = ExportSettings(**settings)
-        return convert(
-            reversing_model, tmp_path / "model" / "ctranslate2", chosen, lines, threads=1, say=said.append
-        )
+def run(reversing_model: Path, toy: Path, probe: list[ProbeLine], tmp_path: Path, said: list[str]) -> Convert:
+    aligned = partial(corpus_pairs, toy / "corpus")
+
+    def now(lines: list[ProbeLine] = probe, text: Aligned | None = aligned, **settings: Any) -> Certificate:
+        chosen, out = ExportSettings(**settings), tmp_path / "model" / "ctranslate2"
+        return convert(reversing_model, out, chosen, lines, threads=1, say=said.append, aligned=text)
 
     return now
 
@@ -190,3 +192,57 @@ def test_the_model_itself_is_not_touched(run: Convert, reversing_model: Path) ->
     run(quantization="int8", most_bleu_loss=100.0, most_chrf_loss=100.0)
     assert (reversing_model / WEIGHTS).read_bytes() == before
     assert torch.get_num_threads() == 1
+
+
+def test_a_shortlist_is_proved_and_is_one_of_the_certified_files(run: Convert, tmp_path: Path) -> None:
+    certificate = run(shortlist=4, most_bleu_loss=100, most_chrf_loss=100)
+    short = certificate.shortlist
+    assert short is not None and (short.asked, short.pieces, short.always) == (4, 4, ALWAYS)
+    assert short.pairs == 200
+    assert certificate.attempts[0].differences == len(certificate.differences)  # without it, as ever
+    assert FILE in certificate.files and (tmp_path / "model" / "ctranslate2" / FILE).is_file()
+    assert read_certificate(tmp_path / "model") == certificate
+    assert f"shortlist of 4: {short.bleu_loss:.2f} bleu" in certificate.line()
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch, good_from: int) -> None:
+    """Let shortlists of fewer pieces cost a hundred BLEU; those that are good from a width on cost none."""
+    narrowed: list[int] = []
+
+    def write(folder: Path, lexicon: Any, codec: Any, most: int) -> None:
+        shortlist.write_shortlist(folder, lexicon, codec, most)
+        narrowed.append(most)
+
+    def losses(scores: Any) -> dict[str, float]:
+        return dict.fromkeys(scores, 100.0 if narrowed and narrowed[-1] < good_from else 0.0)
+
+    monkeypatch.setattr(module, "write_shortlist", write)
+    monkeypatch.setattr(module, "losses_of", losses)
+
+
+def test_a_shortlist_that_costs_too_much_is_made_wider(
+    run: Convert, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow(monkeypatch, good_from=4)
+    certificate = run(shortlist=1)
+    assert certificate.shortlist is not None
+    assert (certificate.shortlist.asked, certificate.shortlist.pieces) == (1, 4)
+    assert said == [
+        f"shortlist of {n}: 100.00 bleu lost, 0.5 allowed; 100.00 chrf lost, 0.3 allowed" for n in (1, 2)
+    ]
+
+
+def test_if_none_is_good_enough_nothing_is_kept(
+    run: Convert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow(monkeypatch, good_from=1000)
+    with pytest.raises(ModelError, match=r"no shortlist is good enough: 100\.00 bleu lost"):
+        run(shortlist=4)
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_a_shortlist_needs_text_and_references(run: Convert, probe: list[ProbeLine]) -> None:
+    with pytest.raises(RunError, match="no text beside this model"):
+        run(text=None, shortlist=4)
+    with pytest.raises(ModelError, match="no text with references to measure what the shortlist costs"):
+        run([replace(line, reference=None) for line in probe], shortlist=4)

@@ -39,3 +39,11 @@ def test_onnx_in_eight_bits_is_reported_beside_torch(inputs: ExportInputs, tmp_p
     export_model(settings, inputs, tmp_path / "out", RunContext(quiet=True))
     said = "\n".join(export_section("model", tmp_path / "out"))
     assert "For ONNX in int8" in said and "| metric | torch | ONNX |" in said
+
+
+def test_a_shortlist_is_learnt_from_the_corpus_and_reported(inputs: ExportInputs, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    settings = ExportSettings(shortlist=6, probe_lines=5, most_bleu_loss=100, most_chrf_loss=100)
+    export_model(settings, inputs, tmp_path / "out", RunContext(quiet=True))
+    said = "\n".join(export_section("model", tmp_path / "out"))
+    assert "With the shortlist of 6 pieces" in said

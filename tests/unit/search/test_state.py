@@ -13,8 +13,10 @@ from mtkit.subword.vocabulary import BOS, EOS
 CPU = torch.device("cpu")
 
 
-def beams(*limits: int, beam_size: int = 2, n_best: int = 1, alpha: float = 0.0) -> Beams:
-    settings = SearchSettings(beam_size=beam_size, n_best=n_best, length_penalty=alpha)
+def beams(
+    *limits: int, beam_size: int = 2, n_best: int = 1, alpha: float = 0.0, patience: float = 2.0
+) -> Beams:
+    settings = SearchSettings(beam_size=beam_size, n_best=n_best, length_penalty=alpha, patience=patience)
     return Beams(limits, settings, CPU)
 
 
@@ -77,7 +79,15 @@ def test_if_more_than_twice_a_beam_end_the_most_probable_are_kept() -> None:
     state.advance(step([(-1.5, 1, EOS), (-1.51, 0, EOS), (-1.52, 0, 7), (-9.0, 0, 8)]))
     assert state.running == []
     assert len(state.ended[0]) == 5
-    assert [found.ids for found in most_probable(state.ended[0], 2)] == [(), (6,), (5, 7), (5, 6, 7)]
+    assert [found.ids for found in most_probable(state.ended[0], 4)] == [(), (6,), (5, 7), (5, 6, 7)]
+
+
+def test_with_less_patience_a_sentence_is_done_when_one_beam_has_ended() -> None:
+    state = beams(9, n_best=1, alpha=3.0, patience=1.0)
+    state.advance(step([(-1.0, 0, EOS), (-1.1, 0, 5), (-1.2, 0, 6), (-9.0, 0, 7)]))
+    assert state.running == [0]
+    state.advance(step([(-1.3, 1, EOS), (-1.31, 0, 6), (-1.32, 0, 7), (-9.0, 0, 8)]))
+    assert state.running == []
 
 
 def test_search_stops_once_nothing_that_runs_can_win() -> None:

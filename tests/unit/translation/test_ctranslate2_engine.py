@@ -1,6 +1,6 @@
 """CTranslate2 finds what the torch engine finds, sentence for sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,20 @@ import torch
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.specification import save, specification
-from mtkit.files import read_lines
+from mtkit.files import read_lines, write_lines
 from mtkit.model.folder import subword_folder
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
-from mtkit.translation.ctranslate2_engine import NEVER_BIAS, CTranslate2Engine, unsupported
+from mtkit.translation.ctranslate2_engine import (
+    DOUBTFUL_NATS,
+    NEVER_BIAS,
+    Asked,
+    CTranslate2Engine,
+    unsupported,
+)
 from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
 from mtkit.translation.replicas import Replicas
 from mtkit.translation.torch_engine import TorchEngine
@@ -47,9 +53,17 @@ def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
     pieces = codec.pieces(range(codec.size("source")), "source")
 
     def engine(
-        other: Transformer = model, *, threads: int = 1, replicas: Replicas | None = None
+        other: Transformer = model,
+        *,
+        threads: int = 1,
+        replicas: Replicas | None = None,
+        lists: Mapping[str, str] | None = None,
+        asked: Asked = "doubtful",
     ) -> CTranslate2Engine:
         save(specification(other, pieces, pieces, POSITIONS), tmp_path / "converted", "float32")
+        if lists is not None:
+            lines = (f"{piece}\t{others}" for piece, others in lists.items())
+            write_lines(tmp_path / "converted" / "vmap.txt", lines)
         return CTranslate2Engine(
             open_converted(tmp_path / "converted", "float32", threads),
             read_pieces(tmp_path / "converted"),
@@ -57,6 +71,7 @@ def make(reversing_model: Path, model: Transformer, tmp_path: Path) -> Make:
             max_tokens=POSITIONS,
             batch_tokens=30,
             replicas=replicas,
+            shortlist=None if lists is None else asked,
         )
 
     return engine
@@ -70,6 +85,8 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "greedy": {"beam_size": 1},
     "usual": {},
     "all of a beam": {"beam_size": 4, "n_best": 4, "length_penalty": 1.0},
+    "soon content": {"beam_size": 3, "n_best": 3, "patience": 1.0},
+    "content after one and a half": {"beam_size": 3, "n_best": 3, "patience": 1.5, "length_penalty": 1.0},
     "no penalty": {"beam_size": 3, "n_best": 2, "length_penalty": 0.0},
     "cut short": {"beam_size": 3, "max_length_factor": 0.5, "max_length_extra": 1},
 }
@@ -84,6 +101,47 @@ def test_both_engines_find_the_same(
     assert plain(found) == plain(wanted)
     for left, right in zip(found, wanted, strict=True):
         assert [one.score for one in left] == pytest.approx([one.score for one in right], abs=TOLERANCE)
+
+
+def all_pieces(engine: CTranslate2Engine) -> str:
+    return " ".join(engine._target_pieces)
+
+
+def test_a_shortlist_of_everything_changes_nothing(make: Make, sources: list[list[int]]) -> None:
+    settings = SearchSettings(beam_size=3, n_best=2)
+    wanted = make()
+    found = make(lists={"": all_pieces(wanted)}).search(sources, settings)
+    assert plain(found) == plain(wanted.search(sources, settings))
+
+
+def test_what_is_on_no_list_is_never_written(
+    make: Make, reversing_model: Path, sources: list[list[int]]
+) -> None:
+    codec = Subword.load(subword_folder(reversing_model))
+    spelt = codec.pieces(range(codec.size("target")), "target")
+    without = [piece for piece in spelt if "a" not in piece]
+    found = make(lists={"": " ".join(without)}).search(sources, SearchSettings())
+    texts = codec.decode_all([list(best[0].ids) for best in found], "target")
+    assert any(texts) and not any("a" in text for text in texts)
+
+
+def test_with_a_shortlist_the_model_itself_is_asked_for_scores_that_are_read(
+    make: Make, model: Transformer, sources: list[list[int]]
+) -> None:
+    without = " ".join(piece for piece in make()._target_pieces if "a" not in piece)
+    settings = SearchSettings(beam_size=3, n_best=2)
+    guessed, exact = (
+        make(lists={"": without}, asked=asked).search(sources, settings)
+        for asked in ("doubtful", "everything")
+    )
+    assert plain(guessed) == plain(exact)  # who reads scores gets the same text
+    flat = [(ids, one) for ids, best in zip(sources, exact, strict=True) for one in best if one.finished]
+    wanted = TorchEngine(model, 30).log_probabilities([ids for ids, _ in flat], [one.ids for _, one in flat])
+    assert [one.log_probability for _, one in flat] == pytest.approx(wanted, abs=TOLERANCE)
+    for left, right in zip(guessed, exact, strict=True):
+        is_asked = left[0].log_probability == pytest.approx(right[0].log_probability, abs=TOLERANCE)
+        assert is_asked or -left[0].log_probability <= DOUBTFUL_NATS * left[0].tokens
+    assert guessed != exact
 
 
 def test_searches_that_were_begun_are_finished_in_any_order(make: Make, sources: list[list[int]]) -> None:
