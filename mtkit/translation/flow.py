@@ -1,12 +1,14 @@
-"""Windows of text on their way: while one is put together and written, the next is searched already."""
+"""Windows of text on their way: while one is put together and written, the next is searched already;
+what stands in one several times is searched once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 Line = TypeVar("Line")
 Begun = TypeVar("Begun")
 Entered = TypeVar("Entered")
 Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 class Window(NamedTuple, Generic[Line]):
@@ -56,3 +58,24 @@ def one_ahead(
         if entered is not None and not window.is_followed:
             yield finish(entered)
             entered = None
+
+
+def each_once(
+    keys: Sequence[Hashable], begin: Callable[[Sequence[int]], Callable[[], list[Result]]]
+) -> Callable[[], list[Result]]:
+    """Begin some work; of what has the same key only the first is done, and all get its result.
+
+    Args:
+        keys: of each piece of work.
+        begin: begins those of the given numbers; what it gives waits for their results.
+    """
+    once: dict[Hashable, int] = {}
+    for number, key in enumerate(keys):
+        once.setdefault(key, number)
+    wait = begin(list(once.values()))
+
+    def results() -> list[Result]:
+        known = dict(zip(once, wait(), strict=True))
+        return [known[key] for key in keys]
+
+    return results

@@ -40,7 +40,7 @@ from mtkit.translation.engine import (
     open_ensemble,
 )
 from mtkit.translation.flags import Known, find_flags
-from mtkit.translation.flow import Window, one_ahead
+from mtkit.translation.flow import Window, each_once, one_ahead
 from mtkit.translation.long_input import LIMIT_TOKENS, Part, rejoin, split_sentences
 from mtkit.translation.long_input import source_limit as source_limit  # for other rooms too
 from mtkit.translation.retrying import Again, Found, without_loops
@@ -291,13 +291,18 @@ class Translator:
         ]
         demands = Demands(tuple(prefixes) if any(prefixes) else (), self.banned)
 
-        def again(places: list[int], settings: SearchSettings) -> list[list[Hypothesis]]:
-            some = [sources[place] for place in places], [texts[place] for place in places]
-            found = begun(self.engine, some[0], searched_with(settings, self.asked), demands.of(places))()
-            return self._chosen(found, some[1])
+        def begin(places: Sequence[int], settings: SearchSettings) -> Callable[[], list[list[Hypothesis]]]:
+            def those(chosen: Sequence[int]) -> Callable[[], list[list[Hypothesis]]]:
+                some = [places[number] for number in chosen]
+                return begun(self.engine, [sources[one] for one in some], wishes, demands.of(some))
 
-        settings = searched_with(self.settings, self.asked)
-        search = begun(self.engine, sources, settings, demands) if sources else list
+            wishes = searched_with(settings, self.asked)
+            return each_once([(tuple(sources[place]), prefixes[place]) for place in places], those)
+
+        def again(places: list[int], settings: SearchSettings) -> list[list[Hypothesis]]:
+            return self._chosen(begin(places, settings)(), [texts[place] for place in places])
+
+        search = begin(range(len(sources)), self.settings) if sources else list
         return Begun(window, sources, texts, search, again)
 
     def finish(self, begun: "Begun") -> list[Translation]:

@@ -1,8 +1,8 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from mtkit.translation.flow import Window, one_ahead
+from mtkit.translation.flow import Window, each_once, one_ahead
 
 
 def run(windows: Iterator[Window[str]], there: frozenset[str] = frozenset()) -> Iterator[list[str]]:
@@ -65,3 +65,19 @@ def test_an_error_comes_after_what_was_begun_before_it() -> None:
 
 def test_no_windows_are_nothing_to_do() -> None:
     assert list(run(of(""))) == []
+
+
+def test_what_has_the_same_key_is_done_once_and_all_get_its_result() -> None:
+    asked: list[list[int]] = []
+
+    def begin(numbers: Sequence[int]) -> Callable[[], list[str]]:
+        asked.append(list(numbers))
+        return lambda: [f"result {number}" for number in numbers]
+
+    wait = each_once(["a", "b", "a", "c", "b"], begin)
+    assert asked == [[0, 1, 3]]
+    assert wait() == ["result 0", "result 1", "result 0", "result 3", "result 1"]
+
+
+def test_of_no_work_nothing_comes() -> None:
+    assert each_once([], lambda numbers: lambda: list(numbers))() == []

@@ -108,7 +108,7 @@ def test_an_error_comes_after_all_lines_before_it(translator: Translator) -> Non
 
 
 def test_windows_begin_small_grow_and_depend_on_the_text_alone(translator: Translator, engine: Any) -> None:
-    lines = ["nine char"] * 300
+    lines = [f"{number:03} chars" for number in range(300)]  # of nine characters each
     list(translator.translate(lines))
     sizes = [len(call) for call in engine.calls]
     assert sizes[:4] == [10, 20, 40, 80]
@@ -141,3 +141,9 @@ def test_a_megabyte_in_one_line_is_translated(translator: Translator, line: str)
     (found,) = translator.translate([line])
     assert "".join(found.text.split()).casefold() == "".join(normalize(line, "nfc").split()).casefold()
     assert "split" in found.flags
+
+
+def test_what_stands_several_times_in_a_window_is_searched_once(translator: Translator, engine: Any) -> None:
+    lines = ["a b", "c", "a b", "", "c", "a b"]
+    assert [one.text for one in translator.translate(lines)] == ["A B", "C", "A B", "", "C", "A B"]
+    assert engine.calls == [["a b", "c"]]
