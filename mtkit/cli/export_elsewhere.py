@@ -14,7 +14,7 @@ from mtkit.config.export import ROUNDINGS
 from mtkit.log import say
 
 if TYPE_CHECKING:
-    from mtkit.export.proof import Elsewhere
+    from mtkit.export.needs import Elsewhere
 
 
 def arguments(command: Callable[..., None]) -> Callable[..., None]:

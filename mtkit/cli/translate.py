@@ -288,6 +288,7 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "mtkit": __version__,
         "model": canonical_hash(card.files),
         "engine": type(translator.engine).__name__,
+        "converted": getattr(translator.engine, "certified", ""),
         "format": options.format.name,
         "document": options.document,
         "asked": [options.target_prefix, options.with_prefixes, options.token_scores, options.alignment],

@@ -21,6 +21,7 @@ class Kind:
         identity: `module:function` that hashes the data files it reads; empty: it reads none.
         uses_languages: True if the recipe's languages are part of the result.
         forecast: `module:function` that says in a line what running it would take; empty: nothing does.
+        check: `module:function` that refuses what this machine cannot do, before anything is run; light.
         resumes: True if it goes on in a folder it left half-done; others start anew.
     """
 
@@ -34,4 +35,5 @@ class Kind:
     identity: str = ""
     uses_languages: bool = False
     forecast: str = ""
+    check: str = ""
     resumes: bool = False

@@ -23,6 +23,7 @@ from mtkit.export.comparing import (
     plain_beam,
 )
 from mtkit.export.mixing import MIXABLE, Rounding, mixtures
+from mtkit.export.needs import check_needs
 from mtkit.export.probe import ProbeLine
 from mtkit.export.proof import fresh_folder
 from mtkit.export.shortlist import ALWAYS, Aligned, learn, widths, write_shortlist
@@ -298,13 +299,7 @@ def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine], aligned: A
             expected="a run with its corpus, or a parallel text",
             advice="Name a run rather than a model folder, or a text with `--shortlist-text STEM`.",
         )
-    if reason := uncomputable(settings.quantization):
-        raise RunError(
-            reason,
-            where="quantization",
-            expected="one that this CPU knows, so that it can be proved here",
-            advice="Choose another, or export on a machine that has it.",
-        )
+    check_needs(settings)
     check_measurable(settings, probe)
 
 

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from mtkit.config.export import ExportSettings, inexpressible
 from mtkit.errors import ModelError
+from mtkit.export.needs import Elsewhere, missing
 from mtkit.export.probe import ProbeLine
-from mtkit.export.proof import Elsewhere, Proof, missing
+from mtkit.export.proof import Proof
 from mtkit.model.folder import read_card
 
 

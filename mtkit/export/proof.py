@@ -4,13 +4,13 @@ That of CTranslate2, which mtkit itself runs, is `translation/converted.py`'s.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, Literal
+from typing import Any
 
 from mtkit import __version__
 from mtkit.config.export import ExportSettings, Quantization
@@ -18,6 +18,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss, losses_of
+from mtkit.export.needs import PROGRAMS, Elsewhere
 from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.folder import WEIGHTS, ModelCard
 from mtkit.translation.converted import Difference
@@ -25,12 +26,6 @@ from mtkit.translation.converted import Difference
 CERTIFICATE = "certificate.json"
 FORMAT = 1
 SHOWN = 5  # differences that an error shows
-Elsewhere = Literal["huggingface", "onnx", "safetensors"]
-PROGRAMS: Mapping[Elsewhere, tuple[str, ...]] = {  # that read the format; the first two are extras
-    "huggingface": ("transformers", "tokenizers"),
-    "onnx": ("onnx", "onnxruntime"),
-    "safetensors": ("safetensors", "torch"),
-}
 
 
 class Proof(Settings):
@@ -153,16 +148,6 @@ def check_place(out: Path) -> None:
         where=str(out),
         expected="no such folder, an empty one, or an earlier export",
         advice="Name another folder, or move this one away.",
-    )
-
-
-def missing(to: Elsewhere, error: ImportError) -> RunError:
-    """The error for an optional dependency that is not installed."""
-    return RunError(
-        f"this needs {' and '.join(PROGRAMS[to])}, of which something is not installed: {error}",
-        where=f"export {to}",
-        expected=f"what `mtkit[{to}]` brings",
-        advice=f"Install it: `pip install 'mtkit[{to}]'`.",
     )
 
 

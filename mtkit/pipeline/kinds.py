@@ -46,9 +46,10 @@ TRAIN = Kind(
 )
 EXPORT = Kind(
     name="export",
-    version=2,
+    version=3,
     settings=ExportSettings,
     function="mtkit.pipeline.stages:export",
+    check="mtkit.export.needs:check_needs",
     purpose="the model for another engine, with proof that it translates alike",
     reads=MappingProxyType({"corpus": "corpus", "train": "train"}),
 )

@@ -14,6 +14,7 @@ from mtkit.config.fields import leaves, tree
 from mtkit.config.nodes import dotted
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.show import show
+from mtkit.errors import RunError
 from mtkit.files import read_text
 from mtkit.log import RunContext
 from mtkit.pipeline import runs
@@ -85,6 +86,7 @@ def run(
     planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier)
     if runs.MODEL not in recipe.stages:
         check_place(run_folder.path / runs.MODEL)
+    _check_machine(planned)
     if dry_run:
         return RunResult(
             run_folder.path,
@@ -105,6 +107,24 @@ def run(
     for line in table(expectations):
         context.say(line)
     return RunResult(run_folder.path, tuple(results), tuple(lines(planned)), expectations)
+
+
+def _check_machine(planned: list[Planned]) -> None:
+    """Refuse now what a stage that is to run could not do here, rather than after hours of training.
+
+    Raises:
+        RunError: with the stage's name.
+    """
+    for item in planned:
+        kind = item.stage.kind
+        if kind.check and not item.is_stored:
+            try:
+                load(kind.check)(item.stage.settings)
+            except RunError as error:
+                where = f"stages.{item.stage.name}" + (f", {error.where}" if error.where else "")
+                raise RunError(
+                    error.found, where=where, expected=error.expected, advice=error.advice
+                ) from error
 
 
 def forecasts(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
+from mtkit.files import canonical_hash
 from mtkit.model.folder import ModelCard
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.grouping import token_batches
@@ -100,6 +101,7 @@ class CTranslate2Engine:
         self.max_tokens = max_tokens
         most = SHORTLIST_BATCH_TOKENS if shortlist else CTRANSLATE2_BATCH_TOKENS
         self.batch_tokens = min(batch_tokens, most)
+        self.certified = ""  # hash of the files that a certificate names
         self._begun: list[Any] = []  # results of the last search that was begun
 
     @classmethod
@@ -138,7 +140,7 @@ class CTranslate2Engine:
                 "shortlist": certificate.shortlist and certificate.shortlist.pieces,
             }
             replicas = Replicas(partial(open_converted, inside, certificate.quantization), threads, key, say)
-        return cls(
+        engine = cls(
             open_converted(inside, certificate.quantization, threads),
             read_pieces(inside),
             architecture=card.architecture,
@@ -147,6 +149,8 @@ class CTranslate2Engine:
             replicas=replicas,
             shortlist=asked if certificate.shortlist else None,
         )
+        engine.certified = canonical_hash(certificate.files)
+        return engine
 
     def search(
         self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS

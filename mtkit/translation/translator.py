@@ -284,11 +284,9 @@ class Translator:
 
     def begin(self, window: Sequence[Prepared]) -> "Begun":
         """Begin to search all parts of some lines at once; an engine that can goes on with it by itself."""
-        sources = [ids for prepared in window for ids in prepared.ids]
-        texts = [part.text for prepared in window for part in prepared.parts]
-        prefixes = [
-            () if number else prepared.prefix for prepared in window for number in range(len(prepared.ids))
-        ]
+        sources = [ids for one in window for ids in one.ids]
+        texts = [part.text for one in window for part in one.parts]
+        prefixes = [() if number else one.prefix for one in window for number in range(len(one.ids))]
         demands = Demands(tuple(prefixes) if any(prefixes) else (), self.banned)
 
         def begin(places: Sequence[int], settings: SearchSettings) -> Callable[[], list[list[Hypothesis]]]:

@@ -12,6 +12,7 @@ import pytest
 from mtkit.cli.main import mtkit
 from mtkit.errors import ModelError, RecipeError, RunError
 from mtkit.files import read_lines, write_json
+from mtkit.translation.resuming import note_of
 
 TEXT = "abc\n\nfed\nabcdefabcdefabcdefabcdef\n"
 PROBE = """
@@ -171,3 +172,16 @@ def test_a_model_without_text_beside_it_has_no_shortlist(model: Path) -> None:
     result = invoke("export", "ctranslate2", model, "--shortlist", "5")
     assert isinstance(result.exception, RunError)
     assert "--shortlist-text STEM" in str(result.exception)
+
+
+def test_what_another_export_of_the_model_has_written_is_not_gone_on_with(
+    exported: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (tmp_path / "text").write_text(TEXT)
+    out.write_text("cba\n")
+    note_of(out).write_text(json.dumps({"made_by": {"converted": "0" * 64}}) + "\n")
+    words = ("translate", "--model", exported, "--quiet", "--input", tmp_path / "text")
+    result = invoke(*words, "--resume", out)
+    assert "another converted" in str(result.exception)
+    assert out.read_text() == "cba\n"

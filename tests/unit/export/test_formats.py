@@ -10,7 +10,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.errors import ModelError
 from mtkit.export import formats
 from mtkit.export.formats import check_writable, exporter
-from mtkit.export.proof import Elsewhere
+from mtkit.export.needs import Elsewhere
 from mtkit.export.safetensors_export import export_safetensors
 
 

@@ -1,4 +1,5 @@
 import errno
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from mtkit.config.recipe import Recipe
+from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import DataError, RunError
 from mtkit.files import read_json, write_text
 from mtkit.log import RunContext, read_events
 from mtkit.pipeline import runner
+from mtkit.pipeline.kinds import KINDS
 from mtkit.pipeline.runner import forecasts, run
 from mtkit.pipeline.store import Store
 from mtkit.training.place import Place
@@ -220,3 +222,32 @@ def test_what_would_run_is_forecast_where_its_kind_can_tell(
         f"repeat: 2 times, from None, text.txt, seed 1, {recipe.name}, 2 processes"
     ]
     assert toys.calls == []
+
+
+RECIPE = """
+recipe: lacking
+about: what the last stage needs is not installed
+source: de
+target: en
+stages:
+  corpus: {train: text, valid: text, test: text}
+  subword: {}
+  train: {until: {updates: 9000}}
+  graphs: {kind: export, to: onnx}
+"""
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_package_that_the_last_stage_lacks_is_told_before_the_first_runs(
+    store: Store, context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    for side in ("de", "en"):
+        write_text(tmp_path / f"text.{side}", "a\n")
+    write_text(tmp_path / "lacking.yaml", RECIPE)
+    recipe = read_recipe(tmp_path / "lacking.yaml", KINDS)
+    with pytest.raises(RunError, match="no onnxruntime") as told:
+        run(recipe, None, store, context, dry_run=dry_run)
+    assert told.value.where == "stages.graphs, export onnx"
+    assert not (store.root.parent / "lacking").exists()
+    assert len(run(recipe, "subword", store, context, dry_run=True).stages) == 2  # which needs none of it
