@@ -53,7 +53,7 @@ NO_PENALTY = 1e-30
 NEVER_BIAS = 256.0
 # With a shortlist, search thinks a translation more probable than the model does. Where a token has less than
 # this on average (geometric mean), the model itself is asked, so that a low confidence is noticed.
-DOUBTFUL_NATS = 0.5
+DOUBTFUL_NATS = 1.0
 ENOUGH_BATCHES = 8  # to measure with how many of them side by side
 
 
