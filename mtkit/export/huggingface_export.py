@@ -38,7 +38,7 @@ from mtkit.translation.translator import BATCH_TOKENS, source_limit
 
 MODELING = "modeling_mtkit.py"
 OF_TORCH = {"format": "pt"}  # without it transformers does not read a file
-RANKING = {"length_penalty", "length_penalty_form"}  # which one hypothesis has no need of
+RANKING = {"length_penalty", "length_penalty_form", "patience"}  # which one hypothesis has no need of
 # what MarianMTModel has no words for, setting by setting: our name → what it must be
 OF_MARIAN: dict[str, tuple[object, ...]] = {
     "norm": ("layer_norm",),

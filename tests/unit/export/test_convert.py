@@ -11,7 +11,7 @@ import torch
 
 from mtkit.config.export import ExportSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.export import comparing, mixing, shortlist, specification
+from mtkit.export import comparing, mixing, needs, shortlist, specification
 from mtkit.export import convert as module
 from mtkit.export.comparing import Comparison
 from mtkit.export.convert import convert
@@ -152,7 +152,7 @@ def test_rounding_cannot_be_judged_without_references(run: Convert) -> None:
 def test_what_this_cpu_cannot_compute_is_refused_before_any_work(
     run: Convert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "uncomputable", lambda quantization: f"no {quantization} here")
+    monkeypatch.setattr(needs, "uncomputable", lambda quantization: f"no {quantization} here")
     monkeypatch.setattr(TorchEngine, "load", None)
     with pytest.raises(RunError, match="no bfloat16 here"):
         run(quantization="bfloat16")
