@@ -165,9 +165,8 @@ class SearchSettings(Settings):
             why, remedy = "greedy search (`beam_size: 1`)", "set a `beam_size` above 1"
         else:
             why, remedy = "", ""
-        for name in ("length_penalty", "coverage_penalty", "patience"):
-            if name == "patience" and self.sampling is not None:
-                continue  # told of sampling
+        of_beams = ("patience",) if self.sampling is None else ()  # which samples are told of below
+        for name in ("length_penalty", "coverage_penalty", *of_beams):
             if why and name in given and getattr(self, name):
                 yield _no_effect((name,), why, remedy)
         if "length_penalty_form" in given and (why or not self.length_penalty):

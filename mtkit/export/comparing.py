@@ -97,13 +97,6 @@ class Comparison:
             )
         return found
 
-    def alike(self, other: Translated) -> int:
-        """How many lines are translated as by the torch engine, token for token."""
-        return sum(
-            all(one.ids == another.ids for one, another in zip(ours, theirs, strict=True))
-            for ours, theirs in zip(self.torch.parts, other.parts, strict=True)
-        )
-
     def largest_gap(self, other: Translated) -> float:
         """The largest difference, in nats, between what both say of the other's translations."""
         found = [one for parts in other.parts for one in parts]

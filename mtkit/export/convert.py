@@ -192,7 +192,7 @@ class _Conversion:
         if asked is None:
             return None
         assert self.aligned is not None, "what was asked for had been checked"
-        lexicon = learn(self.codec, self.aligned())
+        lexicon, lines = learn(self.codec, self.aligned()), len(self.comparison.lines)
         against = f"{asked:,} pieces are the whole vocabulary"
         for pieces in widths(asked, self.codec.size("target")):
             with user_errors(folder):
@@ -208,7 +208,7 @@ class _Conversion:
                     pairs=lexicon.pairs,
                     bleu_loss=round(losses["bleu"], 4),
                     chrf_loss=round(losses["chrf"], 4),
-                    alike=self.comparison.alike(translated),
+                    alike=lines - len(self.comparison.differences(translated, exact=False)),
                 )
             say(f"shortlist of {pieces:,}: {against}")
         raise ModelError(

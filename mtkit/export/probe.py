@@ -85,12 +85,22 @@ def paired_paths(stem: Path, source_language: str, target_language: str) -> tupl
 
 
 def _paired(source: Path, target: Path, origin: str, most: int) -> list[ProbeLine]:
-    sides = [list(islice(read_lines(path), most)) for path in (source, target)]
-    if len(sides[0]) != len(sides[1]) or not sides[0]:
+    sides = both_sides((source, target), most)
+    return [ProbeLine(one, other, origin) for one, other in zip(*sides, strict=True)]
+
+
+def both_sides(paths: tuple[Path, Path], most: int | None = None) -> tuple[list[str], list[str]]:
+    """The first lines of the two sides of a parallel text; None: all.
+
+    Raises:
+        DataError: a side is missing, they differ in length, or there is no line.
+    """
+    source, target = (list(islice(read_lines(path), most)) for path in paths)
+    if len(source) != len(target) or not source:
         raise DataError(
-            f"{len(sides[0]):,} and {len(sides[1]):,} lines",
-            where=f"{source}, {target}",
+            f"{len(source):,} and {len(target):,} lines",
+            where=", ".join(map(str, paths)),
             expected="a target line for each source line, at least one",
             advice="Check that both files are whole and belong together.",
         )
-    return [ProbeLine(one, other, origin) for one, other in zip(*sides, strict=True)]
+    return source, target

@@ -4,13 +4,13 @@ CTranslate2 calls it a vocabulary map. For a batch it computes the output layer 
 batch's source pieces may become, which is quicker.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError
 from mtkit.export.lexicon import Lexicon, learn_lexicon
-from mtkit.export.probe import paired_paths
+from mtkit.export.probe import both_sides, paired_paths
 from mtkit.files import read_lines, write_lines
 from mtkit.subword.codec import Subword
 
@@ -32,17 +32,10 @@ def stem_pairs(stem: Path, source_language: str, target_language: str, form: str
     """A parallel text named by its stem: STEM.SOURCE and STEM.TARGET, normalised as the model wants it.
 
     Raises:
-        DataError: a side is missing, or they differ in length.
+        DataError: as `both_sides`.
     """
-    paths = paired_paths(stem, source_language, target_language)
-    source, target = ([normalize(line, form) for line in read_lines(path)] for path in paths)
-    if len(source) != len(target):
-        raise DataError(
-            f"{len(source):,} and {len(target):,} lines",
-            where=", ".join(map(str, paths)),
-            expected="a target line for each source line",
-            advice="Check that both files are whole and belong together.",
-        )
+    sides = both_sides(paired_paths(stem, source_language, target_language))
+    source, target = ([normalize(line, form) for line in side] for side in sides)
     return source, target
 
 
@@ -88,8 +81,10 @@ def widths(asked: int, pieces: int) -> Iterator[int]:
 
 
 def _lines(lexicon: Lexicon, source: Sequence[str], target: Sequence[str], most: int) -> Iterator[str]:
-    """What is always looked at, then a line for each source piece; a name that itself is what stands on
-    both sides is kept too, since names and numbers are copied."""
+    """What is always looked at, then a line for each source piece.
+
+    A piece that the target knows is on its own list: names and numbers are copied.
+    """
     both = set(target)
     yield "\t" + _named(target[one] for one in lexicon.frequent[:ALWAYS])
     seen = set()
@@ -104,7 +99,7 @@ def _lines(lexicon: Lexicon, source: Sequence[str], target: Sequence[str], most:
             yield f"{piece}\t{piece}"
 
 
-def _named(pieces: "Iterator[str] | list[str]") -> str:
+def _named(pieces: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(piece for piece in pieces if _is_word(piece)))
 
 
