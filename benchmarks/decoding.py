@@ -4,11 +4,12 @@ All have a model of one shape that has learnt nothing and write the same number 
 that all do the same work; they take turns, round after round. Counted is CPU time with one thread pinned to
 one core, the time of translating a single line (loading) taken off, and by the clock with two threads. With
 `--model`, a run or model folder that was converted, `mtkit translate` stands beside CTranslate2 and
-SentencePiece by hand on text, too. docs/performance.md has the definitions and the figures.
+SentencePiece by hand on text, too; with `--shortlist` once more, the model converted anew with a lexical
+shortlist. docs/performance.md has the definitions and the figures.
 
     python benchmarks/decoding.py                            all that are installed (`make bench-peers`)
     python benchmarks/decoding.py --peers fairseq,opennmt --rounds 3
-    python benchmarks/decoding.py --peers none --model runs/demo
+    python benchmarks/decoding.py --peers none --model runs/demo --shortlist 20
 """
 
 import argparse
@@ -26,10 +27,11 @@ from benchmarks.measuring import BenchmarkError, matrix_peak
 from benchmarks.peers.all import chosen_peers
 from benchmarks.peers.peer import PEERS, Search, Shape
 from benchmarks.pieces import Pieces, make_pieces
-from benchmarks.searching.figures import Row, as_json, blocks, limit
+from benchmarks.searching.figures import METRICS, Row, as_json, blocks, limit
 from benchmarks.searching.systems import ByHand, OfPeer, Order, Own, System, write_models
-from benchmarks.searching.text import text_systems
+from benchmarks.searching.text import text_systems, with_shortlist
 from mtkit.files import write_lines
+from mtkit.scoring.metrics import score
 from mtkit.subword.vocabulary import EOS
 from mtkit.translation.find_model import model_folder
 
@@ -65,6 +67,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--batch-sentences", type=int, default=64)
     options.add_argument("--one-thread-only", action="store_true", help="leave out the runs on two threads")
     options.add_argument("--model", type=Path, help="a run or model folder that was converted, for text")
+    options.add_argument("--shortlist", type=int, metavar="N", help="the model with one of N pieces, too")
     options.add_argument("--note", default="", help="a sentence to be stored with the figures")
     options.add_argument("--work", type=Path, help="folder to keep; left out: a temporary one")
     options.add_argument("--json", type=Path, metavar="FILE", help="store the figures")
@@ -73,11 +76,12 @@ def _options() -> argparse.ArgumentParser:
 
 @dataclass(frozen=True)
 class Texts:
-    """What is translated: pieces of `lengths` source tokens (EOS counted), or text."""
+    """What is translated: pieces of `lengths` source tokens (EOS counted), or text that has `references`."""
 
     lines: Sequence[str]
     work: Path
     lengths: Sequence[int]
+    references: Sequence[str] = ()
 
     def file(self, every: int | None) -> Path:
         """A file of every so-many-th line; None: of a single one."""
@@ -98,8 +102,9 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
     }
     main_name, main_search = next(iter(searches.items()))
     systems = _systems(given, work, pieces, texts)
-    text = [] if given.model is None else text_systems(model_folder(given.model.resolve()), work)
+    text = _text_systems(given, work, pieces)
     source = _texts(pieces.corpus / "test.source", numbers, work / "text")
+    source = replace(source, references=_chosen(pieces.corpus / "test.target", numbers))
     runs = (
         Runs(systems, texts, searches, given),
         Runs(text, source, {main_name: replace(main_search, tokens=None)}, given),
@@ -145,9 +150,22 @@ def chosen_lines(pieces: Pieces, most: int) -> list[int]:
 
 def _texts(path: Path, numbers: Sequence[int], work: Path) -> Texts:
     work.mkdir(exist_ok=True)
-    lines = path.read_text("utf-8").split("\n")[:-1]
-    chosen = [lines[number] for number in numbers]
+    chosen = _chosen(path, numbers)
     return Texts(chosen, work, [len(line.split()) + 1 for line in chosen])
+
+
+def _chosen(path: Path, numbers: Sequence[int]) -> list[str]:
+    lines = path.read_text("utf-8").split("\n")[:-1]
+    return [lines[number] for number in numbers]
+
+
+def _text_systems(given: argparse.Namespace, work: Path, pieces: Pieces) -> list[System]:
+    """All that translate text; none without a model."""
+    if given.model is None:
+        return []
+    folder = model_folder(given.model.resolve())
+    short = [] if given.shortlist is None else [with_shortlist(folder, work, given.shortlist, pieces)]
+    return [*text_systems(folder, work), *short]
 
 
 def _systems(given: argparse.Namespace, work: Path, pieces: Pieces, texts: Texts) -> list[System]:
@@ -220,6 +238,7 @@ class Runs:
                 whole = system.run(order, core)
                 row.add(name, loading, whole, threads)
                 row.tokens[name] = self._tokens(order)
+                row.scores.update(self._scores(order))
                 yield (
                     f"{name}, {threads} threads: {whole.cpu_seconds:.2f} CPU-seconds,"
                     f" {whole.seconds:.2f} s, {loading.cpu_seconds:.2f} and {loading.seconds:.2f} for a"
@@ -228,6 +247,14 @@ class Runs:
 
     def _order(self, system: System, search: Search, threads: int) -> Order:
         return Order(self._texts.file(system.every), self._texts.work / "target", search, threads)
+
+    def _scores(self, order: Order) -> dict[str, float]:
+        """Of text, in sacreBLEU's metrics; of pieces that nobody has learnt, none."""
+        references = self._texts.references
+        if not references:
+            return {}
+        lines = order.target.read_text("utf-8").split("\n")[:-1]
+        return {metric: round(score(lines, references, metric).value, 2) for metric in METRICS}
 
     def _tokens(self, order: Order) -> float:
         """Pieces of a translation in the mean.

@@ -14,6 +14,7 @@ import torch
 from benchmarks.measuring import Observation
 from benchmarks.peers.peer import Shape
 from mtkit.config.model import ModelSettings
+from mtkit.model.cores import cpu_name
 from mtkit.model.count import model_flops
 
 FLOPS_A_MULTIPLY_ADD = 6  # in training: two forward, four backward
@@ -84,10 +85,9 @@ def flops_per_token(shape: Shape, pieces: int, lengths: Counter[tuple[int, int]]
 def machine() -> dict[str, Any]:
     """What the figures were measured on; no names of hosts."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     return {
-        "processor": named[0] if named else platform.processor(),
+        "processor": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "instructions": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags],
         "python": platform.python_version(),

@@ -93,13 +93,14 @@ def run(given: argparse.Namespace) -> int:
     systems = Systems(given.recipe, given.set, peers(), given.work, len(cores))
     names = [] if given.systems == ["none"] else given.systems or systems.installed()
     chosen = [systems.open(name) for name in names]
-    record = open_record(
-        given.json, systems.conditions, facts(systems.versions()), resume=given.resume or given.dry_run
-    )
+    about = facts(systems.versions())
+    record = open_record(given.json, systems.conditions, about, resume=given.resume or given.dry_run)
     todo = {system: record.missing(system.name, system.identity, minutes) for system in chosen}
     print(expected(todo), file=sys.stderr)
     if given.dry_run:
         return 0
+    if any(todo.values()):
+        record.check_processor(about)
     record.about.setdefault("versions", {}).update(systems.versions())
     failures = [measure(system, missing, record) for system, missing in todo.items() if missing]
     show(record, given.png)

@@ -9,6 +9,7 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.plain import Plain
 from benchmarks.peers.sockeye import Sockeye
 from benchmarks.peers.transformers import Transformers
+from mtkit.training.tuning import has_bfloat16
 
 BFLOAT16 = ("stages.train.precision=bfloat16",)
 
@@ -21,14 +22,17 @@ def all_peers() -> dict[str, Peer]:
 
 
 def chosen_peers(names: str | None) -> list[Peer]:
-    """Those of a list of names with commas between; None: all that are installed, mtkit in float32 alone.
+    """Those of a list of names with commas between; None: all that are installed.
+
+    mtkit in bfloat16 is left out there if this processor does not compute in it.
 
     Raises:
         SystemExit: there is no such toolkit, or it is not installed.
     """
     known = all_peers()
     if names is None:
-        return [peer for peer in known.values() if peer.is_installed() and peer.name != "mtkit-bfloat16"]
+        lacking = () if has_bfloat16() else ("mtkit-bfloat16",)
+        return [peer for name, peer in known.items() if peer.is_installed() and name not in lacking]
     wanted = names.split(",")
     unknown = [name for name in wanted if name not in known]
     if unknown:

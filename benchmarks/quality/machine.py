@@ -3,12 +3,11 @@
 import os
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mtkit import __version__
 from mtkit.errors import RunError
-from mtkit.model.cores import available_cores
+from mtkit.model.cores import available_cores, cpu_name
 
 
 def take_cores(count: int) -> list[int]:
@@ -35,17 +34,10 @@ def facts(peers: Mapping[str, str]) -> dict[str, Any]:
     """What a reader of the figures wants to know of the machine and of the systems' versions."""
     return {
         "machine": {
-            "processor": _processor(),
+            "processor": cpu_name(),
             "cores": os.cpu_count(),
             "system": f"{platform.system()} {platform.machine()}",
             "load_at_start": round(os.getloadavg()[0], 2),
         },
         "versions": {"mtkit": __version__, "python": platform.python_version(), **peers},
     }
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")

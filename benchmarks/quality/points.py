@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mtkit.errors import DataError, RunError
 from mtkit.files import read_json, write_json
@@ -80,6 +80,19 @@ class Record:
             {"format": FORMAT, "conditions": self.conditions, "about": self.about, "points": points},
         )
 
+    def check_processor(self, about: Mapping[str, Any]) -> None:
+        """What is going to be measured belongs to the points that are there.
+
+        Args:
+            about: the present machine and versions.
+
+        Raises:
+            RunError: they were measured on another processor.
+        """
+        then, here = (one.get("machine", {}).get("processor") for one in (self.about, about))
+        if then != here:
+            _refuse(self.path, "processor", then, here, "Go on with it on that machine")
+
     def missing(self, system: str, identity: Callable[[float], str], minutes: Sequence[float]) -> list[float]:
         """The times at which a system was not measured yet with the settings that it has for them.
 
@@ -114,13 +127,17 @@ def open_record(path: Path, conditions: dict[str, Any], about: dict[str, Any], *
     record = read_record(path)
     for name, value in _plain(conditions).items():
         if record.conditions.get(name) != value:
-            raise RunError(
-                f"its points were measured with {name} {json.dumps(record.conditions.get(name))}",
-                where=str(path),
-                expected=f"{name} {json.dumps(value)}: other points cannot be compared",
-                advice="Give the same options as then, or name another file by `--json`.",
-            )
+            _refuse(path, name, record.conditions.get(name), value, "Give the same options as then")
     return record
+
+
+def _refuse(path: Path, name: str, then: object, wanted: object, advice: str) -> NoReturn:
+    raise RunError(
+        f"its points were measured with {name} {json.dumps(then)}",
+        where=str(path),
+        expected=f"{name} {json.dumps(wanted)}: other points cannot be compared",
+        advice=f"{advice}, or name another file by `--json`.",
+    )
 
 
 def read_record(path: Path) -> Record:

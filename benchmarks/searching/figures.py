@@ -15,9 +15,10 @@ HEADS = (
     "toolkit", "beam {beam} (least to most)", "times fairseq", "greedy", "whole command, beam {beam}",
     "seconds on 2 threads, beam {beam}", "of the limit", "peak memory MB",
 )  # fmt: skip
+METRICS = ("bleu", "chrf")
 TEXT_HEADS = (
     "program", "CPU-seconds, beam {beam} (least to most)", "whole command", "seconds on 2 threads",
-    "whole command on 2 threads", "peak memory MB",
+    "whole command on 2 threads", "peak memory MB", "BLEU", "chrF",
 )  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class Row:
         peak_megabytes: of resident memory, one thread.
         tokens: search → pieces of a translation, in the mean.
         every: only every so-many-th line was translated.
+        scores: metric → its value, where text is translated.
         ways: how CTranslate2 is called by hand, and what else was tried: search → way → seconds.
     """
 
@@ -47,6 +49,7 @@ class Row:
     peak_megabytes: list[float] = field(default_factory=list)
     tokens: dict[str, float] = field(default_factory=dict)
     every: int = 1
+    scores: dict[str, float] = field(default_factory=dict)
     ways: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(self, search: str, loading: Spent, whole: Spent, threads: int) -> None:
@@ -145,6 +148,7 @@ def text_table(result: Mapping[str, Any]) -> str:
             _span(one.seconds.get(main, [])),
             f"{_middle(one.whole_seconds[main]):.1f}" if one.whole_seconds else "–",
             f"{median(one.peak_megabytes):,.0f}",
+            *(f"{one.scores[metric]:.2f}" if metric in one.scores else "–" for metric in METRICS),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

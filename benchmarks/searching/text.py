@@ -1,12 +1,16 @@
 """Text in, text out, with a model that has learnt to: `mtkit translate` beside CTranslate2 by hand."""
 
 import json
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.pieces import Pieces
 from benchmarks.searching.systems import BY_HAND, ByHand, Order, System, Way
 from mtkit import __version__
 from mtkit.config.search import SearchSettings
+from mtkit.files import write_text
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import most_ended
 from mtkit.translation.converted import CONVERTED, read_certificate
@@ -26,6 +30,11 @@ class OwnText(System):
 
     def __init__(self, engine: str, folder: Path, work: Path) -> None:
         self.name = f"mtkit translate --engine {engine}"
+        if engine == "ctranslate2":
+            certificate = read_certificate(folder)
+            self.name += f", {certificate.quantization}"
+            if certificate.shortlist is not None:
+                self.name += f", shortlist of {certificate.shortlist.pieces}"
         self.version, self.work = __version__, work
         self._engine, self._folder = engine, folder
 
@@ -78,3 +87,29 @@ def text_systems(folder: Path, work: Path) -> list[System]:
     """All that translate text with a model folder that was converted."""
     own = [OwnText(engine, folder, work) for engine in ("torch", "ctranslate2")]
     return [*own, TextByHand(folder, work, alike=False), TextByHand(folder, work, alike=True)]
+
+
+def with_shortlist(folder: Path, work: Path, target_pieces: int, pieces: Pieces) -> System:
+    """`mtkit translate` with the same model and rounding, converted anew with a lexical shortlist.
+
+    Args:
+        folder: the model folder, converted without one.
+        work: where the copy is made, and where it runs.
+        target_pieces: what the list has for each source piece.
+        pieces: whose training text it is learnt from; compared is on the validation text.
+    """
+    copy = work / f"shortlist-{target_pieces}"
+    if not (copy / CONVERTED).exists():
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CONVERTED))
+        shutil.copytree(subword_folder(folder), copy / "subword", dirs_exist_ok=True)
+        card = read_card(folder)
+        for split in ("train", "valid"):
+            for side, language in (("source", card.source_language), ("target", card.target_language)):
+                write_text(
+                    work / f"{split}.{language}", (pieces.corpus / f"{split}.{side}").read_text("utf-8")
+                )
+        command = [sys.executable, "-m", "mtkit", "export", "ctranslate2", str(copy), "--quiet"]
+        command += ["--quantization", read_certificate(folder).quantization]
+        command += ["--shortlist", f"{target_pieces}", "--shortlist-text", str(work / "train")]
+        subprocess.run([*command, "--probe", str(work / "valid")], check=True)
+    return OwnText("ctranslate2", copy, work)

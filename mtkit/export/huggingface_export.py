@@ -33,7 +33,7 @@ from mtkit.model.positions import sinusoids
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import write_tensors
 from mtkit.search.length import length_limit
-from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED, PAD
+from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED, PAD, Side
 from mtkit.translation.translator import BATCH_TOKENS, source_limit
 
 MODELING = "modeling_mtkit.py"
@@ -72,15 +72,14 @@ def export_huggingface(
         say: hears which class of transformers the model is.
 
     Raises:
-        ModelError: the vocabularies cannot be written, or the two do not translate alike.
+        ModelError: the two do not translate alike.
     """
     opened = Opened(model_folder, threads)
-    tokenizing.check_vocabularies(opened.codec)
     reasons = not_marian(opened.card.architecture)
     greedy, beam = _searches(opened.card.decoding)
     with fresh_folder(out) as fresh, user_errors(out), _quiet():
         (_write_own if reasons else _write_marian)(fresh, opened)
-        _write_around(fresh, opened, beam)
+        tokenizers = _write_around(fresh, opened, beam)
         model = _class(reasons).from_pretrained(fresh, dtype=torch.float32).eval()
         engine = HuggingFaceEngine(model, BATCH_TOKENS)
         comparison = opened.comparison(probe, greedy)
@@ -88,7 +87,8 @@ def export_huggingface(
         remarks = {
             "class": type(model).__name__,
             "not MarianMTModel because": reasons,
-            "texts alike": _texts(fresh, opened, comparison, greedy),
+            "tokenizers": tokenizers,
+            "texts alike": _texts([fresh / one for one in tokenizers.values()], opened, comparison, greedy),
             **_of_beam(opened, engine, probe, beam),
         }
         say(f"huggingface: {_kind(type(model).__name__, reasons)}")
@@ -222,8 +222,8 @@ def _ids() -> dict[str, object]:
     }
 
 
-def _write_around(folder: Path, opened: Opened, beam: SearchSettings) -> None:
-    """The tokenizer, and how `generate` searches unless told otherwise."""
+def _write_around(folder: Path, opened: Opened, beam: SearchSettings) -> dict[Side, str]:
+    """The tokenizers, and how `generate` searches unless told otherwise; where the tokenizers are."""
     longest = source_limit(opened.card.architecture, opened.card.max_tokens)
     generation = {
         **{name: value for name, value in _ids().items() if name.endswith("token_id")},
@@ -237,18 +237,19 @@ def _write_around(folder: Path, opened: Opened, beam: SearchSettings) -> None:
     if beam.beam_size > 1:  # "never" stops before nothing better can come; other values guess
         generation |= {"length_penalty": _their_penalty(beam), "early_stopping": "never"}
     write_json(folder / "generation_config.json", generation)
-    tokens = tokenizing.tokenizer(opened.codec, opened.card.normalize)
-    tokens.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", tokenizing.config(tokens, longest))
+    return tokenizing.write_tokenizers(opened.codec, opened.card, folder, longest)
 
 
-def _texts(folder: Path, opened: Opened, comparison: Comparison, settings: SearchSettings) -> dict[str, Any]:
+def _texts(
+    folders: Sequence[Path], opened: Opened, comparison: Comparison, settings: SearchSettings
+) -> dict[str, Any]:
     """Whether their tokenizer cuts lines and joins pieces as ours does; lines that mtkit splits are left out.
 
     Raises:
         ModelError: a line of the held-out text is cut or joined otherwise.
     """
-    tokens = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+    loaded = [transformers.AutoTokenizer.from_pretrained(folder) for folder in folders]
+    tokens, of_target = loaded[0], loaded[-1]
     translator = opened.translator(settings)
     looked, otherwise = 0, []
     for line, parts in zip(comparison.lines, comparison.torch.parts, strict=True):
@@ -257,7 +258,7 @@ def _texts(folder: Path, opened: Opened, comparison: Comparison, settings: Searc
             continue
         looked += 1
         cut = tokens(line.source).input_ids[:-1] == list(prepared.ids[0])
-        text = " ".join(tokens.decode(parts[0].ids, skip_special_tokens=True).split())
+        text = " ".join(of_target.decode(parts[0].ids, skip_special_tokens=True).split())
         if not cut or text != " ".join(translator.target_text(parts[0]).split()):
             otherwise.append(line)
     if any(line.reference is not None for line in otherwise):

@@ -1,57 +1,92 @@
 """Our vocabularies as a `tokenizer.json`, which transformers loads without any code of ours.
 
-It normalises, cuts and joins text as `corpus/normalize.py` and `subword/codec.py` do together; certificates
-say whether it does so on their lines.
+A `tokenizer.json` normalises, cuts and joins text as `corpus/normalize.py` and `subword/codec.py` do
+together; certificates say whether it does so on their lines. Vocabularies that were imported become again
+what they were.
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from mtkit.corpus.normalize import REMOVED
-from mtkit.errors import ModelError
+from mtkit.files import write_json
+from mtkit.model.folder import ModelCard
 from mtkit.subword.codec import CONTROL, SPACE_MARK_INSIDE, Subword
-from mtkit.subword.vocabulary import EOS, SPACE_MARK, UNK
+from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, SPACE_MARK, UNK, Side
 
+OF_TARGET = "target_tokenizer"  # the folder inside; transformers' own word for it is `subfolder`
 SPECIAL = 4  # ids that stand for no text
 SPACES = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 FORMS = {"nfc": normalizers.NFC, "nfkc": normalizers.NFKC}
 
 
-def check_vocabularies(codec: Subword) -> None:
-    """Refuse vocabularies that a tokenizer of transformers cannot be.
-
-    Raises:
-        ModelError: each side has its own, or they were imported.
-    """
-    if codec.card.algorithm == "imported":
-        raise ModelError(
-            "the vocabularies were imported from another toolkit",
-            where="export huggingface",
-            expected="vocabularies that mtkit learnt",
-            advice="Use the folder that the model was imported from.",
-        )
-    if not codec.shared:
-        raise ModelError(
-            "each side has a vocabulary of its own (`subword.share: none`)",
-            where="export huggingface",
-            expected="one vocabulary for both sides, as a tokenizer of transformers has",
-            advice="Train with `subword.share: source-and-target`, or export to ONNX or CTranslate2.",
-        )
-
-
-def tokenizer(codec: Subword, form: str) -> Tokenizer:
-    """The tokenizer of a shared vocabulary.
+def write_tokenizers(codec: Subword, card: ModelCard, folder: Path, most: int) -> dict[Side, str]:
+    """Write what transformers loads as tokenizers.
 
     Args:
-        codec: the vocabulary.
-        form: normal form of the model's text.
+        codec: the vocabularies.
+        card: of the model: languages, normal form.
+        folder: of the exported model.
+        most: most tokens of a line.
+
+    Returns:
+        Where each side's lies inside the folder; of one that knows both sides, only the source's.
     """
-    pieces = codec.pieces(range(codec.size("source")), "source")
-    made = Tokenizer(_model(codec, pieces))
+    if codec.card.algorithm == "imported":
+        _write_marian(codec, card, folder, most)
+        return {"source": "."}
+    places: dict[Side, str] = {"source": "."} if codec.shared else {"source": ".", "target": OF_TARGET}
+    for side, inside in places.items():
+        place = folder / inside
+        place.mkdir(exist_ok=True)
+        tokens = tokenizer(codec, card.normalize, side)
+        tokens.save(str(place / "tokenizer.json"))
+        write_json(place / "tokenizer_config.json", config(tokens, most))
+    return places
+
+
+def _write_marian(codec: Subword, card: ModelCard, folder: Path, most: int) -> None:
+    """Vocabularies that were imported, as the MarianTokenizer that they came from, with our ids."""
+    pieces = {side: codec.pieces(range(codec.size(side)), side) for side in SIDES}
+    with TemporaryDirectory() as work:
+        codec.save(Path(work))
+        for side in SIDES:
+            ids = {piece: number for number, piece in enumerate(pieces[side])}
+            write_json(Path(work) / f"{side}.json", ids)
+        made = transformers.MarianTokenizer(
+            source_spm=f"{work}/source.model",
+            target_spm=f"{work}/target.model",
+            vocab=f"{work}/source.json",
+            target_vocab_file=None if codec.shared else f"{work}/target.json",
+            separate_vocabs=not codec.shared,
+            source_lang=card.source_language,
+            target_lang=card.target_language,
+            pad_token=pieces["source"][PAD],
+            unk_token=pieces["source"][UNK],
+            eos_token=pieces["source"][EOS],
+            extra_special_tokens=[pieces["target"][BOS]],  # with which `generate` begins
+            model_max_length=most,
+        )
+        made.save_pretrained(folder)
+
+
+def tokenizer(codec: Subword, form: str, side: Side = "source") -> Tokenizer:
+    """The tokenizer of a side's vocabulary; of a shared one, both sides'.
+
+    Args:
+        codec: the vocabularies.
+        form: normal form of the model's text.
+        side: whose.
+    """
+    pieces = codec.pieces(range(codec.size(side)), side)
+    made = Tokenizer(_model(codec, pieces, side))
     made.add_special_tokens([AddedToken(piece, special=True) for piece in pieces[:SPECIAL]])
     steps = [
         normalizers.Replace(Regex(_characters(REMOVED.pattern)), ""),
@@ -84,7 +119,7 @@ def config(tokens: Tokenizer, most: int) -> dict[str, Any]:
 
     Args:
         tokens: the tokenizer.
-        most: most tokens of a source.
+        most: most tokens of a line.
     """
     pad, unknown, begin, end = (tokens.id_to_token(number) for number in range(SPECIAL))
     return {
@@ -100,9 +135,9 @@ def config(tokens: Tokenizer, most: int) -> dict[str, Any]:
     }
 
 
-def _model(codec: Subword, pieces: Sequence[str]) -> Any:
+def _model(codec: Subword, pieces: Sequence[str], side: Side) -> Any:
     fallback = codec.card.byte_fallback
-    scores = codec.scores("source")
+    scores = codec.scores(side)
     if codec.card.algorithm == "unigram":
         return models.Unigram(list(zip(pieces, scores, strict=True)), UNK, fallback)
     ids = {piece: number for number, piece in enumerate(pieces)}

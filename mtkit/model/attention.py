@@ -38,8 +38,8 @@ def attend(
         The heads side by side, [B, T, H * K].
     Source: Vaswani et al. 2017, equation 1; Ainslie et al. 2023 for G < H.
     """
-    if dropout and query.device.type == "cpu":
-        return _attend_with_dropout(query, key, value, may_attend, causal, dropout)
+    if query.device.type == "cpu" and (dropout or query.dtype == torch.bfloat16):
+        return _written_out(query, key, value, may_attend, causal, dropout)
     grouped = query.size(1) != key.size(1)
     heads = F.scaled_dot_product_attention(
         query, key, value, may_attend, dropout, is_causal=causal, enable_gqa=grouped
@@ -47,13 +47,17 @@ def attend(
     return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
 
 
-def _attend_with_dropout(
+def _written_out(
     query: Tensor, key: Tensor, value: Tensor, may_attend: Tensor | None, causal: bool, share: float
 ) -> Tensor:
-    """Attention written out, so that dropout draws from the thread's own randomness."""
+    """Attention step by step, for a CPU: where torch's own is not what is wanted.
+
+    It would draw dropout from torch's one generator, not from the thread's own; and in bfloat16 its backward
+    pass takes five times as long as in float32 (docs/log.md, 2026-11-29).
+    """
     groups = key.size(1)
     grouped = query.reshape(query.size(0), groups, -1, *query.shape[2:])  # [B, G, H/G, T, K]
-    scores = grouped @ key.unsqueeze(2).mT * query.size(-1) ** -0.5  # [B, G, H/G, T, S]
+    scores = (grouped * query.size(-1) ** -0.5) @ key.unsqueeze(2).mT  # [B, G, H/G, T, S]
     if causal:
         scores = scores.masked_fill(torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1), -torch.inf)
     if may_attend is not None:

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")  # of Linux; a container sees its own here
+CPU_NUMBERS = (("family", "cpu family"), ("model", "model"))  # as Linux has them of x86 processors
 
 
 def default_threads() -> int:
@@ -25,13 +26,21 @@ def available_cores(groups: Path = CONTROL_GROUPS) -> int:
 
 
 def cpu_name() -> str:
-    """What the processor calls itself."""
+    """What the processor calls itself, with the numbers that tell its kinds apart.
+
+    Virtual machines call processors of several generations by one name.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    facts: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        facts.setdefault(name.strip(), value.strip())
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    numbers = [f"{what} {facts[name]}" for what, name in CPU_NUMBERS if name in facts]
+    return facts["model name"] + (f" ({', '.join(numbers)})" if numbers else "")
 
 
 def _quota(groups: Path) -> float:

@@ -85,10 +85,11 @@ def _of_slice(
     products, its divisor being a factor of the position; the constant e/V is a multiple of the mean vector
     for states, and of the sum of all states for the weight. Both are left to the caller.
     """
-    powers, total, sums = _unnormalised(F.linear(states, weight), states, mean, ids, smoothing)
+    logits = F.linear(states, weight)  # [P, V]
+    powers, total, sums = _unnormalised(logits, states, mean, ids, smoothing)
     wanted = ids[:, None]
     powers.scatter_(1, wanted, powers.gather(1, wanted).sub_(total, alpha=1 - smoothing))
-    return powers.to(states.dtype), total, sums
+    return powers.to(logits.dtype), total, sums
 
 
 def _of_slice_in_steps(

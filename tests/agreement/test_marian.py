@@ -17,6 +17,7 @@ from mtkit.config.export import ExportSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError
 from mtkit.export.convert import convert
+from mtkit.export.huggingface_export import export_huggingface
 from mtkit.export.marian_import import import_marian
 from mtkit.export.probe import nasty_lines
 from mtkit.model.folder import read_card, subword_folder
@@ -220,6 +221,25 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     pieces = generated(theirs, tokenizer, num_beams=1, no_repeat_ngram_size=3)
     wanted = [tokenizer.convert_tokens_to_string(some) for some in pieces]
     assert text.stdout.splitlines() == [" ".join(line.split()) for line in wanted]
+
+
+def test_an_imported_model_goes_back_to_where_it_came_from(
+    theirs: Any, tokenizer: Any, imported: Path, tmp_path: Path
+) -> None:
+    proof = export_huggingface(
+        imported, tmp_path / "back", ExportSettings(to="huggingface"), nasty_lines(), threads=1, say=print
+    )
+    assert proof.remarks["class"] == "MarianMTModel"
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "back").eval()
+    assert (again.source_lang, again.target_lang) == ("de", "en")
+    for line in [*LINES, ">>de<< ein Hund"]:
+        cut = [tokens.convert_ids_to_tokens(tokens(line).input_ids) for tokens in (again, tokenizer)]
+        assert cut[0] == cut[1]
+    given = again(LINES, return_tensors="pt", padding=True)
+    found = model.generate(**given, num_beams=1, max_length=None, max_new_tokens=LIMIT)
+    wanted = [tokenizer.convert_tokens_to_string(some) for some in generated(theirs, tokenizer, num_beams=1)]
+    assert again.batch_decode(found, skip_special_tokens=True) == wanted
 
 
 def edited(folder: Path, copy: Path, **changes: Any) -> Path:

@@ -76,6 +76,14 @@ def test_points_of_other_conditions_are_refused(tmp_path: Path) -> None:
         open_record(tmp_path / "curves.json", {**CONDITIONS, "cores": 1}, ABOUT, resume=True)
 
 
+def test_points_of_another_processor_are_not_gone_on_with(tmp_path: Path) -> None:
+    record = Record(tmp_path / "curves.json", CONDITIONS, ABOUT)
+    record.check_processor({**ABOUT, "versions": {"mtkit": "2"}})
+    with pytest.raises(RunError, match='processor "slow"') as caught:
+        record.check_processor({"machine": {"processor": "fast"}})
+    assert "on that machine" in caught.value.advice
+
+
 @pytest.mark.parametrize(
     "content", ["{}", "[]", '{"format": 2}', '{"format": 1, "points": [{"system": "a"}]}']
 )

@@ -10,7 +10,7 @@ from benchmarks.measuring import BenchmarkError, Spent, spent
 from benchmarks.peers.all import all_peers
 from benchmarks.peers.peer import CHECKPOINTS, Search, Shape
 from benchmarks.pieces import Pieces
-from benchmarks.searching.figures import Row, blocks, limit, limit_seconds, table
+from benchmarks.searching.figures import Row, blocks, limit, limit_seconds, table, text_table
 from benchmarks.searching.systems import ByHand, Order, Way, model_settings, ways
 from mtkit.model.count import count_parameters, model_flops
 from mtkit.model.transformer import Transformer
@@ -86,6 +86,13 @@ def test_text_has_a_table_of_its_own_if_there_was_a_model() -> None:
     assert "As text:" not in blocks(result())
     with_text = {**result(), "text_rows": result()["rows"]}
     assert blocks(with_text).count("| fairseq 1 |") == 2
+
+
+def test_text_is_scored_in_its_table() -> None:
+    row = Row("mtkit translate", "2", scores={"bleu": 42.5, "chrf": 64.25})
+    row.add("beam 5", Spent(1.0, 1.0, 90.0), Spent(9.0, 9.0, 300.0), threads=1)
+    lines = text_table({**result(), "text_rows": [vars(row)]}).splitlines()
+    assert lines[2].endswith("| 300 | 42.50 | 64.25 |")
 
 
 @pytest.mark.parametrize("name", ["fairseq", "opennmt", "eole", "sockeye", "joeynmt", "transformers"])

@@ -1,6 +1,7 @@
 """A model that transformers loads from an exported folder translates as ours does."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,6 @@ from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
-from mtkit.errors import ModelError
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import Proof
 from mtkit.files import read_lines
@@ -48,23 +48,22 @@ def exported(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     @cache
     def now(name: str) -> tuple[Proof, Path]:
         folder = tmp_path_factory.mktemp(name)
-        return export(make(folder / "model", toy, name), toy, folder / "out"), folder / "out"
+        model = make(folder / "model", toy / "corpus", toy / "subword", SHAPES[name])
+        return export(model, toy, folder / "out"), folder / "out"
 
     return now
 
 
-def make(folder: Path, toy: Path, name: str) -> Path:
-    codec = Subword.load(toy / "subword")
-    sources, targets = (
-        codec.encode(list(read_lines(toy / "corpus" / f"train.{side}")), side) for side in SIDES
-    )
-    shape = {"dim": 16, "ffn_dim": 24, "heads": 4, "encoder_layers": 1, "decoder_layers": 2, **SHAPES[name]}
+def make(folder: Path, corpus: Path, subword: Path, of_shape: dict[str, Any]) -> Path:
+    codec = Subword.load(subword)
+    sources, targets = (codec.encode(list(read_lines(corpus / f"train.{side}")), side) for side in SIDES)
+    shape = {"dim": 16, "ffn_dim": 24, "heads": 4, "encoder_layers": 1, "decoder_layers": 2, **of_shape}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         return write_model(
             folder,
-            toy / "subword",
+            subword,
             seed=1,
             shape=ModelSettings.model_validate({**shape, "dropout": 0.0}),
             teach=lambda model: learn(model, sources, targets, updates=20),
@@ -121,23 +120,29 @@ def test_it_is_loaded_by_the_names_that_everybody_uses(
     assert torch.isfinite(loss)
 
 
-def test_vocabularies_that_no_tokenizer_of_theirs_can_be_are_refused_first(toy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("norm_order", ["post", "pre"])  # one for each class
+def test_sides_with_vocabularies_of_their_own_have_a_tokenizer_each(
+    toy: Path, tmp_path: Path, norm_order: str
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(toy / "corpus", corpus)
+    for path in corpus.glob("*.target"):  # so that no piece has an id of the other side
+        path.write_text(path.read_text("utf-8").upper(), "utf-8")
     settings = SubwordSettings(pieces=20, byte_fallback=False, share="none")
-    learn_subword(settings, SubwordInputs(toy / "corpus"), tmp_path / "subword", RunContext(quiet=True))
-    folder = write_model(
-        tmp_path / "model",
-        tmp_path / "subword",
-        seed=1,
-        shape=ModelSettings(
-            dim=8, ffn_dim=8, heads=2, encoder_layers=1, decoder_layers=1, tied_embeddings="target"
-        ),
-        source_language="a",
-        target_language="b",
-        normalize="nfc",
-    )
-    with pytest.raises(ModelError, match="each side has a vocabulary of its own"):
-        export(folder, toy, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    learn_subword(settings, SubwordInputs(corpus), tmp_path / "subword", RunContext(quiet=True))
+    shape = {"tied_embeddings": "target", "norm_order": norm_order}
+    folder = make(tmp_path / "model", corpus, tmp_path / "subword", shape)
+    proof = export(folder, toy, tmp_path / "out")
+    assert {one.because for one in proof.differences} <= {"tie", "rounding"}
+    assert proof.remarks["texts alike"]["otherwise"] == []
+    assert proof.remarks["tokenizers"] == {"source": ".", "target": "target_tokenizer"}
+    load = transformers.AutoTokenizer.from_pretrained
+    tokens, of_target = load(tmp_path / "out"), load(tmp_path / "out", subfolder="target_tokenizer")
+    cut = tokens("abc", return_tensors="pt")
+    assert tokens.decode(cut.input_ids[0], skip_special_tokens=True) == "abc"
+    codec = Subword.load(tmp_path / "subword")
+    (ids,) = codec.encode(["ABC"], "target")
+    assert of_target.decode(ids) == codec.decode(ids, "target") == "ABC"
 
 
 @pytest.mark.parametrize(("algorithm", "pieces"), [("bpe", 330), ("unigram", 290), ("unigram", 37)])
