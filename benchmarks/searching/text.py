@@ -4,13 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
-from benchmarks.pieces import Pieces
+from benchmarks.pieces import SPLITS, Pieces
 from benchmarks.searching.systems import BY_HAND, ByHand, Order, System, Way
 from mtkit import __version__
+from mtkit.config.export import ExportSettings
 from mtkit.config.search import SearchSettings
-from mtkit.files import write_text
+from mtkit.files import read_lines, write_lines, write_text
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import most_ended
 from mtkit.translation.converted import CONVERTED, read_certificate
@@ -96,20 +98,22 @@ def with_shortlist(folder: Path, work: Path, target_pieces: int, pieces: Pieces)
         folder: the model folder, converted without one.
         work: where the copy is made, and where it runs.
         target_pieces: what the list has for each source piece.
-        pieces: whose training text it is learnt from; compared is on the validation text.
+        pieces: whose training text it is learnt from; compared is on its other texts, as a run does.
     """
     copy = work / f"shortlist-{target_pieces}"
     if not (copy / CONVERTED).exists():
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CONVERTED))
         shutil.copytree(subword_folder(folder), copy / "subword", dirs_exist_ok=True)
         card = read_card(folder)
-        for split in ("train", "valid"):
-            for side, language in (("source", card.source_language), ("target", card.target_language)):
-                write_text(
-                    work / f"{split}.{language}", (pieces.corpus / f"{split}.{side}").read_text("utf-8")
-                )
+        lines = ExportSettings().probe_lines
+        for side, language in (("source", card.source_language), ("target", card.target_language)):
+            train, *held_out = (pieces.corpus / f"{split}.{side}" for split in SPLITS)
+            write_text(work / f"train.{language}", train.read_text("utf-8"))
+            probe = [line for path in held_out for line in islice(read_lines(path), lines)]
+            write_lines(work / f"probe.{language}", probe)
         command = [sys.executable, "-m", "mtkit", "export", "ctranslate2", str(copy), "--quiet"]
-        command += ["--quantization", read_certificate(folder).quantization]
+        command += ["--quantization", read_certificate(folder).asked]
         command += ["--shortlist", f"{target_pieces}", "--shortlist-text", str(work / "train")]
-        subprocess.run([*command, "--probe", str(work / "valid")], check=True)
+        command += ["--probe", str(work / "probe"), "--probe-lines", f"{2 * lines}"]
+        subprocess.run(command, check=True)
     return OwnText("ctranslate2", copy, work)

@@ -67,13 +67,23 @@ def learn_pieces(folder: Path) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(found)}
 
 
-def make_marian(folder: Path, **changes: Any) -> Any:
-    """A random model in which every weight matters, saved as transformers saves it."""
+def make_marian(folder: Path, *, separate: bool = False, **changes: Any) -> Any:
+    """A random model in which every weight matters, saved as transformers saves it.
+
+    With `separate` a piece has another id on the target side, and another embedding.
+    """
     raw = folder / "raw"
     raw.mkdir(parents=True)
     pieces = learn_pieces(raw)
     (raw / "vocab.json").write_text(json.dumps(pieces))
     pad = pieces["<pad>"]
+    of_target = pieces
+    if separate:
+        end, unknown, *between, padding = pieces
+        names = [end, unknown, *reversed(between), padding]
+        of_target = {piece: number for number, piece in enumerate(names)}
+        changes |= {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": len(names)}
+    (raw / "target_vocab.json").write_text(json.dumps(of_target))
     values = {
         "vocab_size": len(pieces), "d_model": 16, "encoder_layers": 2, "decoder_layers": 3,
         "encoder_attention_heads": 4, "decoder_attention_heads": 4,
@@ -88,13 +98,17 @@ def make_marian(folder: Path, **changes: Any) -> Any:
             if "embed_positions" not in name:
                 scale = 0.1 if weight.dim() == 1 else 0.3 if "layers" in name else 0.25
                 weight.copy_(torch.randn_like(weight) * scale + name.endswith("norm.weight"))
-        model.model.shared.weight[0] *= 4  # how likely the end is varies more than what else comes
+        model.model.decoder.embed_tokens.weight[0] *= (
+            4  # how likely the end is varies more than what else comes
+        )
         model.final_logits_bias.normal_()
     model.save_pretrained(folder / "theirs")
     tokenizer = transformers.MarianTokenizer(
         source_spm=str(raw / "source.spm"),
         target_spm=str(raw / "target.spm"),
         vocab=str(raw / "vocab.json"),
+        target_vocab_file=str(raw / "target_vocab.json") if separate else None,
+        separate_vocabs=separate,
         source_lang="de",
         target_lang="en",
     )
@@ -137,12 +151,19 @@ def engine(imported: Path) -> Iterator[TorchEngine]:
 
 def generated(theirs: Any, tokenizer: Any, **settings: Any) -> list[list[str]]:
     """Pieces of their translation of each line, without end and padding."""
+    silent = {"<pad>", "</s>"}
+    return [
+        [piece for piece in tokenizer.convert_ids_to_tokens(ids) if piece not in silent]
+        for ids in generated_ids(theirs, tokenizer, **settings)
+    ]
+
+
+def generated_ids(theirs: Any, tokenizer: Any, **settings: Any) -> Any:
+    """Their translation of each line."""
     given = tokenizer(LINES, return_tensors="pt", padding=True)
     never = [tokenizer.pad_token_id, tokenizer.unk_token_id]  # ours are never produced either
     settings |= {"max_length": LIMIT + 1, "suppress_tokens": never, "renormalize_logits": True}
-    found = theirs.generate(**given, do_sample=False, **settings)
-    silent = {"<pad>", "</s>"}
-    return [[piece for piece in tokenizer.convert_ids_to_tokens(ids) if piece not in silent] for ids in found]
+    return theirs.generate(**given, do_sample=False, **settings)
 
 
 def searched(engine: TorchEngine, codec: Subword, **settings: Any) -> list[list[str]]:
@@ -223,11 +244,14 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     assert text.stdout.splitlines() == [" ".join(line.split()) for line in wanted]
 
 
-def test_an_imported_model_goes_back_to_where_it_came_from(
-    theirs: Any, tokenizer: Any, imported: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("separate", [False, True])
+def test_an_imported_model_goes_back_to_where_it_came_from(tmp_path: Path, separate: bool) -> None:
+    theirs = make_marian(tmp_path, separate=separate)
+    tokenizer = transformers.MarianTokenizer.from_pretrained(tmp_path / "theirs")
+    import_marian(tmp_path / "theirs", tmp_path / "ours", (None, None), print)
+    settings = ExportSettings(to="huggingface")
     proof = export_huggingface(
-        imported, tmp_path / "back", ExportSettings(to="huggingface"), nasty_lines(), threads=1, say=print
+        tmp_path / "ours", tmp_path / "back", settings, nasty_lines(), threads=1, say=print
     )
     assert proof.remarks["class"] == "MarianMTModel"
     again = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
@@ -237,9 +261,11 @@ def test_an_imported_model_goes_back_to_where_it_came_from(
         cut = [tokens.convert_ids_to_tokens(tokens(line).input_ids) for tokens in (again, tokenizer)]
         assert cut[0] == cut[1]
     given = again(LINES, return_tensors="pt", padding=True)
-    found = model.generate(**given, num_beams=1, max_length=None, max_new_tokens=LIMIT)
-    wanted = [tokenizer.convert_tokens_to_string(some) for some in generated(theirs, tokenizer, num_beams=1)]
-    assert again.batch_decode(found, skip_special_tokens=True) == wanted
+    ours = model.generate(**given, num_beams=1, max_length=None, max_new_tokens=LIMIT)
+    before = generated_ids(theirs, tokenizer, num_beams=1)
+    wanted = tokenizer.batch_decode(before, skip_special_tokens=True)
+    assert again.batch_decode(ours, skip_special_tokens=True) == wanted
+    assert len(set(wanted)) > 2
 
 
 def edited(folder: Path, copy: Path, **changes: Any) -> Path:
