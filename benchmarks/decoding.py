@@ -9,7 +9,7 @@ shortlist. docs/performance.md has the definitions and the figures.
 
     python benchmarks/decoding.py                            all that are installed (`make bench-peers`)
     python benchmarks/decoding.py --peers fairseq,opennmt --rounds 3
-    python benchmarks/decoding.py --peers none --model runs/demo --shortlist 20
+    python benchmarks/decoding.py --text-only --model runs/demo --shortlist 20
 """
 
 import argparse
@@ -45,7 +45,10 @@ TEXT_ABOUT = "The same lines as text, translated as the model says and not to a 
 
 def main() -> None:
     """Measure and print; `--json` stores the figures."""
-    given = _options().parse_args()
+    options = _options()
+    given = options.parse_args()
+    if given.model is None and (given.text_only or given.shortlist is not None):
+        options.error("--text-only and --shortlist want a --model")
     with tempfile.TemporaryDirectory(prefix="mtkit-bench-") as folder:
         work = (given.work or Path(folder)).resolve()
         work.mkdir(parents=True, exist_ok=True)
@@ -67,6 +70,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--batch-sentences", type=int, default=64)
     options.add_argument("--one-thread-only", action="store_true", help="leave out the runs on two threads")
     options.add_argument("--model", type=Path, help="a run or model folder that was converted, for text")
+    options.add_argument("--text-only", action="store_true", help="leave out whoever translates pieces")
     options.add_argument("--shortlist", type=int, metavar="N", help="the model with one of N pieces, too")
     options.add_argument("--note", default="", help="a sentence to be stored with the figures")
     options.add_argument("--work", type=Path, help="folder to keep; left out: a temporary one")
@@ -101,7 +105,7 @@ def measure(given: argparse.Namespace, work: Path) -> dict[str, Any]:
         "greedy": Search(1, given.tokens, given.batch_sentences),
     }
     main_name, main_search = next(iter(searches.items()))
-    systems = _systems(given, work, pieces, texts)
+    systems = [] if given.text_only else _systems(given, work, pieces, texts)
     text = _text_systems(given, work, pieces)
     source = _texts(pieces.corpus / "test.source", numbers, work / "text")
     source = replace(source, references=_chosen(pieces.corpus / "test.target", numbers))

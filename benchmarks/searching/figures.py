@@ -155,24 +155,31 @@ def text_table(result: Mapping[str, Any]) -> str:
 
 
 def summary(result: Mapping[str, Any]) -> str:
-    """What a result was measured on, and the physical limit."""
+    """What a result was measured on, and the physical limit of what translates pieces."""
     on, main = result["machine"], result["searches"][0]
     limits = result["limits"][main]
-    return (
+    parts = [
         f"{result['date']}, {on['processor']}, {on['cores']} cores ({', '.join(on['instructions'])}),"
         f" torch {on['torch']}; {result['rounds']} rounds; {result['lines']:,} lines of"
-        f" {result['source_tokens']:,} source tokens, {result['tokens']} target tokens each, batches of"
-        f" {result['batch_sentences']} lines; matrix-multiply peak of a thread"
-        f" {median(result['peak_gflops']):,.0f} GFLOP/s. The limit of {main}:"
-        f" {limits['multiply_adds'] / 1e9:,.0f} billion multiply-adds, {limit_seconds(result, main):.1f} s at"
-        f" that peak; a step reads {limits['step_bytes'] / 1e6:.1f} MB of weights and makes"
-        f" {limits['step_multiply_adds'] / 1e6:.1f} million multiply-adds a hypothesis. {result['note']}"
-    ).rstrip()
+        f" {result['source_tokens']:,} source tokens"
+    ]
+    if result["rows"]:
+        parts.append(
+            f", {result['tokens']} target tokens each, batches of"
+            f" {result['batch_sentences']} lines; matrix-multiply peak of a thread"
+            f" {median(result['peak_gflops']):,.0f} GFLOP/s. The limit of {main}:"
+            f" {limits['multiply_adds'] / 1e9:,.0f} billion multiply-adds, {limit_seconds(result, main):.1f}"
+            f" s at that peak; a step reads {limits['step_bytes'] / 1e6:.1f} MB of weights and makes"
+            f" {limits['step_multiply_adds'] / 1e6:.1f} million multiply-adds a hypothesis"
+        )
+    return f"{''.join(parts)}. {result['note']}".rstrip()
 
 
 def blocks(result: Mapping[str, Any]) -> str:
     """All that docs/performance.md shows of a result."""
-    parts = [summary(result), table(result)]
+    parts = [summary(result)]
+    if result["rows"]:
+        parts.append(table(result))
     if result["text_rows"]:
         parts += [result["text_about"], text_table(result)]
     return "\n\n".join(parts)

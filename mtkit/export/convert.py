@@ -102,6 +102,7 @@ def convert(
     threads = threads or default_threads()
     engine = TorchEngine.load(model_folder, "cpu", threads=threads, batch_tokens=BATCH_TOKENS)
     codec = Subword.load(subword_folder(model_folder))
+    _check_width(settings, codec)
     translator = Translator(
         engine,
         codec,
@@ -193,7 +194,7 @@ class _Conversion:
             return None
         assert self.aligned is not None, "what was asked for had been checked"
         lexicon, lines = learn(self.codec, self.aligned()), len(self.comparison.lines)
-        against = f"{asked:,} pieces are the whole vocabulary"
+        against = ""
         for pieces in widths(asked, self.codec.size("target")):
             with user_errors(folder):
                 write_shortlist(folder, lexicon, self.codec, pieces)
@@ -301,6 +302,17 @@ def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine], aligned: A
         )
     check_needs(settings)
     check_measurable(settings, probe)
+
+
+def _check_width(settings: ExportSettings, codec: Subword) -> None:
+    size = codec.size("target")
+    if settings.shortlist is not None and settings.shortlist >= size:
+        raise ModelError(
+            f"a shortlist of {settings.shortlist:,} pieces, but the target vocabulary has {size:,}",
+            where="shortlist",
+            expected="a small part of the vocabulary, such as 20 pieces",
+            advice="Ask for fewer, or export without a shortlist, which looks at all of them.",
+        )
 
 
 def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:

@@ -86,6 +86,7 @@ def test_text_has_a_table_of_its_own_if_there_was_a_model() -> None:
     assert "As text:" not in blocks(result())
     with_text = {**result(), "text_rows": result()["rows"]}
     assert blocks(with_text).count("| fairseq 1 |") == 2
+    assert blocks({**with_text, "rows": []}).count("| fairseq 1 |") == 1
 
 
 def test_text_is_scored_in_its_table() -> None:

@@ -241,6 +241,11 @@ def test_if_none_is_good_enough_nothing_is_kept(
     assert list((tmp_path / "model").iterdir()) == []
 
 
+def test_a_shortlist_that_leaves_nothing_out_is_refused_before_anything_is_done(run: Convert) -> None:
+    with pytest.raises(ModelError, match=r"a shortlist of 5,000 pieces, but the target vocabulary has \d+"):
+        run(shortlist=5000)
+
+
 def test_a_shortlist_needs_text_and_references(run: Convert, probe: list[ProbeLine]) -> None:
     with pytest.raises(RunError, match="no text beside this model"):
         run(text=None, shortlist=4)
