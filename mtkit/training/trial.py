@@ -24,6 +24,7 @@ SECONDS = 0.6  # for threads, and as long again for the precision
 MOST_ROUNDS = 7
 HOPELESS = 3  # times as long as the simplest way: one look is enough
 TASK_SECONDS = 0.1  # about how long one measured task takes
+WIDE_SECONDS = 0.5  # the longest that one takes where precisions are compared
 TYPICAL_BATCH = 4096  # target tokens, where the recipe leaves it open
 MOST_TOKENS, LEAST_TOKENS = 512, 32  # target tokens of a measured task; more rows are hardly faster
 TAKEN_CORES = 0.3  # from here on it is said that other programs compute, and nothing is remembered
@@ -101,7 +102,7 @@ class Trial:
 
     def __init__(self, work: Workload, seed: int) -> None:
         self._model, self._seed = work.model, seed
-        self._lengths = work.lengths
+        self._lengths, self._most = work.lengths, min(work.tokens, MOST_TOKENS)
         self._batch = self._make(min(work.tokens, LEAST_TOKENS))
         torch.set_num_threads(1)
         self._task("float32")
@@ -109,7 +110,7 @@ class Trial:
         # Of a large model even a few tokens take long: there is no time to warm up, and less need.
         self._warms_up = took < 2 * TASK_SECONDS
         tokens = round(TASK_SECONDS / took * self._batch.target_tokens)
-        self._batch = self._make(min(work.tokens, MOST_TOKENS, max(LEAST_TOKENS, tokens)))
+        self._batch = self._make(min(self._most, max(LEAST_TOKENS, tokens)))
         self.seconds: dict[Way, list[float]] = {}
         self._shares: list[tuple[int, float]] = []
 
@@ -137,6 +138,20 @@ class Trial:
             for way in ways:
                 self._measure(way)
             done += 1
+
+    def widen(self) -> None:
+        """Measure larger micro-batches from now on, of as many tokens as in training, unless that takes long.
+
+        Of few tokens the cast of all weights is a great part, and bfloat16 seems to gain less than it does.
+        """
+        larger = self._most / self._batch.target_tokens
+        if larger > 1 and larger * min(map(min, self.seconds.values())) < WIDE_SECONDS:
+            self._batch = self._make(self._most)
+            self.seconds.clear()
+
+    def rates(self) -> dict[str, float]:
+        """Target tokens a second of each way."""
+        return {str(way): round(self.rate(way), 1) for way in self.seconds}
 
     def rate(self, way: Way) -> float:
         """Target tokens a second."""

@@ -189,17 +189,18 @@ def _measured(work: Workload, ways: Sequence[Way], bfloat16: bool, seed: int) ->
         chosen = _fastest(trial, ways)
         others = [way for way in trial.seconds if way != chosen]
         reason = trial.said_of(chosen, others) if others else "as asked for" if len(ways) == 1 else CROWDED
-        precision_reason = "as the recipe says"
+        precision_reason, measured = "as the recipe says", trial.rates()
         if bfloat16:
+            trial.widen()
             other = chosen._replace(precision="bfloat16")
             trial.rounds([chosen, other])
             faster = trial.rate(other) / trial.rate(chosen)
             precision_reason = f"bfloat16 has {faster:.2g} times the speed of float32"
+            measured |= trial.rates()
             if faster > BFLOAT16_MARGIN:
                 chosen = other
         elif work.precision == "auto":
             precision_reason = "this processor does not compute in bfloat16"
-        measured = {str(way): round(trial.rate(way), 1) for way in trial.seconds}
         taken = round(trial.cores_taken(), 2)
         return Tuned(*chosen, reason, precision_reason, measured, taken)
     finally:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from mtkit.batches.batch import Batch
 from mtkit.config.training import TrainSettings
 from mtkit.model.transformer import Transformer
 from mtkit.training import trial, tuning
@@ -104,6 +105,26 @@ def test_bfloat16_must_earn_its_rounding(
     found = tune(work(model, precision="auto"), cores=2)
     assert found.way == Way(2, 1, precision)  # type: ignore[arg-type]
     assert found.precision_reason == f"bfloat16 has {faster:.2g} times the speed of float32"
+
+
+def test_precisions_are_compared_on_larger_micro_batches(
+    model: Transformer, machine: Callable[..., list[Way]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(lambda _: 0.05)
+    made: list[int] = []
+    make = trial.Trial._make
+
+    def noted(one: trial.Trial, tokens: int) -> Batch:
+        made.append(tokens)
+        return make(one, tokens)
+
+    monkeypatch.setattr(trial.Trial, "_make", noted)
+    monkeypatch.setattr(trial, "TASK_SECONDS", 0.0)  # so that threads are measured on the fewest
+    tune(work(model, precision="auto"), cores=2)
+    assert made == [trial.LEAST_TOKENS, trial.LEAST_TOKENS, 60]
+    machine(lambda _: 0.4)
+    tune(work(model, precision="auto"), cores=1)
+    assert made[3:] == [trial.LEAST_TOKENS, trial.LEAST_TOKENS], "larger ones would take too long"
 
 
 def test_bfloat16_is_not_tried_where_the_processor_lacks_it(
