@@ -39,7 +39,11 @@ class Sockeye(Peer):
         )
 
     def train_command(self, work: Path, training: Training) -> list[str]:
-        """Layers in the toolkit's own order (norm first); a checkpoint ends with a validation."""
+        """Layers in the toolkit's own order (norm first); a checkpoint ends with a validation.
+
+        Its rate is divided by the square root of the updates, or of the warm-up while that is more: so what
+        it is given is the peak times that root.
+        """
         shape = training.shape
         dropout, layers = f"{shape.dropout}:{shape.dropout}", f"{shape.layers}:{shape.layers}"
         return [
@@ -56,7 +60,7 @@ class Sockeye(Peer):
             *("--batch-sentences-multiple-of", "1"),
             *("--max-seq-len", LONGEST, "--optimizer", "adam", "--optimizer-betas", "0.9:0.98"),
             *("--gradient-clipping-type", "norm", "--gradient-clipping-threshold", "1.0"),
-            *("--initial-learning-rate", f"{training.learning_rate}"),
+            *("--initial-learning-rate", f"{training.learning_rate * training.warmup_updates**0.5}"),
             *("--learning-rate-scheduler-type", "inv-sqrt-decay"),
             *("--learning-rate-warmup", f"{training.warmup_updates}", "--seed", f"{training.seed}"),
             *("--checkpoint-interval", f"{training.save_updates or training.updates}"),
