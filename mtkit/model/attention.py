@@ -57,7 +57,7 @@ def _written_out(
     """
     groups = key.size(1)
     grouped = query.reshape(query.size(0), groups, -1, *query.shape[2:])  # [B, G, H/G, T, K]
-    scores = (grouped * query.size(-1) ** -0.5) @ key.unsqueeze(2).mT  # [B, G, H/G, T, S]
+    scores = grouped @ key.unsqueeze(2).mT * query.size(-1) ** -0.5  # [B, G, H/G, T, S]
     if causal:
         scores = scores.masked_fill(torch.ones_like(scores[0, 0, 0], dtype=torch.bool).triu(1), -torch.inf)
     if may_attend is not None:
