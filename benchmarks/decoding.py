@@ -27,7 +27,8 @@ from benchmarks.measuring import BenchmarkError, matrix_peak
 from benchmarks.peers.all import chosen_peers
 from benchmarks.peers.peer import PEERS, Search, Shape
 from benchmarks.pieces import Pieces, make_pieces
-from benchmarks.searching.figures import METRICS, Row, as_json, blocks, limit
+from benchmarks.quality.curves import METRICS
+from benchmarks.searching.figures import Row, as_json, blocks, limit
 from benchmarks.searching.systems import ByHand, OfPeer, Order, Own, System, write_models
 from benchmarks.searching.text import text_systems, with_shortlist
 from mtkit.files import write_lines

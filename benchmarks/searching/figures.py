@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.measuring import Spent
 from benchmarks.peers.peer import Shape
+from benchmarks.quality.curves import METRICS, NAMES
 from benchmarks.searching.systems import model_settings
 from mtkit.model.count import model_flops
 
@@ -15,10 +16,9 @@ HEADS = (
     "toolkit", "beam {beam} (least to most)", "times fairseq", "greedy", "whole command, beam {beam}",
     "seconds on 2 threads, beam {beam}", "of the limit", "peak memory MB",
 )  # fmt: skip
-METRICS = ("bleu", "chrf")
 TEXT_HEADS = (
     "program", "CPU-seconds, beam {beam} (least to most)", "whole command", "seconds on 2 threads",
-    "whole command on 2 threads", "peak memory MB", "BLEU", "chrF",
+    "whole command on 2 threads", "peak memory MB", *NAMES.values(),
 )  # fmt: skip
 
 

@@ -2,17 +2,19 @@
 
 import json
 import shutil
-import subprocess
 import sys
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
-from benchmarks.pieces import SPLITS, Pieces
+from benchmarks.pieces import Pieces
 from benchmarks.searching.systems import BY_HAND, ByHand, Order, System, Way
 from mtkit import __version__
 from mtkit.config.export import ExportSettings
 from mtkit.config.search import SearchSettings
-from mtkit.files import read_lines, write_lines, write_text
+from mtkit.export.convert import convert
+from mtkit.export.probe import corpus_lines, nasty_lines
+from mtkit.export.shortlist import corpus_pairs
+from mtkit.log import say
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.hypothesis import most_ended
 from mtkit.translation.converted import CONVERTED, read_certificate
@@ -103,17 +105,8 @@ def with_shortlist(folder: Path, work: Path, target_pieces: int, pieces: Pieces)
     copy = work / f"shortlist-{target_pieces}"
     if not (copy / CONVERTED).exists():
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(CONVERTED))
-        shutil.copytree(subword_folder(folder), copy / "subword", dirs_exist_ok=True)
-        card = read_card(folder)
-        lines = ExportSettings().probe_lines
-        for side, language in (("source", card.source_language), ("target", card.target_language)):
-            train, *held_out = (pieces.corpus / f"{split}.{side}" for split in SPLITS)
-            write_text(work / f"train.{language}", train.read_text("utf-8"))
-            probe = [line for path in held_out for line in islice(read_lines(path), lines)]
-            write_lines(work / f"probe.{language}", probe)
-        command = [sys.executable, "-m", "mtkit", "export", "ctranslate2", str(copy), "--quiet"]
-        command += ["--quantization", read_certificate(folder).asked]
-        command += ["--shortlist", f"{target_pieces}", "--shortlist-text", str(work / "train")]
-        command += ["--probe", str(work / "probe"), "--probe-lines", f"{2 * lines}"]
-        subprocess.run(command, check=True)
+        settings = ExportSettings(quantization=read_certificate(folder).asked, shortlist=target_pieces)
+        lines = corpus_lines(pieces.corpus, settings.probe_lines) + nasty_lines()
+        aligned = partial(corpus_pairs, pieces.corpus)
+        convert(copy, copy / CONVERTED, settings, lines, say=say, aligned=aligned)
     return OwnText("ctranslate2", copy, work)

@@ -98,11 +98,12 @@ def convert(
     """
     card = check_folder(model_folder)
     check_expressible(card.architecture)
-    _check_wish(settings, probe, aligned)
+    codec = Subword.load(subword_folder(model_folder))
+    _check_shortlist(settings, codec, aligned)
+    check_needs(settings)
+    check_measurable(settings, probe)
     threads = threads or default_threads()
     engine = TorchEngine.load(model_folder, "cpu", threads=threads, batch_tokens=BATCH_TOKENS)
-    codec = Subword.load(subword_folder(model_folder))
-    _check_width(settings, codec)
     translator = Translator(
         engine,
         codec,
@@ -292,21 +293,18 @@ def positions_of(card: ModelCard) -> int | None:
     return None
 
 
-def _check_wish(settings: ExportSettings, probe: Sequence[ProbeLine], aligned: Aligned | None) -> None:
-    if settings.shortlist is not None and aligned is None:
+def _check_shortlist(settings: ExportSettings, codec: Subword, aligned: Aligned | None) -> None:
+    if settings.shortlist is None:
+        return
+    if aligned is None:
         raise RunError(
             "no text beside this model that a shortlist could be learnt from",
             where="shortlist",
             expected="a run with its corpus, or a parallel text",
             advice="Name a run rather than a model folder, or a text with `--shortlist-text STEM`.",
         )
-    check_needs(settings)
-    check_measurable(settings, probe)
-
-
-def _check_width(settings: ExportSettings, codec: Subword) -> None:
     size = codec.size("target")
-    if settings.shortlist is not None and settings.shortlist >= size:
+    if settings.shortlist >= size:
         raise ModelError(
             f"a shortlist of {settings.shortlist:,} pieces, but the target vocabulary has {size:,}",
             where="shortlist",
