@@ -21,6 +21,7 @@ from benchmarks.pieces import Pieces
 METER = Path(__file__).with_name("meter")
 SPENDING = Path(__file__).with_name("spending.py")
 DISCARDED_UPDATES = 3  # of start-up: memory is taken, kernels are chosen
+SETTLING_SECONDS = 10.0  # an update that ends later after the first counts, however few came before
 MOST_START_SECONDS = 180.0
 POLL_SECONDS = 0.1
 PEAK_SIZE, PEAK_PRODUCTS = 1536, 12  # large enough for the peak, small enough for two seconds
@@ -136,7 +137,8 @@ def observe(
                 raise BenchmarkError(f"{peer.name} ended or did not begin; {log}:\n{_tail(log)}")
     finally:
         peak = _end(process)
-    return Observation(readings[DISCARDED_UPDATES - 1], readings[-1], readings[0].wall - started, peak)
+    first = readings[discarded(readings) - 1]
+    return Observation(first, readings[-1], readings[0].wall - started, peak)
 
 
 def spent(
@@ -213,10 +215,20 @@ def matrix_peak(core: int | None, threads: int, precision: str = "float32") -> f
     return float(done.stdout)
 
 
+def discarded(readings: Sequence[Reading]) -> int:
+    """How many updates at the start do not count: three, or fewer where they take long, but always the first.
+
+    Args:
+        readings: at least one.
+    """
+    latest = readings[0].wall + SETTLING_SECONDS
+    return sum(reading.wall <= latest for reading in readings[:DISCARDED_UPDATES])
+
+
 def _is_enough(readings: list[Reading], seconds: float) -> bool:
-    if len(readings) <= DISCARDED_UPDATES:
+    if not readings:
         return False
-    return readings[-1].wall - readings[DISCARDED_UPDATES - 1].wall >= seconds
+    return readings[-1].wall - readings[discarded(readings) - 1].wall >= seconds
 
 
 def _end(process: "subprocess.Popen[bytes]") -> float:

@@ -1,9 +1,9 @@
 """How fast mtkit trains, beside a plain torch.nn.Transformer and every other toolkit that is installed.
 
 All train the same shape on the same corpus in the same pieces, one after the other, round after round.
-Counted are real source and target tokens, one EOS a side, in steady state (the first three updates are left
-out): by CPU time with one thread pinned to one core, by the clock with two threads. docs/performance.md has
-the definitions and the figures.
+Counted are real source and target tokens, one EOS a side, in steady state (the first updates are left out):
+by CPU time with one thread pinned to one core, by the clock with two threads. docs/performance.md has the
+definitions and the figures.
 
     python benchmarks/training.py                    all that are installed (`make bench-peers`)
     python benchmarks/training.py --peers mtkit,fairseq --rounds 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measuring import METER, Reading, pinned, read_meter
+from benchmarks.measuring import METER, Reading, discarded, pinned, read_meter
 
 PROGRAM = """
 import torch
@@ -47,6 +47,20 @@ def test_a_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:
     assert read_meter(path) == []
     path.write_text(json.dumps(vars(reading)) + '\n{"update": 2, "wa', "utf-8")
     assert read_meter(path) == [reading]
+
+
+@pytest.mark.parametrize(
+    ("walls", "left_out"),
+    [
+        ([5.0], 1),
+        ([5.0, 7.0, 9.0, 11.0], 3),
+        ([5.0, 14.0, 23.0], 2),
+        ([5.0, 45.0, 85.0], 1),  # JoeyNMT on one thread
+    ],
+)
+def test_slow_updates_count_from_the_second(walls: list[float], left_out: int) -> None:
+    readings = [Reading(number, wall, wall, 0, 0) for number, wall in enumerate(walls, 1)]
+    assert discarded(readings) == left_out
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system pins no processes")
