@@ -25,6 +25,8 @@ Sentences = Sequence[Sequence[int]]
 class Copying:
     """An engine and a codec in one: a piece is a character, a translation is its source."""
 
+    certified = ""
+
     def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
         """As `Subword.encode`."""
         return [[ord(character) + 4 for character in line] for line in lines]

@@ -10,6 +10,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from mtkit.errors import DataError, MtkitError, RunError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what `lenient_lines` makes of a byte that is no UTF-8
 CHUNK_BYTES = 1 << 20
 # The C library takes a freed block of 128 kB or more as a sign that such blocks come again, and keeps what a
 # model's weights leave behind while they are loaded: tens of MB.
@@ -38,6 +40,8 @@ def user_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about `path` into errors that say what to do."""
     try:
         yield
+    except BrokenPipeError:  # whoever read it has gone, and the command ends
+        raise
     except FileNotFoundError as error:
         raise DataError(
             "no such file",

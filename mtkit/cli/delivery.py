@@ -18,7 +18,7 @@ from mtkit.files import user_errors
 from mtkit.log import duration
 from mtkit.translation.flags import FLAGS, HARMLESS_FLAGS
 from mtkit.translation.flow import one_ahead
-from mtkit.translation.resuming import Already, Fits
+from mtkit.translation.resuming import Already, Fits, note_of
 
 if TYPE_CHECKING:
     from mtkit.translation.flow import Window
@@ -52,7 +52,7 @@ class Stdout:
 
     def already(self, sources: Sequence[str], shapes: Sequence[Sequence[Fits]]) -> Already:
         """As the protocol says."""
-        return Already(0, Counter())
+        return Already(0)
 
     def begin(self, flags: Mapping[str, int]) -> None:
         """As the protocol says."""
@@ -105,13 +105,15 @@ class Tally:
         self.resumed = 0  # of them, those that were there already
         self.flags: Counter[str] = Counter()
         self._lines: list[int] = []
+        self._unknown = 0  # translations that were there already, with nothing noted of their flags
 
     def add(self, already: Already, translations: Sequence["Translation"]) -> None:
         """Count a window: what was there already of it, and its translations unless all was there."""
         self.resumed += already.units
         if not translations:
             self.translations += already.units
-            self.flags.update(already.flags)
+            self.flags.update(already.flags or ())
+            self._unknown += already.units if already.flags is None else 0
         for translation in translations:
             self.translations += 1
             self.flags.update(translation.flags)
@@ -136,6 +138,7 @@ class Tally:
         """
         found = [f"{self.flags[flag]:,} {flag}" for flag in FLAGS if flag in self.strict and self.flags[flag]]
         if not found:
+            self._check_known(where)
             return
         shown = ", ".join(f"{number:,}" for number in self._lines[:SHOWN_LINES])
         places = f" ({self.unit} {shown}{', …' if len(self._lines) > SHOWN_LINES else ''})" if shown else ""
@@ -145,6 +148,16 @@ class Tally:
             expected="no translation with one of these flags",
             advice="Look at these lines; with --json each says its flags. docs/translating.md explains them.",
         )
+
+    def _check_known(self, where: str) -> None:
+        if self.strict and self._unknown:
+            raise FlagError(
+                f"translated as a whole, but {self._unknown:,} translations were there already, and nothing"
+                " is noted of their flags",
+                where=where,
+                expected="translations whose flags are known: those of a run that was broken off",
+                advice="Translate anew with --output, or leave --strict out.",
+            )
 
 
 def deliver(
@@ -158,7 +171,7 @@ def deliver(
 
     def enter(window: list["Prepared"], begun: "Begun | None") -> _Entered | None:
         taken = units.take(len(window))
-        already = sink.already([one.source for one in window], [unit.shapes() for unit in taken])
+        already = sink.already([_given(one) for one in window], [unit.shapes() for unit in taken])
         if already.units == len(window):
             tally.add(already, [])
             return None
@@ -176,6 +189,11 @@ def deliver(
         pass
 
 
+def _given(prepared: "Prepared") -> str:
+    """What a translation is made of: the source, and how it must begin if that is said."""
+    return f"{prepared.source}\t{prepared.prefix}" if prepared.prefix else prepared.source
+
+
 class _Entered(NamedTuple):
     """A window that is being translated: its units, what is there of it already, and its search."""
 
@@ -187,7 +205,8 @@ class _Entered(NamedTuple):
 @contextmanager
 def interruptions_wait() -> Iterator[None]:
     """Ctrl-C within the block takes effect at its end; a second one at once."""
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     asked = False
@@ -227,15 +246,17 @@ def check_output(source: Path | None, output: Path | None) -> None:
     if output is not None:
         _check_writable(output)
     reading, writing = _status(source, 0), _status(output, 1)
-    if reading is None or writing is None or not stat.S_ISREG(writing.st_mode):
-        return
-    if os.path.samestat(reading, writing):
-        raise RecipeError(
-            "the text and its translations are the same file",
-            where=str(output or source or "stdin and stdout"),
-            expected="a file of its own for the translations: the text would be lost while it is read",
-            advice="Name another file for the output.",
-        )
+    noting = None if output is None else _status(note_of(output), 1)
+    for written, what in ((writing, "its translations"), (noting, f"the note beside {output}")):
+        if reading is None or written is None or not stat.S_ISREG(written.st_mode):
+            continue
+        if os.path.samestat(reading, written):
+            raise RecipeError(
+                f"the text and {what} are the same file",
+                where=str(output or source or "stdin and stdout"),
+                expected="a file of its own for the translations: the text would be lost while it is read",
+                advice="Name another file for the output.",
+            )
 
 
 def _status(path: Path | None, handle: int) -> os.stat_result | None:

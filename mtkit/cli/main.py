@@ -1,6 +1,7 @@
 """The group `mtkit`: loads a command's file only when it is asked for, and turns errors into exit codes."""
 
 import importlib
+import io
 import os
 import sys
 from keyword import iskeyword
@@ -98,6 +99,8 @@ def mtkit() -> None:
 def main() -> None:
     """The console script: errors as messages, Ctrl-C as exit code 130."""
     _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # data are UTF-8 whatever the locale says
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # of names of files
     # Searching every installed package for plugins of pydantic, which no command could use, takes time.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:

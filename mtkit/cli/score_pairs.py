@@ -166,7 +166,8 @@ def _write_best(scored: list[Scored], share: float, *, quiet: bool) -> None:
     )  # [(how bad, row)]
     kept = sorted(row for _, row in ranked[: int(share * len(scored) + 1e-9)])
     for row in kept:
-        click.echo(f"{scored[row].given.source}\t{scored[row].given.target}")
+        source, target = scored[row].given.source, scored[row].given.target
+        click.echo("\t".join(side.replace("\t", " ") for side in (source, target)))
     unscored = len(scored) - len(ranked)
     worst = f", the worst with a score of {-ranked[len(kept) - 1][0]:.4f}" if kept else ""
     say(f"{len(kept):,} of {len(scored):,} pairs kept{worst} · {unscored:,} without a score", quiet=quiet)

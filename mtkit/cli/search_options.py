@@ -137,7 +137,7 @@ def asked_for(options: Any, settings: "SearchSettings", folder: Path) -> "Asked"
     """What the options ask for beyond settings.
 
     Args:
-        options: the command's options, the folders of other models found.
+        options: the command's options, the folders of all models found.
         settings: of search.
         folder: the model folder.
 
@@ -208,11 +208,10 @@ def _check_rerank(settings: "SearchSettings") -> None:
 
 def _reverse(options: Any, folder: Path) -> "Translator":
     """The model to rerank by, of the other direction."""
-    from mtkit.cli.opening import find_model
     from mtkit.model.folder import read_card
     from mtkit.translation.translator import Translator
 
-    found = find_model(options.rerank_by, quiet=options.quiet)
+    found = options.rerank_by
     card, other = read_card(folder), read_card(found)
     if (other.source_language, other.target_language) != (card.target_language, card.source_language):
         raise ModelError(

@@ -174,7 +174,8 @@ class Options:
     @property
     def file(self) -> Path | None:
         """Where translations are written; None: stdout."""
-        return self.resume or self.output
+        file = self.resume or self.output
+        return None if str(file) == "-" else file
 
 
 def _translate_recipe(recipe: Path, options: Options) -> None:
@@ -230,12 +231,12 @@ def _translate_text(options: Options) -> None:
     _check_together(options)
     folder = find_model(options.model, quiet=options.quiet)
     card = read_card(folder)
-    others = tuple(find_model(other, quiet=options.quiet) for other in options.others)
+    options = _found(options)
     settings = search_settings(card.decoding, options)
     lines, live = _input(options.path, quiet=options.quiet)
     check_output(None if str(options.path) == "-" else options.path, options.file)
     quiet_openmp()
-    asked = asked_for(replace(options, others=others), settings, folder)
+    asked = asked_for(options, settings, folder)
     translator = Translator.open(
         folder,
         settings,
@@ -254,6 +255,13 @@ def _translate_text(options: Options) -> None:
         raise
     say(tally.line(), quiet=options.quiet)
     tally.check(str(options.file or "stdout"))
+
+
+def _found(options: Options) -> Options:
+    """The options with the folders of all models but the first found."""
+    others = tuple(find_model(other, quiet=options.quiet) for other in options.others)
+    reverse = options.rerank_by and find_model(options.rerank_by, quiet=options.quiet)
+    return replace(options, others=others, rerank_by=reverse)
 
 
 def _write(
@@ -288,13 +296,16 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "mtkit": __version__,
         "model": canonical_hash(card.files),
         "engine": type(translator.engine).__name__,
-        "converted": getattr(translator.engine, "certified", ""),
+        "converted": translator.engine.certified,
         "format": options.format.name,
         "document": options.document,
         "asked": [options.target_prefix, options.with_prefixes, options.token_scores, options.alignment],
         "models": [canonical_hash(read_card(other).files) for other in translator.asked.others],
         "average": options.average,
-        "rerank": [str(options.rerank_by), options.rerank_weight],
+        "rerank": [
+            None if options.rerank_by is None else canonical_hash(read_card(options.rerank_by).files),
+            options.rerank_weight,
+        ],
         **translator.settings.model_dump(mode="json"),
     }
 
@@ -306,12 +317,26 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
 
 def _check_together(options: Options) -> None:
     """Refuse options that contradict each other."""
+    if str(options.resume) == "-":
+        raise RecipeError(
+            "nothing is known of what stdout has already",
+            where="--resume -",
+            expected="a file",
+            advice="Name the file that was begun.",
+        )
     if options.resume is not None and options.output not in (None, options.resume):
         raise RecipeError(
             f"translations would go to {options.output} and on in {options.resume}",
             where="--output, --resume",
             expected="one file",
             advice="Leave --output out: --resume writes to the file that it names.",
+        )
+    if options.document and options.with_prefixes:
+        raise RecipeError(
+            "given together with --document, which joins lines that run on",
+            where="--with-prefixes",
+            expected="a prefix for each line, or lines that belong together",
+            advice="Leave one of them out; --target-prefix is how every block's translation begins.",
         )
     if options.document and not options.as_json and (options.scores or options.n_best is not None):
         raise RecipeError(
@@ -338,7 +363,7 @@ def _input(path: Path | None, *, quiet: bool) -> tuple[Iterator[str], bool]:
     if path is not None and str(path) != "-":
         lines = read_lines(path, lenient=True)
         # the first line now, so that a file that cannot be read is told before the model is loaded
-        return chain(list(islice(lines, 1)), lines), False
+        return chain(list(islice(lines, 1)), lines), not path.is_file()
     stream = sys.stdin.buffer
     if stream.isatty():
         say("Type a sentence and press Enter; Ctrl-D ends.", quiet=quiet)

@@ -26,10 +26,13 @@ class HuggingFaceEngine:
     Args:
         model: the model.
         batch_tokens: source tokens of a batch.
+        max_tokens: most tokens of a translation, where positions are learned; None: any number.
     """
 
-    def __init__(self, model: Any, batch_tokens: int) -> None:
-        self.model, self.batch_tokens = model, batch_tokens
+    certified = ""
+
+    def __init__(self, model: Any, batch_tokens: int, max_tokens: int | None = None) -> None:
+        self.model, self.batch_tokens, self.max_tokens = model, batch_tokens, max_tokens
 
     def search(
         self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
@@ -59,7 +62,9 @@ class HuggingFaceEngine:
     def _batches(self, sources: Sequence[Ids], settings: SearchSettings) -> Iterator[tuple[list[int], int]]:
         """Sources of one limit, which transformers knows for whole batches alone, and that limit."""
         for numbers in token_batches([len(ids) + 1 for ids in sources], self.batch_tokens):
-            limits = {number: length_limit(len(sources[number]), settings) for number in numbers}
+            limits = {
+                number: length_limit(len(sources[number]), settings, self.max_tokens) for number in numbers
+            }
             for limit in sorted(set(limits.values())):
                 yield [number for number in numbers if limits[number] == limit], limit
 

@@ -81,7 +81,7 @@ def export_huggingface(
         (_write_own if reasons else _write_marian)(fresh, opened)
         tokenizers = _write_around(fresh, opened, beam)
         model = _class(reasons).from_pretrained(fresh, dtype=torch.float32).eval()
-        engine = HuggingFaceEngine(model, BATCH_TOKENS)
+        engine = HuggingFaceEngine(model, BATCH_TOKENS, opened.model.max_tokens)
         comparison = opened.comparison(probe, greedy)
         proof = prove(settings, opened.card, comparison, comparison.translated(engine), greedy)
         remarks = {

@@ -10,6 +10,8 @@ from torch import Tensor
 from mtkit.config.search import SearchSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.search.batching import Ids, padded
+from mtkit.search.constraints import Constraints
+from mtkit.search.demands import NO_DEMANDS
 from mtkit.search.ensemble import Model, Reader
 from mtkit.search.hypothesis import Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit
@@ -35,11 +37,14 @@ def margin(model: Model, source: Ids, settings: SearchSettings) -> float:
         text, is_token = padded([[*source, EOS]], model.device)
         reader = Reader(model, text, is_token)
         reader.expand(settings.beam_size)
-        beams = Beams([length_limit(len(source), settings, model.max_tokens)], settings, model.device)
+        limits = [length_limit(len(source), settings, model.max_tokens)]
+        beams = Beams(limits, settings, model.device)
+        shape = Constraints([len(source)], limits, settings, NO_DEMANDS, model.device).shape(beams)
         closest = math.inf
         while beams.running:
             # at most N end, and N + 1 others are needed: who goes on, and who all but did
-            found = best_candidates(reader.step(beams.newest()), beams.totals, 2 * settings.beam_size + 1)
+            logits = reader.step(beams.newest())  # [N, V]
+            found = best_candidates(logits, beams.totals, 2 * settings.beam_size + 1, shape)
             last = beams.tokens + 1 >= beams.limits[0]
             closest = min([closest, *_of_step(found, settings.beam_size, last)])
             reader.select(beams.advance(found))

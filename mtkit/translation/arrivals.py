@@ -1,6 +1,7 @@
 """Lines as they arrive: read ahead in a thread, so that what is there is translated while more is awaited."""
 
 import queue
+import select
 import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -88,7 +89,13 @@ def byte_lines(stream: BinaryIO) -> Iterator[bytes]:
     """
     raw = getattr(stream, "raw", stream)
     rest: list[bytes] = []
-    while chunk := raw.read(_CHUNK_BYTES):
+    while True:
+        chunk = raw.read(_CHUNK_BYTES)
+        if chunk is None:  # a stream that does not wait by itself
+            select.select([raw], [], [])
+            continue
+        if not chunk:
+            break
         *lines, tail = chunk.split(b"\n")
         for line in lines:
             rest.append(line + b"\n")

@@ -8,6 +8,7 @@ from typing import Protocol
 from mtkit.config.search import Average, SearchSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError, ModelError, RecipeError
+from mtkit.files import NO_CHARACTER
 from mtkit.model.folder import SUBWORD, read_card
 from mtkit.search.demands import Banned
 from mtkit.search.length import length_limit
@@ -169,7 +170,7 @@ def prefix_ids(
     Raises:
         DataError: it leaves a translation no room, or the model cannot write it.
     """
-    text = normalize(prefix, form)
+    text = normalize(NO_CHARACTER.sub("\ufffd", prefix), form)
     ids = codec.encode([text], "target")[0] if text else []
     where = f"target prefix of the line {_short(source)!r}"
     if UNK in ids:

@@ -68,6 +68,11 @@ class Reverse(Protocol):
         """Normal form of its text."""
         ...
 
+    @property
+    def limit(self) -> int:
+        """Most tokens of a side, EOS counted, that it takes."""
+        ...
+
     def ids(self, lines: Sequence[str], side: Side) -> list[list[int]]:
         """Ids of normalised lines."""
         ...
@@ -82,7 +87,8 @@ class Reverse(Protocol):
 class ByReverse:
     """Noisy channel: log P(y|x) / T + weight * log P(x|y) / S, the second by a model of the other direction.
 
-    T and S are tokens of translation and source, EOS counted.
+    T and S are tokens of translation and source, EOS counted. Where one of a source's hypotheses, or the
+    source, is longer than the reverse model takes, all of that source stay ranked as search ranked them.
 
     Args:
         reverse: translates targets into sources.
@@ -96,15 +102,19 @@ class ByReverse:
     def __call__(self, of_each: Sequence[Candidates]) -> list[list[float]]:
         """The combined score of each hypothesis."""
         form = self.reverse.form
-        texts = [normalize(text, form) for candidates in of_each for text in candidates.texts]
-        read = self.reverse.ids(texts, "source")
         wanted = self.reverse.ids([normalize(candidates.source, form) for candidates in of_each], "target")
-        written = [ids for candidates, ids in zip(of_each, wanted, strict=True) for _ in candidates.texts]
-        back = iter(self.reverse.log_probabilities(read, written))
-        return [
-            [
-                h.log_probability / max(1, h.tokens) + self.weight * next(back) / (len(ids) + 1)
-                for h in candidates.hypotheses
+        scores = [[h.score for h in candidates.hypotheses] for candidates in of_each]
+        asked, read, written = [], [], []
+        for number, (candidates, ids) in enumerate(zip(of_each, wanted, strict=True)):
+            each = self.reverse.ids([normalize(text, form) for text in candidates.texts], "source")
+            if max(map(len, [ids, *each])) < self.reverse.limit:
+                asked.append(number)
+                read += each
+                written += [ids] * len(each)
+        back = iter(self.reverse.log_probabilities(read, written) if asked else ())
+        for number in asked:
+            scores[number] = [
+                h.log_probability / max(1, h.tokens) + self.weight * next(back) / (len(wanted[number]) + 1)
+                for h in of_each[number].hypotheses
             ]
-            for candidates, ids in zip(of_each, wanted, strict=True)
-        ]
+        return scores

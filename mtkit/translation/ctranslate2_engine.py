@@ -101,7 +101,7 @@ class CTranslate2Engine:
         self.max_tokens = max_tokens
         most = SHORTLIST_BATCH_TOKENS if shortlist else CTRANSLATE2_BATCH_TOKENS
         self.batch_tokens = min(batch_tokens, most)
-        self.certified = ""  # hash of the files that a certificate names
+        self.certified = ""
         self._begun: list[Any] = []  # results of the last search that was begun
 
     @classmethod

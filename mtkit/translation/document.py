@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mtkit.corpus.normalize import normalize
+from mtkit.files import NO_CHARACTER
 from mtkit.translation.long_input import UNSPACED, meets_unspaced
 from mtkit.translation.sentences import sentence_ends
 
@@ -20,7 +21,6 @@ _MARKS = re.compile(
     r"(?P<quotes>[^\S\n]*(?:>[^\S\n]?)*)(?P<indent>[^\S\n]*)"
     r"(?P<item>(?:[-*+•‣◦·–—]|\#{1,6}|\d{1,3}[.)]|[a-z]\)|\(\w{1,3}\))[^\S\n]+)?"
 )
-_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # a byte that is no UTF-8; the translator tells it
 # where a line may be wrapped: behind a word, or any character of a script without spaces and its marks
 _UNIT = re.compile(
     rf"\s*(?:{UNSPACED.pattern}[\u0300-\u036f\u3099\u309a\ufe00-\ufe0f]*|(?:(?!{UNSPACED.pattern})\S)+)"
@@ -114,7 +114,7 @@ def _parsed(line: str) -> Line:
 
 
 def _has_text(line: str) -> bool:
-    return any(character.isalnum() for character in line) or _NO_CHARACTER.search(line) is not None
+    return any(character.isalnum() for character in line) or NO_CHARACTER.search(line) is not None
 
 
 def _runs_on(block: Sequence[Line], line: Line, language: str) -> bool:
@@ -128,7 +128,7 @@ def _runs_on(block: Sequence[Line], line: Line, language: str) -> bool:
 
 def _sentence_ends_between(left: str, right: str, language: str) -> bool:
     left, right = (
-        normalize(_NO_CHARACTER.sub("\ufffd", text), "none")
+        normalize(NO_CHARACTER.sub("\ufffd", text), "none")
         for text in (left[-_SENTENCE_CHARACTERS:], right[:_SENTENCE_CHARACTERS])
     )
     if not left or not right:

@@ -31,6 +31,11 @@ class Choice(NamedTuple):
 class Engine(Protocol):
     """A loaded model that can search and score; ids in, ids out."""
 
+    @property
+    def certified(self) -> str:
+        """Hash of the converted files that it computes with, as their certificate names them; empty: none."""
+        ...
+
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:
@@ -186,7 +191,7 @@ def choose_engine(
     if not is_converted(folder):
         read_certificate(folder)  # which tells how to convert it
     reason = f"only torch can do {of_torch}" if of_torch else None
-    reason = reason or _against_ctranslate2(folder, settings, device)
+    reason = reason or _against_ctranslate2(folder, settings, device, wish)
     if reason is None:
         return Choice("ctranslate2")
     if wish == "auto" and _installed("torch"):
@@ -201,7 +206,7 @@ def choose_engine(
     )
 
 
-def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str) -> str | None:
+def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wish: Wish) -> str | None:
     """Why CTranslate2 cannot translate here, or None. A damaged folder is no reason: it is an error later."""
     if not _installed("ctranslate2"):
         return "the package ctranslate2 is not installed"
@@ -210,7 +215,7 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str) ->
 
     if device not in ("auto", "cpu"):
         return f"the converted model runs on a CPU, not on {device!r}"
-    if device == "auto" and graphics_cards():
+    if device == "auto" and wish == "auto" and graphics_cards() and _installed("torch"):
         return "this machine has a GPU, which torch computes on"
     return unsupported(settings) or uncomputable(read_certificate(folder).quantization)
 

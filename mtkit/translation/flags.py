@@ -45,6 +45,7 @@ class Known:
 
     Attributes:
         parts: how many parts the line was translated in.
+        split: True if that is because it was too long for the model.
         finished: False if search stopped a part at its length limit.
         unknown: True if a source token is the unknown piece.
         invalid: True if the line held bytes that are no UTF-8.
@@ -57,6 +58,7 @@ class Known:
     """
 
     parts: int = 1
+    split: bool = False
     finished: bool = True
     unknown: bool = False
     invalid: bool = False
@@ -93,7 +95,7 @@ def find_flags(source: str, text: str, known: Known | None = None) -> tuple[str,
     blank = is_blank(source)
     found = {
         "empty": blank,
-        "split": known.parts > 1,
+        "split": known.split,
         "truncated": not blank and not known.finished,
         "repeated": is_repeated(source, text),
         "retried": known.retried,

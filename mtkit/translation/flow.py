@@ -2,8 +2,21 @@
 what stands in one several times is searched once."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+MOST_BATCHES = 8  # searched before the first of them is written; sorting by length needs some
+
+
+class HasTokens(Protocol):
+    """A line that knows what it costs."""
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that are searched."""
+        ...
+
+
+Costed = TypeVar("Costed", bound=HasTokens)
 Line = TypeVar("Line")
 Begun = TypeVar("Begun")
 Entered = TypeVar("Entered")
@@ -21,6 +34,44 @@ class Window(NamedTuple, Generic[Line]):
 
     lines: list[Line]
     is_followed: bool
+
+
+def windows_of(
+    lines: Iterator[Costed], lull: Callable[[], bool], batch_tokens: int, *, live: bool
+) -> Iterator[Window[Costed]]:
+    """Lines that are searched together.
+
+    The first window is one batch, so that output begins soon; the next ones are larger. An error of `lines`
+    is raised after the window of what came before it.
+
+    Args:
+        lines: they.
+        lull: says that no further line is there yet.
+        batch_tokens: of a batch.
+        live: cut where there is a lull, too; otherwise windows depend on nothing but the lines.
+    """
+    window: list[Costed] = []
+    tokens, batches = 0, 1
+    while True:
+        try:
+            window.append(next(lines))
+        except StopIteration:
+            break
+        except Exception:
+            if window:
+                yield Window(window, False)
+            raise
+        tokens += window[-1].tokens
+        is_enough = tokens >= batches * batch_tokens
+        if not is_enough and not live:
+            continue
+        is_followed = not lull()
+        if is_enough or not is_followed:
+            yield Window(window, is_followed)
+            window, tokens = [], 0
+            batches = min(2 * batches, MOST_BATCHES)
+    if window:
+        yield Window(window, False)
 
 
 def one_ahead(

@@ -101,22 +101,29 @@ class Unfinished:
         with user_errors(path):
             mode = "r+b" if resume and path.exists() else "w+b" if self._is_kept else "wb"
             self._stream = cast(BinaryIO, path.open(mode))
-        found = Note.read(self._note_path) if resume else None
+            is_empty = not self._is_kept or not self._stream.read(1)
+        if self._is_kept and is_empty:  # a note that is there is of something else
+            with user_errors(self._note_path):
+                self._note_path.unlink(missing_ok=True)
+        found = None if is_empty else Note.read(self._note_path)
         if found and (changed := "; ".join(found.changed(made_by))):
             self._stream.close()
             raise _begun_otherwise(path, changed)
-        if resume and not found and self._stream.read(1):
+        if not is_empty and not found:
             say(f"{path}: there is no note of which model and options made it; they are taken to be the same")
         if resume:
             self._stream.seek(0)
         self._known = found.windows if found else {}
+        self._there = 0  # units found in the file so far
+        self._noted_to = 0  # units of noted windows that have been met
+        self._held: list[Window] = []  # of them, those of which something is in the file
         self._resuming = resume
         self._made_by = dict(made_by)
         self._notes: BinaryIO | None = None  # opened when there is something to write
 
     def _begin_note(self) -> BinaryIO:
         lines = [{"format": NOTE_FORMAT, "made_by": self._made_by}]
-        lines += [vars(window) for window in self._known.values()]
+        lines += [vars(window) for window in self._held]
         write_lines(self._note_path, (json.dumps(line, ensure_ascii=False) for line in lines))
         return self._note_path.open("ab")
 
@@ -130,11 +137,7 @@ class Unfinished:
         Raises:
             DataError: what is there is not of the format, or the text has changed since.
         """
-        for source in sources:
-            self._digest.update(source.encode("utf-8", "surrogatepass") + b"\n")
-        first = self.units
-        self.units += len(sources)
-        whole = 0
+        first, whole = self.units, 0
         while self._resuming and whole < len(sources):
             start = self._stream.tell()
             if not self._has(shapes[whole], first + whole + 1):
@@ -143,10 +146,23 @@ class Unfinished:
                 self._resuming = False
             else:
                 whole += 1
+        self._there += whole
+        for source in sources:
+            self._digest.update(source.encode("utf-8", "surrogatepass") + b"\n")
+            self.units += 1
+            self._compare(self._known.get(self.units))
         known = self._known.get(self.units) if whole else None
-        if known and known.source != self._digest.hexdigest():
-            raise _other_text(self.path, first)
-        return Already(whole, Counter(known.flags) if known else Counter())
+        return Already(whole, None if known is None else Counter(known.flags))
+
+    def _compare(self, known: Window | None) -> None:
+        """Make sure that a noted window that ends here was of the same text, if some of it is in the file."""
+        if known is None:
+            return
+        if self._noted_to < self._there:
+            if known.source != self._digest.hexdigest():
+                raise _other_text(self.path, self._noted_to)
+            self._held.append(known)
+        self._noted_to = self.units
 
     def _has(self, shapes: Sequence["Fits"], unit: int) -> bool:
         """True if the next lines of the file are there, whole; they must be of the format."""
@@ -202,7 +218,7 @@ class Already:
     """What an unfinished file has of a window: so many whole units, and the flags of the window if noted."""
 
     units: int
-    flags: Counter[str]
+    flags: Counter[str] | None = None
 
 
 def _begun_otherwise(path: Path, changed: str) -> RecipeError:

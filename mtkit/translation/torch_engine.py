@@ -28,6 +28,8 @@ class TorchEngine:
         workers: search batches side by side.
     """
 
+    certified = ""
+
     def __init__(self, model: Model, batch_tokens: int, workers: Workers = ALONE) -> None:
         self.model = model
         self.batch_tokens = batch_tokens

@@ -5,8 +5,7 @@ search is the engine's business; where lines come from and go to is the caller's
 """
 
 import math
-import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.corpus.normalize import normalize
+from mtkit.files import NO_CHARACTER
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.search.demands import Demands
 from mtkit.search.hypothesis import Hypothesis
@@ -40,7 +40,7 @@ from mtkit.translation.engine import (
     open_ensemble,
 )
 from mtkit.translation.flags import Known, find_flags
-from mtkit.translation.flow import Window, each_once, one_ahead
+from mtkit.translation.flow import Window, each_once, one_ahead, windows_of
 from mtkit.translation.long_input import LIMIT_TOKENS, Part, rejoin, split_sentences
 from mtkit.translation.long_input import source_limit as source_limit  # for other rooms too
 from mtkit.translation.retrying import Again, Found, without_loops
@@ -48,8 +48,6 @@ from mtkit.translation.scored_pieces import scored_pieces
 from mtkit.translation.translation import Candidate, Translation, one_line
 
 BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
-WINDOW_BATCHES = 8  # batches searched before the first of them is written; sorting by length needs some
-_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what `files.lenient_lines` makes of a byte that is no UTF-8
 
 
 class Codec(AskedCodec, Protocol):
@@ -71,6 +69,7 @@ class Prepared:
         ids: source ids of each part, without EOS.
         invalid: True if something was replaced.
         prefix: ids that the translation of the first part begins with.
+        split: True if the line is too long for the model.
     """
 
     source: str
@@ -79,6 +78,7 @@ class Prepared:
     ids: tuple[list[int], ...]
     invalid: bool = False
     prefix: tuple[int, ...] = ()
+    split: bool = False
 
     @property
     def tokens(self) -> int:
@@ -168,7 +168,8 @@ class Translator:
             ModelError: there is no model, the engine cannot, or it is damaged or of a newer version.
             RunError: there is no such device here.
         """
-        card = read_card(folder)
+        cards = [read_card(one) for one in (folder, *asked.others)]
+        card = cards[0]
         settings = settings or card.decoding
         check_vocabularies(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
@@ -184,12 +185,12 @@ class Translator:
             open_one(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice),
             Subword.load(subword_folder(folder)),
             form=card.normalize,
-            limit=source_limit(card.architecture, card.max_tokens),
+            limit=min(source_limit(one.architecture, one.max_tokens) for one in cards),
             settings=settings,
             batch_tokens=batch_tokens,
             languages=(card.source_language, card.target_language),
             asked=asked,
-            positions=card.architecture.most_positions,
+            positions=min(filter(None, (one.architecture.most_positions for one in cards)), default=None),
             scripts=card.target_scripts,
         )
 
@@ -203,9 +204,9 @@ class Translator:
 
         Args:
             lines: source lines without `\\n`; what is in them does not matter.
-            live: True to translate what has arrived while further lines are awaited (`lines` is then
-                read in a thread of its own); False to wait for enough lines to be quick, in windows
-                that depend on nothing but the text; None: live unless `lines` is a sequence.
+            live: True to translate what has arrived while further lines are awaited; False to wait for
+                enough lines to be quick, in windows that depend on nothing but the text; None: live
+                unless `lines` is a sequence. What is no sequence is read in a thread of its own.
             sentences: True to translate each sentence of a line by itself, even if the line fits.
         """
         windows = self.windows(lines, live=live, sentences=sentences)
@@ -218,48 +219,24 @@ class Translator:
         """Lines that `translate` searches together, for `begin` and `finish`; arguments as there."""
         if isinstance(lines, str):
             raise TypeError("translate takes lines of text, not one string")
-        if live if live is not None else not isinstance(lines, Sequence):
-            with Arrivals(lines) as arrivals:
-                yield from self._windows(arrivals, arrivals.lull, sentences)
-        else:
-            yield from self._windows(iter(lines), lambda: False, sentences)
-
-    def _windows(
-        self, lines: Iterator[str], lull: Callable[[], bool], sentences: bool
-    ) -> Iterator[Window[Prepared]]:
-        """Lines that are searched together: until there is a lull, or enough.
-
-        The first window is one batch, so that output begins soon; the next ones are larger.
-        """
-        window: list[Prepared] = []
-        tokens, batches = 0, 1
-        while True:
-            try:
-                window.append(self.prepare(next(lines), sentences=sentences))
-            except StopIteration:
-                break
-            except Exception:
-                if window:
-                    yield Window(window, False)
-                raise
-            tokens += window[-1].tokens
-            is_followed = not lull()
-            if tokens >= batches * self.batch_tokens or not is_followed:
-                yield Window(window, is_followed)
-                window, tokens = [], 0
-                batches = min(2 * batches, WINDOW_BATCHES)
-        if window:
-            yield Window(window, False)
+        prepare, tokens = partial(self.prepare, sentences=sentences), self.batch_tokens
+        if isinstance(lines, Sequence) and not live:
+            yield from windows_of(map(prepare, lines), lambda: False, tokens, live=False)
+            return
+        with Arrivals(lines) as arrivals:
+            found = map(prepare, arrivals)
+            yield from windows_of(found, arrivals.lull, tokens, live=live is not False)
 
     def prepare(self, line: str, *, sentences: bool = False) -> Prepared:
         """Normalise, split and encode one line."""
-        line, prefix = self.asked.prefixes.split(line)
-        source, replaced = _NO_CHARACTER.subn("\ufffd", line)
+        line, replaced = NO_CHARACTER.subn("\ufffd", line)
+        source, prefix = self.asked.prefixes.split(line)
         normal = normalize(source, self.form)
         if not normal:
             return Prepared(source, "", (), (), bool(replaced))
         (ids,) = self.codec.encode([normal], "source")
-        if len(ids) < self.limit and not sentences:
+        is_long = len(ids) >= self.limit
+        if not is_long and not sentences:
             parts, encoded = [Part(normal, False)], [ids]
         else:
             parts = split_sentences(normal, self.limit - 1, self._count, self.languages[0])
@@ -277,6 +254,7 @@ class Translator:
             tuple(some for _, some in kept),
             bool(replaced),
             begins,
+            split=is_long and len(kept) > 1,
         )
 
     def _count(self, text: str) -> int:
@@ -355,6 +333,7 @@ class Translator:
         )
         known = Known(
             parts=len(prepared.parts),
+            split=prepared.split,
             finished=all(part.n_best[0].finished for part in found),
             unknown=any(UNK in ids for ids in prepared.ids),
             invalid=prepared.invalid,

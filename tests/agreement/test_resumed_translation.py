@@ -1,5 +1,6 @@
 """Resumed = uninterrupted, byte for byte, in every format, wherever the file was cut."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from benchmarks.stand_ins import write_model
 from mtkit.cli.main import mtkit
 from mtkit.config.search import SearchSettings
 from mtkit.errors import DataError, RecipeError
-from mtkit.files import write_lines, write_text
+from mtkit.files import canonical_hash, write_lines, write_text
+from mtkit.model.folder import read_card
+from mtkit.translation.resuming import note_of
 
 FORMATS = [
     (),
@@ -25,18 +28,22 @@ FORMATS = [
 Translate = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(toy: Path, folder: Path, seed: int, languages: tuple[str, str]) -> Path:
     return write_model(
-        tmp_path_factory.mktemp("resumed") / "model",
+        folder / "model",
         toy / "subword",
-        seed=4,
-        source_language="aa",
-        target_language="bb",
+        seed=seed,
+        source_language=languages[0],
+        target_language=languages[1],
         normalize="nfc",
         max_tokens=12,
         decoding=SearchSettings(beam_size=2, max_length_factor=0.5, max_length_extra=4),
     )
+
+
+@pytest.fixture(scope="module")
+def model(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(toy, tmp_path_factory.mktemp("resumed"), 4, ("aa", "bb"))
 
 
 @pytest.fixture
@@ -98,3 +105,19 @@ def test_what_made_the_file_is_compared(translate: Translate, tmp_path: Path) ->
     assert out.read_bytes().startswith(b"abc\n") and out.read_bytes().count(b"\n") == 400
     with pytest.raises(RecipeError, match="would go to"):
         translate("--resume", str(out), "--output", str(tmp_path / "other"))
+
+
+def test_a_reverse_model_that_was_trained_anew_is_another(
+    translate: Translate, toy: Path, tmp_path: Path
+) -> None:
+    out, reverse = tmp_path / "out", made(toy, tmp_path, 5, ("bb", "aa"))
+    out.write_text("a\n")
+    files = canonical_hash(read_card(reverse).files)
+    note = {"format": 1, "made_by": {"rerank": [files, None]}}
+    write_lines(note_of(out), [json.dumps(note)])
+    translate("--resume", str(out), "--rerank-by", str(reverse))
+    assert out.read_bytes().count(b"\n") == 400
+    note["made_by"] = {"rerank": ["0" * 64, None]}
+    write_lines(note_of(out), [json.dumps(note)])
+    with pytest.raises(RecipeError, match="begun with something else: another rerank"):
+        translate("--resume", str(out), "--rerank-by", str(reverse))

@@ -74,6 +74,14 @@ def write(name: str, content: str | bytes) -> Change:
     return change
 
 
+def several(*changes: Change) -> Change:
+    def change(folder: Path) -> None:
+        for one in changes:
+            one(folder)
+
+    return change
+
+
 def remove(name: str) -> Change:
     return lambda folder: (folder / name).unlink()
 
@@ -242,11 +250,24 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "output_and_another_to_resume": (f"{WITH_MODEL} --output a --resume b", nothing),
     "resumed_with_other_options": (
         f"{WITH_MODEL} --resume out",
-        write("out.unfinished", '{"format": 1, "made_by": {"format": "--json"}}\n'),
+        several(
+            write("out", "ONE\n"),
+            write("out.unfinished", '{"format": 1, "made_by": {"format": "--json"}}\n'),
+        ),
     ),
     "resumed_in_another_format": (f"{WITH_MODEL} --resume out --json", write("out", "ONE\nTWO\n")),
     "resumed_behind_the_end": (f"{WITH_MODEL} --resume out", write("out", "ONE\n" * 11)),
+    "resumed_with_flags_not_known": (
+        f"{WITH_MODEL} --resume out --strict",
+        write("out", "ONE\n" * len(WORDS)),
+    ),
+    "note_is_the_input": (
+        "translate --model model --input t.unfinished --output t",
+        write("t.unfinished", ""),
+    ),
+    "resumed_stdout": (f"{WITH_MODEL} --resume -", nothing),
     "document_with_scores": (f"{WITH_MODEL} --document --scores", nothing),
+    "document_with_prefixes": (f"{WITH_MODEL} --document --with-prefixes", nothing),
     "flag_unknown": (f"{WITH_MODEL} --strict=truncate", nothing),
     "flags_that_strict_does_not_allow": (
         "translate --model model --input t --output out --strict=invalid_utf8",

@@ -35,11 +35,33 @@ def test_a_second_interruption_does_not_wait() -> None:
     assert written == []
 
 
+def test_an_interruption_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptions_wait():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_tally_counts_what_is_new_and_what_was_there() -> None:
     tally = Tally(frozenset())
     tally.add(Already(3, Counter(split=2)), [])
     tally.add(Already(1, Counter(split=9)), translations("split", "", "empty"))
     assert tally.line() == "6 lines in 0 s · 4 of them were there already · 1 empty · 3 split"
+
+
+def test_flags_that_nobody_noted_are_not_taken_for_none() -> None:
+    tally = Tally(frozenset({"copied"}))
+    tally.add(Already(3, Counter()), [])
+    tally.check("out")
+    tally.add(Already(2), [])
+    with pytest.raises(FlagError, match="2 translations were there already, and nothing is noted"):
+        tally.check("out")
+    lenient = Tally(frozenset())
+    lenient.add(Already(2), [])
+    lenient.check("out")
 
 
 def test_a_documents_blocks_are_counted_as_such() -> None:
@@ -65,7 +87,10 @@ def test_text_and_translations_must_be_two_files(tmp_path: Path) -> None:
     (tmp_path / "link").hardlink_to(text)
     with pytest.raises(RecipeError, match="the same file"):
         check_output(text, tmp_path / "link")
-    assert text.read_text() == "one\n"
+    text.rename(tmp_path / "out.unfinished")
+    with pytest.raises(RecipeError, match=r"the text and the note beside .*out are the same file"):
+        check_output(tmp_path / "out.unfinished", tmp_path / "out")
+    assert (tmp_path / "out.unfinished").read_text() == "one\n"
 
 
 def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class UpperCaseEngine:
 
     translate: Callable[[str], str] = str.upper
     finished: bool = True
+    certified: str = ""
     calls: list[list[str]] = field(default_factory=list)
 
     def search(

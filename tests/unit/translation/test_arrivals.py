@@ -89,3 +89,20 @@ def test_a_line_is_there_before_the_next_one_begins() -> None:
         assert next(lines) == b"first\n"
         pipe.write(b"ond\n")
         assert next(lines) == b"second\n"
+
+
+def test_a_stream_that_does_not_wait_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        for part in (b"one\nt", b"wo\n"):
+            time.sleep(0.05)
+            os.write(writing, part)
+        os.close(writing)
+
+    with os.fdopen(reading, "rb") as stream:
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert list(byte_lines(stream)) == [b"one\n", b"two\n"]
+        writer.join()

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -21,6 +22,7 @@ class Backwards:
     """A model of the other direction that knows what it likes."""
 
     form = "none"
+    limit = 5
 
     def __init__(self, likes: dict[int, float]) -> None:
         self.likes = likes
@@ -54,3 +56,11 @@ def test_the_noisy_channel_adds_what_both_models_say_a_token() -> None:
     assert scores == pytest.approx([-1 / 2 - 0.5 * 6 / 3, -2 / 3 - 0.5 * 3 / 3, -0.1 / 1 - 0.5 * 9 / 3])
     best = ranked([CHOICE], ByReverse(reverse, 0.5), 1)[0][0]
     assert best.ids == (6, 7)
+
+
+def test_where_the_reverse_model_cannot_read_all_search_ranks() -> None:
+    reverse = Backwards({ord("x"): -6.0, ord("y"): -3.0, ord("z"): -9.0})
+    long = replace(CHOICE, texts=("x", "y" * reverse.limit, "z"))
+    scores = ByReverse(reverse, 0.5)([long, CHOICE])
+    assert scores[0] == [h.score for h in CHOICE.hypotheses]
+    assert scores[1:] == ByReverse(reverse, 0.5)([CHOICE])

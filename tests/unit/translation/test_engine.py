@@ -52,6 +52,9 @@ def test_what_stands_against_it_is_said(converted: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 2)
     assert "has a GPU" in choose_engine(converted, SETTINGS).because
     assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
+    assert choose_engine(converted, SETTINGS, wish="ctranslate2") == Choice("ctranslate2")
+    without("torch", monkeypatch)
+    assert choose_engine(converted, SETTINGS) == Choice("ctranslate2")
 
 
 def test_an_engine_that_must_be_taken_and_cannot_is_an_error(converted: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_blank_source_is_only_empty() -> None:
 
 
 def test_facts_of_search_become_flags_in_a_fixed_order() -> None:
-    flags = find_flags("same text", "Same  text", Known(parts=2, finished=False, unknown=True))
+    flags = find_flags("same text", "Same  text", Known(split=True, finished=False, unknown=True))
     assert flags == ("split", "truncated", "copied", "unknown")
     assert list(flags) == [name for name in FLAGS if name in flags]
 

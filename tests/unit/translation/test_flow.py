@@ -1,8 +1,9 @@
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import pytest
 
-from mtkit.translation.flow import Window, each_once, one_ahead
+from mtkit.translation.flow import Window, each_once, one_ahead, windows_of
 
 
 def run(windows: Iterator[Window[str]], there: frozenset[str] = frozenset()) -> Iterator[list[str]]:
@@ -81,3 +82,34 @@ def test_what_has_the_same_key_is_done_once_and_all_get_its_result() -> None:
 
 def test_of_no_work_nothing_comes() -> None:
     assert each_once([], lambda numbers: lambda: list(numbers))() == []
+
+
+class Costs(NamedTuple):
+    tokens: int
+
+
+def sizes(lulls: list[bool], *, live: bool, lines: int = 40) -> list[tuple[int, bool]]:
+    """How many lines of three tokens each window has, with batches of six, and whether it is followed."""
+    asked = iter(lulls)
+    found = windows_of(iter([Costs(3)] * lines), lambda: next(asked, False), 6, live=live)
+    return [(len(window.lines), window.is_followed) for window in found]
+
+
+def test_windows_grow_up_to_eight_batches() -> None:
+    assert sizes([], live=False) == [(2, True), (4, True), (8, True), (16, True), (10, False)]
+
+
+def test_only_who_is_live_cuts_at_a_lull_but_nobody_waits_for_what_is_not_there() -> None:
+    assert sizes([False, True, True], live=True, lines=4) == [(2, False), (1, False), (1, False)]
+    assert sizes([True, False], live=False, lines=7) == [(2, False), (4, True), (1, False)]
+
+
+def test_lines_before_an_error_are_a_window() -> None:
+    def lines() -> Iterator[Costs]:
+        yield Costs(1)
+        raise ValueError("not text")
+
+    windows = windows_of(lines(), lambda: False, 6, live=False)
+    assert next(windows) == Window([Costs(1)], is_followed=False)
+    with pytest.raises(ValueError, match="not text"):
+        next(windows)

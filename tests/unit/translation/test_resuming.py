@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ def write(
     found, line = [], 1
     for texts in windows:
         already = out.already(texts, shapes(output, line, len(texts)))
-        found.append((already.units, already.flags["split"]))
+        found.append((already.units, (already.flags or Counter())["split"]))
         if already.units < len(texts):
             out.begin({"split": len(texts)})
             numbers = range(1, output.lines_each + 1)
@@ -116,6 +117,39 @@ def test_another_text_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         run(tmp_path / "out", resume=True)
 
 
+def test_another_text_is_noticed_wherever_its_windows_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "out", resume=False, windows=2)
+    monkeypatch.setitem(globals(), "WINDOWS", [["one", "2"], ["three", "four", "five", "six"]])
+    with pytest.raises(DataError, match="a difference after line 0"):
+        run(tmp_path / "out", resume=True)
+
+
+def test_where_nothing_was_written_the_text_may_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    for _ in range(2):  # the second time, the windows of the first are known too
+        monkeypatch.setitem(globals(), "WINDOWS", [["one", "two", "three"], ["four", "five"], ["six"]])
+        run(path, resume=path.exists(), windows=2)
+        path.write_bytes(b"ONE\nTWO\nTHREE\n")
+        monkeypatch.setitem(globals(), "WINDOWS", [["one", "two", "three"], ["4"], ["five", "six"]])
+        run(path, resume=True, windows=2)
+        path.write_bytes(b"ONE\nTWO\nTHREE\n")
+    run(path, resume=True)
+    assert path.read_bytes() == b"ONE\nTWO\nTHREE\n4\nFIVE\nSIX\n"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_note_of_a_file_that_is_begun_anew_is_given_up(tmp_path: Path, resume: bool) -> None:
+    path = tmp_path / "out"
+    run(path, resume=False, windows=2)
+    path.write_bytes(b"" if resume else b"ONE\n")
+    with closing(Unfinished(path, {"model": "x" * 64}, print, resume=resume)):
+        assert not note_of(path).exists()
+
+
 def test_another_format_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("1\t\tone\none\n")
     with pytest.raises(DataError, match=r"line 1 of the text .* write: 'one'"):
@@ -147,8 +181,8 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no space left") as told:
         run(Path("/dev/full"), resume=False)
     assert told.value.where == "/dev/full"
-    note_of(tmp_path / "out").symlink_to("/dev/full")
     out = Unfinished(tmp_path / "out", MADE_BY, print, resume=False)
+    note_of(tmp_path / "out").symlink_to("/dev/full")
     with pytest.raises(RunError, match="no space left") as told, closing(out):
         out._notes = note_of(tmp_path / "out").open("ab")  # the disk is full from now on
         out.begin({})

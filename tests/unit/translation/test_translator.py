@@ -7,6 +7,7 @@ import pytest
 from mtkit.config.search import SearchSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError
+from mtkit.translation.asked import Asked, Prefixes
 from mtkit.translation.translator import Translator
 
 ODD_LINES = [
@@ -115,6 +116,37 @@ def test_windows_begin_small_grow_and_depend_on_the_text_alone(translator: Trans
     assert max(sizes) == 80
     list(translator.translate(iter(lines), live=False))
     assert [len(call) for call in engine.calls] == sizes * 2
+
+
+def test_a_window_that_is_whole_does_not_wait_for_the_next(translator: Translator) -> None:
+    more = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield from ["nine char"] * 10  # a batch
+        more.wait(100)
+        yield "last"
+
+    translations = translator.translate(lines(), live=False)
+    assert [next(translations).text for _ in range(10)] == ["NINE CHAR"] * 10
+    more.set()
+    assert [found.text for found in translations] == ["LAST"]
+
+
+def test_what_is_no_utf_8_is_replaced_in_a_prefix_too(translator: Translator) -> None:
+    translator.asked = Asked(prefixes=Prefixes(in_lines=True))
+    prepared = translator.prepare("ab\tx\udcff")
+    assert (prepared.source, prepared.invalid) == ("ab", True)
+    assert translator.codec.decode(prepared.prefix, "target") == "x\ufffd"
+    translator.asked = Asked(prefixes=Prefixes("x\udcff"))
+    assert translator.codec.decode(translator.prepare("ab").prefix, "target") == "x\ufffd"
+
+
+def test_sentences_that_are_translated_each_by_itself_are_not_split_for_length(
+    translator: Translator,
+) -> None:
+    prepared = translator.prepare("One is. Two is.", sentences=True)
+    assert len(prepared.parts) == 2 and not prepared.split
+    assert translator.prepare("word. " * 99, sentences=True).split
 
 
 def test_a_million_blank_lines_are_not_held_back(translator: Translator) -> None:
