@@ -126,6 +126,8 @@ def measure_case(case: Case, seconds: float) -> dict[str, Any]:
                     "name": name,
                     "failed": f"out of memory with {case.batch_tokens:,} target tokens an update",
                 }
+            except RuntimeError as error:  # one way that fails costs no other its figures
+                row = {"name": name, "failed": str(error).partition("\n")[0]}
             print(json.dumps(row), file=sys.stderr, flush=True)
             result["rows"].append(row)
             if case.device.type == "cuda":

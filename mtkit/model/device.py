@@ -1,8 +1,13 @@
 """Which device a name means. Where and how training computes there is `training/devices.py`'s business."""
 
+import os
+
 import torch
 
 from mtkit.errors import RunError
+
+# cuBLAS repeats itself only with this; torch looks once, at the first product of the program on a GPU.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def find_device(name: str) -> torch.device:

@@ -40,13 +40,14 @@ class Sinusoidal(nn.Module):
     def forward(self, embedded: Tensor, start: int = 0) -> Tensor:
         """Add positions `start`, `start + 1`, … to `embedded` [B, T, D]."""
         end = start + embedded.size(1)
-        return embedded + self._table(end)[start:end]  # [B, T, D]
+        return embedded + self.reaching(end)[start:end]  # [B, T, D]
 
     def at(self, embedded: Tensor, layout: Layout) -> Tensor:
         """Add to each row of `embedded` [M, D] its position."""
-        return embedded + F.embedding(layout.positions, self._table(layout.longest))  # [M, D]
+        return embedded + F.embedding(layout.positions, self.reaching(layout.longest))  # [M, D]
 
-    def _table(self, length: int) -> Tensor:
+    def reaching(self, length: int) -> Tensor:
+        """The table, lengthened if it has not so many positions."""
         table = self.table  # another thread may lengthen it meanwhile
         if length > table.size(0):
             table = self.table = sinusoids(2 * length, self.dim, table.device)
@@ -102,19 +103,20 @@ class Rotary(nn.Module):
     def forward(self, heads: Tensor, start: int = 0) -> Tensor:
         """Turn `heads` [B, T, H, K], whose first position is `start`."""
         end = start + heads.size(1)
-        turns = torch.view_as_complex(self._table(end)[start:end]).unsqueeze(1)  # [T, 1, K/2]
+        turns = torch.view_as_complex(self.reaching(end)[start:end]).unsqueeze(1)  # [T, 1, K/2]
         pairs = torch.view_as_complex(heads.float().reshape(*heads.shape[:-1], -1, 2))  # [B, T, H, K/2]
         return torch.view_as_real(pairs * turns).flatten(-2).to(heads.dtype)  # [B, T, H, K]
 
     def at(self, heads: Tensor, layout: Layout) -> Tensor:
         """Turn each row of `heads` [M, H, K] by its position, without complex numbers, for compilers."""
-        turns = F.embedding(layout.positions, self._table(layout.longest).flatten(1))  # [M, K]
+        turns = F.embedding(layout.positions, self.reaching(layout.longest).flatten(1))  # [M, K]
         cosine, sine = turns.view(-1, 1, self.head_dim // 2, 2).unbind(-1)  # [M, 1, K/2]
         even, odd = heads.float().reshape(*heads.shape[:-1], -1, 2).unbind(-1)  # [M, H, K/2]
         turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
         return turned.flatten(-2).to(heads.dtype)  # [M, H, K]
 
-    def _table(self, length: int) -> Tensor:
+    def reaching(self, length: int) -> Tensor:
+        """The table, lengthened if it has not so many positions."""
         table = self.turns  # another thread may lengthen it meanwhile
         if length > table.size(0):
             table = self.turns = rotations(2 * length, self.head_dim, self.base, table.device)

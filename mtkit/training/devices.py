@@ -1,6 +1,5 @@
 """How training runs on its device: the number of CPU threads, and what makes a run repeat itself."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,9 +25,6 @@ def prepared(run: RunContext) -> Iterator[torch.device]:
         RunError: there is no such device here.
     """
     device = find_device(run.device)
-    if device.type == "cuda":
-        # cuBLAS repeats itself only with this, read when the first product is computed.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, repeating = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory

@@ -55,7 +55,8 @@ class OutputLoss(torch.autograd.Function):
         of_slice = _of_slice if on_cpu else _of_slice_in_steps
         sums, cast = [], weight
         for states, ids, of_states in _slices(hidden, targets, of_hidden):
-            powers, total, part = through(of_slice, states, weight, mean, ids, smoothing)
+            go = through if len(ids) > 1 else as_it_is  # to a compiler one row is another function
+            powers, total, part = go(of_slice, states, weight, mean, ids, smoothing)
             cast = cast if cast.dtype == powers.dtype else weight.to(powers.dtype)  # once, not for each slice
             factor = scale / total  # [P, 1]
             of_states.copy_((powers @ cast) * factor - mean * (smoothing * scale))

@@ -12,6 +12,7 @@ import torch
 from mtkit.batches.batch import Batch, make_batch
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import RunError
+from mtkit.model.positions import Rotary, Sinusoidal
 from mtkit.model.transformer import Transformer
 from mtkit.subword.vocabulary import UNK
 from mtkit.training.compiling import CompiledLayers
@@ -118,6 +119,10 @@ def compiled(
     for stack in stacks:
         stack.through = layers
     batch = example(settings.max_tokens).to(model.device)
+    assert batch.packed is not None
+    for module in model.modules():
+        if isinstance(module, Rotary | Sinusoidal):  # not while a compiler is looking
+            module.reaching(batch.packed.of_source.longest)
     try:
         smoothing = settings.loss.label_smoothing
         part_gradients(model, batch, batch.target_tokens, smoothing, settings.precision, seed=0)

@@ -32,6 +32,7 @@ class Place:
         has_agent: True if torchrun's agent started it, as its parent.
         agent_answers: True if that agent holds what the processes leave for each other, not rank 0.
         listening: rank 0's file descriptor of a socket that listens already, or None.
+        has_own_gpus: True if other processes' GPUs are not seen here.
         watcher: file descriptor that ends when our own launcher does, or None.
         meet_seconds: longest wait for all processes to come.
         answer_seconds: longest wait for a process that ought to answer.
@@ -46,6 +47,7 @@ class Place:
     job: str = ""
     has_agent: bool = False
     agent_answers: bool = False
+    has_own_gpus: bool = False
     listening: int | None = None
     watcher: int | None = None
     meet_seconds: float = 300.0
@@ -68,7 +70,7 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
     Raises:
         RunError: the variables of a launcher contradict each other or lack one.
     """
-    if "RANK" in environment or int(environment.get("WORLD_SIZE") or 1) > 1:
+    if "RANK" in environment or (environment.get("WORLD_SIZE") and _number(environment, "WORLD_SIZE") > 1):
         place = _of_torchrun(environment)
     elif "SLURM_STEP_ID" in environment and "SLURM_PROCID" in environment:
         place = _of_slurm(environment)
@@ -94,7 +96,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
         local_rank=_number(environment, "LOCAL_RANK"),
         local_count=_number(environment, "LOCAL_WORLD_SIZE"),
         address=_text(environment, "MASTER_ADDR"),
-        port=_number(environment, "MASTER_PORT"),
+        port=_port(environment),
         job=environment.get("TORCHELASTIC_RUN_ID", ""),
         has_agent="TORCHELASTIC_RUN_ID" in environment,
         agent_answers=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
@@ -120,15 +122,17 @@ def _of_slurm(environment: Mapping[str, str]) -> Place:
     listed = "SLURM_STEP_NODELIST" if "SLURM_STEP_NODELIST" in environment else "SLURM_JOB_NODELIST"
     tasks = environment.get("SLURM_STEP_TASKS_PER_NODE", environment.get("SLURM_TASKS_PER_NODE", "1"))
     job = _number(environment, "SLURM_JOB_ID")
-    port = environment.get("MASTER_PORT") or str(FIRST_PORT + job % PORTS)
+    port = _port(environment) if environment.get("MASTER_PORT") else FIRST_PORT + job % PORTS
+    node = _number(environment, "SLURM_NODEID") if environment.get("SLURM_NODEID") else 0
     return Place(
         rank=_number(environment, "SLURM_PROCID"),
         count=count,
         local_rank=_number(environment, "SLURM_LOCALID"),
-        local_count=tasks_of_node(tasks, int(environment.get("SLURM_NODEID") or 0)),
+        local_count=tasks_of_node(tasks, node),
         address=environment.get("MASTER_ADDR") or first_host(_text(environment, listed)),
-        port=int(port),
+        port=port,
         job=f"{job}/{environment['SLURM_STEP_ID']}",
+        has_own_gpus="SLURM_GPUS_PER_TASK" in environment,
     )
 
 
@@ -165,6 +169,13 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     if not value.isdigit():
         raise _contradiction(f"{name} is {value!r}")
     return int(value)
+
+
+def _port(environment: Mapping[str, str]) -> int:
+    port = _number(environment, "MASTER_PORT")
+    if not 0 < port < 1 << 16:
+        raise _contradiction(f"MASTER_PORT is {port}")
+    return port
 
 
 def _seconds(environment: Mapping[str, str], name: str, otherwise: float) -> float:

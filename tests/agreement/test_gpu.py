@@ -23,6 +23,8 @@ from mtkit.training.update import Updater, part_gradients
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here"),
+    # torch warns that it tells of waiting, and the compiler loads modules that warn
+    pytest.mark.filterwarnings("ignore"),
 ]
 
 SIZE, LONGEST = 211, 60

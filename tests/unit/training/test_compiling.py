@@ -11,8 +11,9 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.training import FixedTrainSettings, Until
 from mtkit.model import layers as layers_module
 from mtkit.model.dropout import seeded
+from mtkit.model.positions import FIRST_ROWS, Rotary, Sinusoidal
 from mtkit.model.transformer import Transformer
-from mtkit.training import compiling, packing
+from mtkit.training import compiling, loss, packing
 from mtkit.training.compiling import CompiledLayers
 from mtkit.training.loss import gradients
 from mtkit.training.packing import compiled, example
@@ -92,6 +93,27 @@ def test_compiled_layers_are_made_once_a_kind_and_compute_what_layers_compute(
     for pairs, seed in ((1, 1), (2, 2), (7, 3), (12, 4), (33, 5)):
         assert_as_eager(model, batch_of(pairs, seed))
     assert layers.compilations == KINDS
+
+
+def test_a_slice_of_one_position_makes_no_compilation_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = model_of({}), batch_of(7, 3)
+    layers = compiled_by("eager", model)
+    monkeypatch.setattr(loss, "POSITIONS_AT_ONCE", batch.target_tokens - 1)
+    assert_as_eager(model, batch)
+    assert layers.compilations == KINDS
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal"])
+def test_positions_are_there_before_the_compiler_looks(positions: str) -> None:
+    model = model_of(MODERN | {"positions": {"kind": positions}})
+    longest = 2 * FIRST_ROWS
+    layers = compiled(settings_of(model, max_tokens=longest), model, print, "eager")
+    assert layers is not None and layers.compilations == KINDS
+    tables = [module for module in model.modules() if isinstance(module, Rotary | Sinusoidal)]
+    assert tables
+    for module in tables:
+        table = module.turns if isinstance(module, Rotary) else module.table
+        assert table.size(0) >= longest
 
 
 def test_beyond_the_limit_new_kinds_of_layers_are_computed_without_the_compiler_and_it_is_said_once(

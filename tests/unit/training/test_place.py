@@ -67,6 +67,12 @@ def test_a_rank_that_cannot_be_is_told() -> None:
         read_place({**TORCHRUN, "RANK": "4"})
     with pytest.raises(RunError, match="MASTER_PORT is 'x'"):
         read_place({**TORCHRUN, "MASTER_PORT": "x"})
+    with pytest.raises(RunError, match="MASTER_PORT is 99999"):
+        read_place({**TORCHRUN, "MASTER_PORT": "99999"})
+    with pytest.raises(RunError, match="WORLD_SIZE is 'many'"):
+        read_place({"WORLD_SIZE": "many"})
+    with pytest.raises(RunError, match="SLURM_NODEID is 'x'"):
+        read_place({**SLURM, "SLURM_NODEID": "x"})
 
 
 def test_a_step_of_slurm_says_who_is_who() -> None:

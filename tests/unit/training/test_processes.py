@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mtkit.errors import RunError
 from mtkit.log import RunContext
 from mtkit.training import processes
-from mtkit.training.place import Place
+from mtkit.training.place import Place, read_place
 from mtkit.training.processes import ONE_PROCESS, device_of, processes_of, threads_of
+
+SLURM = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_LOCALID": "1"}
+SLURM |= {"SLURM_JOB_NODELIST": "gpu7", "SLURM_JOB_ID": "40123", "SLURM_TASKS_PER_NODE": "2"}
 
 
 def test_one_process_is_right_about_everything() -> None:
@@ -52,6 +57,14 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     assert "--processes 2" in caught.value.advice
 
 
+def test_who_is_given_a_gpu_of_its_own_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = read_place({**SLURM, "SLURM_GPUS_PER_TASK": "1"})
+    gpus(monkeypatch, 1)
+    assert device_of("auto", replace(place, local_rank=1, local_count=2)) == "cuda:0"
+    with pytest.raises(RunError, match="shows 1 GPUs"):
+        device_of("auto", replace(read_place(SLURM), local_rank=1, local_count=2))
+
+
 def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 2)
     with pytest.raises(RunError, match="device 'cuda:1' for 2 processes"):
@@ -71,3 +84,18 @@ def test_threads_are_shared_out_unless_they_are_given(monkeypatch: pytest.Monkey
     assert threads_of(None, Place(count=4, local_count=2)) == 4
     assert threads_of(None, Place(count=16, local_count=16)) == 1
     assert threads_of(3, Place(count=4, local_count=2)) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "is_own"),
+    [
+        ("NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)", True),
+        ("NCCL error: invalid usage\nDuplicate GPU detected : rank 1 and rank 0", True),
+        ("NCCL error: remote process exited or there was a network error", False),
+        ("Watchdog caught collective operation timeout: unhandled cuda error", False),
+        ("Connection closed by peer", False),
+    ],
+)
+def test_what_nccl_cannot_do_is_not_taken_for_another_process_that_is_gone(said: str, is_own: bool) -> None:
+    assert processes._is_nccls_own(said) is is_own
+    assert "unhandled" in str(processes._no_nccl(RuntimeError("NCCL error: unhandled system error")))
