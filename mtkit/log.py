@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -60,16 +60,28 @@ class EventWriter:
         with user_errors(self.path):
             if self._stream is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                begins = "\n" if _is_cut_short(self.path) else ""
                 self._stream = self.path.open("a", encoding="utf-8")
+                self._stream.write(begins)
             record = {"event": event, "seconds": round(time.time(), 3), **values}
             self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
             self._stream.flush()
 
     def close(self) -> None:
         """Close the file; a later write opens it again."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(OSError):  # what could not be written was told when it was to be
+                stream.close()
+
+
+def _is_cut_short(path: Path) -> bool:
+    """True if the last line of a file has no end."""
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read() != b"\n"
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

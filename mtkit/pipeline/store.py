@@ -87,7 +87,7 @@ class Partial:
                 shutil.rmtree(path)
             self.is_resumed = path.exists()
             path.mkdir(parents=True, exist_ok=True)
-            for half in path.rglob(".*.new"):  # of an atomic write that was killed
+            for half in (*path.rglob(".*.new"), *path.rglob(".*.old")):  # of a write that was killed
                 shutil.rmtree(half) if half.is_dir() else half.unlink()
         self.path = path
         self._sessions = self._earlier_sessions()
@@ -128,7 +128,7 @@ class Partial:
 
     def sessions(self) -> list[dict[str, Any]]:
         """Every session that worked on the stage, this one last, each with its `seconds`."""
-        return self._with_this(round(time.time() - self._started, 1))
+        return self._with_this(round(max(0.0, time.time() - self._started), 1))
 
 
 class Store:

@@ -258,7 +258,8 @@ def _pace(notes: list[dict[str, Any]]) -> float:
     """Seconds from one update to the next."""
     if len(notes) < 2:
         return LOOK_SECONDS
-    return float(notes[-1]["time"] - notes[0]["time"]) / (len(notes) - 1)
+    seconds = float(notes[-1]["time"] - notes[0]["time"])
+    return max(0.0, seconds) / (len(notes) - 1)  # the clock may have been set back
 
 
 def _newest(checkpoints: Path) -> int:

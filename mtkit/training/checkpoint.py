@@ -96,16 +96,16 @@ class Checkpoints:
         return _text({**record, "checksum": canonical_hash(record)})
 
     def newest(self) -> Checkpoint | None:
-        """The newest intact checkpoint, or None; damaged ones are told of and passed over.
+        """The newest intact checkpoint, or None if there is none; damaged ones are told of and passed over.
 
         Raises:
-            ModelError: a checkpoint is intact and belongs to another training.
+            ModelError: a checkpoint is intact and belongs to another training; or all are damaged.
         """
         for leftover in self.folder.glob(".*.new"):
             # What a killed process was writing.
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        found = None
-        for path in reversed(self._paths()):
+        found, paths = None, self._paths()
+        for path in reversed(paths):
             try:
                 record = _read_record(path)
                 if found is None:
@@ -116,6 +116,13 @@ class Checkpoints:
                         self._digests.setdefault(_snapshot_update(name), digest)
             except DamagedError as damage:
                 self._say(f"{path}: {damage.found}; it is passed over")
+        if found is None and paths:
+            raise ModelError(
+                "no checkpoint here can be read",
+                where=str(self.folder),
+                expected="a checkpoint to go on from, or none",
+                advice="Restore one; or delete this folder, and training begins anew.",
+            )
         return found
 
     def at(self, update: int) -> Checkpoint:

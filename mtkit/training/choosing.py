@@ -95,7 +95,11 @@ def fixed(settings: TrainSettings, values: dict[str, Any]) -> FixedTrainSettings
 def read_chosen(settings: TrainSettings, out: Path) -> Chosen | None:
     """What an earlier session, or another process, recorded for the same settings; None: nothing."""
     path = out / CHOSEN
-    return _from_record(settings, read_json(path, error=RunError)) if path.is_file() else None
+    try:
+        return _from_record(settings, read_json(path, error=RunError)) if path.is_file() else None
+    except RunError as error:
+        error.advice = "Restore this file, or delete it alone: then it is chosen anew what is `auto`."
+        raise
 
 
 def _record(settings: TrainSettings, chosen: Chosen) -> dict[str, Any]:

@@ -187,7 +187,8 @@ class Fitting:
         own = -(-accumulate // work.processes)
         at_once = min(work.workers, own) if work.device.type == "cpu" and self._shards == 1 else 1
         activations = self._activations.taken(work.shapes(batch_tokens, accumulate), at_once)
-        return expected(self._settings, work.model, activations, own, at_once, work.taken, self._shards)
+        sums = (own > 1) + (work.processes > 1)
+        return expected(self._settings, work.model, activations, sums, at_once, work.taken, self._shards)
 
     def fits(self, needed: Expected) -> bool:
         """True if the memory holds it, or nobody knows how much there is."""
@@ -199,7 +200,8 @@ class Fitting:
         Raises:
             RunError: they do not.
         """
-        needed = expected(self._settings, self._work.model, 0, 2, 1, shards=self._shards)
+        sums = 1 + (self._work.processes > 1)
+        needed = expected(self._settings, self._work.model, 0, sums, 1, shards=self._shards)
         if self._free is not None and needed.more > self._free:
             raise RunError(
                 f"gradients and optimiser of this model need {human(needed.more)} more than is taken already,"

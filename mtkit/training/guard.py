@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtkit.errors import RunError
-from mtkit.training.state import GuardState
+from mtkit.training.state import GuardState, Measured
 
 SMOOTHING = 0.98  # of the loss over updates
 FAR_ABOVE = 2.0  # nats per token over the best smoothed loss; ordinary bumps stay under 0.5
@@ -106,6 +106,18 @@ class Guard:
         state.best = min(state.best, state.smoothed)
         above = state.smoothed > state.best + FAR_ABOVE
         state.updates_above = state.updates_above + 1 if above else 0
+
+
+def check_measured(measured: Measured) -> None:
+    """Look at a validation: what the last step made of the weights, no update has shown yet.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    loss = measured.loss_nats_per_token
+    if not math.isfinite(loss):
+        where = f"the validation at update {measured.update}"
+        raise DivergedError(measured.update, f"the loss is {loss}", where=where, expected="finite numbers")
 
 
 def _not_finite(item: Observed, loss: float, norm: float) -> DivergedError:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,10 +11,16 @@ from typing import Any
 from mtkit.training.processes import ONE_PROCESS, Processes
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Two SIGTERMs so close are one stop: a launcher's, and one that the machine sends everybody.
+SAME_STOP_SECONDS = 1.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was broken off where its last boundary between two updates is still in memory."""
 
 
 class Interruption:
-    """Turns the first SIGINT or SIGTERM into a KeyboardInterrupt inside `allowed`; the second acts at once.
+    """Turns the first SIGINT or SIGTERM into an Interrupted inside `allowed`; the second acts at once.
 
     A training changes its weights only in a step. While it computes gradients or validates, the last
     boundary between two updates is still in memory: it can be interrupted there and write a checkpoint.
@@ -28,6 +35,7 @@ class Interruption:
     def __init__(self, processes: Processes = ONE_PROCESS) -> None:
         self._processes = processes
         self._asked = False
+        self._asked_at = 0.0  # s
         self._allowed = False
         self._before: dict[signal.Signals, Any] = {}
 
@@ -39,30 +47,35 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._restore(*self._before)
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
         """A stretch that may be broken off anywhere.
 
         Raises:
-            KeyboardInterrupt: a signal came, now or since the last such stretch.
+            Interrupted: a signal came, now or since the last such stretch.
         """
         self._allowed = self._processes.is_alone
         try:
             if any(self._processes.any(self._asked)):
-                raise KeyboardInterrupt
+                raise Interrupted
             yield
         finally:
             self._allowed = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        self._restore()
+        if self._asked:  # SIGTERM alone comes here twice
+            if time.monotonic() - self._asked_at >= SAME_STOP_SECONDS:
+                self._restore(*self._before)
+                signal.raise_signal(number)
+            return
+        self._asked, self._asked_at = True, time.monotonic()
+        self._restore(signal.SIGINT)
         if self._allowed:
-            raise KeyboardInterrupt
+            raise Interrupted
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    def _restore(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            if number in self._before:
+                signal.signal(number, self._before.pop(number))

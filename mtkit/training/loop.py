@@ -23,8 +23,8 @@ from mtkit.training.checkpoint import LEAST_KEPT, Checkpoint, Checkpoints
 from mtkit.training.devices import for_many_batches
 from mtkit.training.display import Display
 from mtkit.training.following import Found, check_order, read_by_first, saver_of
-from mtkit.training.guard import DivergedError, Guard
-from mtkit.training.interruption import Interruption
+from mtkit.training.guard import DivergedError, Guard, check_measured
+from mtkit.training.interruption import Interrupted, Interruption
 from mtkit.training.meter import Meter
 from mtkit.training.observer import Observer
 from mtkit.training.optimizer import Optimizer
@@ -139,7 +139,8 @@ class Loop:
         """Train to the end; every checkpoint is whole on disk when this returns or raises.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint has been written.
+            Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
+            KeyboardInterrupt: a second Ctrl-C; the last checkpoint is the one before.
             RunError: the numbers went wrong (guard) and are not to be mended, or the disk is full.
         """
         with (
@@ -154,7 +155,7 @@ class Loop:
                 if self.state.stopped_by is None:
                     self._save("stretch")
                 self.saver.wait()
-            except KeyboardInterrupt:
+            except Interrupted:
                 with suppress(DivergedError):  # which the same command will meet again
                     self._save("interrupted")
                 self.saver.wait()
@@ -188,6 +189,7 @@ class Loop:
             self._next(display, interruption)
         except DivergedError as error:
             self.saver.wait()
+            self.processes.wait_for_first()  # which tells of it, once its checkpoint is whole
             self._roll_back(
                 next_roll_back(self.settings.on_divergence, self.state, error, self.saver.last), display
             )
@@ -270,6 +272,7 @@ class Loop:
         check_order(state, self.processes)
         with interruption.allowed(), self.measured_model() as model:
             measured, found = self._measure(model)
+        check_measured(measured)
         self._observer.tell_shortages(state, display.note)
         better = state.record(measured, by)
         state.snapshots.append(state.update)

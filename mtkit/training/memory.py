@@ -65,6 +65,7 @@ class Expected:
         average: the exponential average of the weights.
         activations: what the micro-batches that are computed at a time keep for their backward passes.
         others: what the program takes before it trains.
+        checkpoint: what is copied of a training on a CPU to be written beside the next updates.
     """
 
     weights: int
@@ -73,12 +74,13 @@ class Expected:
     average: int
     activations: int
     others: int = 0
+    checkpoint: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        parts = (self.weights, self.gradients, self.optimizer, self.average, self.activations, self.others)
-        return sum(parts)
+        lasting = self.weights + self.optimizer + self.average + self.others
+        return lasting + self.gradients + self.activations + self.checkpoint
 
     @property
     def more(self) -> int:
@@ -183,7 +185,7 @@ def expected(
     settings: TrainSettings,
     model: Transformer,
     activations: int,
-    micro_batches: int,
+    sums: int,
     at_once: int,
     taken: int = 0,
     shards: int = 1,
@@ -194,23 +196,24 @@ def expected(
         settings: uses the optimiser and the average.
         model: any device.
         activations: bytes that micro-batches take (`Activations.taken`).
-        micro_batches: of an update.
-        at_once: how many of them are computed at a time.
+        sums: copies of the gradients in which they are added up: over micro-batches, and over processes.
+        at_once: how many micro-batches are computed at a time.
         taken: what the program takes already, the weights included.
         shards: among how many processes weights, gradients and optimiser are shared out.
     """
     weights = FLOAT * count_parameters(model)
     # Muon remembers one number for each weight of a matrix in the layers, AdamW two for each weight.
     single = FLOAT * _muon_weights(model) if settings.optimizer.kind == "muon" else 0
+    optimizer = 2 * weights - single
+    average = weights if settings.ema_decay else 0
     return Expected(
         weights=weights,
-        gradients=_sharded(model, weights, shards)
-        if shards > 1
-        else weights * (at_once + (micro_batches > 1)),
-        optimizer=(2 * weights - single) // shards,
-        average=weights if settings.ema_decay else 0,
+        gradients=_sharded(model, weights, shards) if shards > 1 else weights * (at_once + sums),
+        optimizer=optimizer // shards,
+        average=average,
         activations=activations,
         others=max(0, taken - weights),
+        checkpoint=weights + optimizer + average if model.device.type == "cpu" else 0,
     )
 
 

@@ -15,8 +15,14 @@ from mtkit.model.dropout import Rows
 
 Result = TypeVar("Result")
 
-# What torch's allocator of CPU memory says; it has no exception of its own. (Linux, macOS; Windows; cuBLAS)
-SAID_BY_ALLOCATORS = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# What torch's allocator of CPU memory says; it has no exception of its own. (Linux, macOS; Windows; cuBLAS;
+# oneDNN)
+SAID_BY_ALLOCATORS = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "could not create a memory",
+)
 
 
 class Split(NamedTuple):

@@ -212,7 +212,8 @@ def _work(
     model = Transformer(settings.model, *lengths.sizes).to(device).train()
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     tokens = (int(lengths.source.sum()), int(lengths.target.sum()))
-    to_tune = workload(settings, model, len(lengths.source), tokens, int(lengths.target.max()), cores)
+    longest = int(lengths.target.max())
+    to_tune = workload(settings, model, len(lengths.source), tokens, longest, cores, processes)
     tuned = tune(to_tune, cores, threads=run.threads, seed=run.seed)
     work = Work(
         model, lengths.source, lengths.target, workers=tuned.workers, seed=run.seed,

@@ -176,9 +176,15 @@ class Watcher:
         return max(0.0, (busy - busy_before - (own - own_before)) / (now - began))
 
 
-def machine_of(workers: Workers, device: torch.device) -> Machine:
-    """This machine, while these workers compute."""
-    on_cpu = device.type == "cpu"
+def machine_of(workers: Workers, device: torch.device, processes: int = 1) -> Machine:
+    """This machine, while these workers compute.
+
+    Args:
+        workers: they.
+        device: that they compute on.
+        processes: of this training on this machine; they take cores from each other, which is nobody's fault.
+    """
+    on_cpu = device.type == "cpu" and processes == 1
     return Machine(
         workers=workers.count,
         cores=available_cores(),

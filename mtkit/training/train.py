@@ -213,7 +213,8 @@ def _tuned(
     """How this machine is going to compute; said if it was measured."""
     facts, longest = data.train.summary, int(data.train.target_lengths.max())
     tokens = (facts.source_tokens, facts.target_tokens)
-    work = workload(settings, model, facts.pairs, tokens, longest, threads)
+    count = processes_of(run).share.count
+    work = workload(settings, model, facts.pairs, tokens, longest, threads, count)
     tuned = tune(work, threads, threads=run.threads, seed=run.seed)
     if tuned.measured:
         run.say(tuned.line())
@@ -265,7 +266,9 @@ def _loop(  # noqa: PLR0913  # puts everything together, once
         checkpoints=Checkpoints(out / CHECKPOINTS, identity(settings, data, run.seed), run.say),
         validations=out / VALIDATIONS,
         events=events,
-        observer=Observer(settings, outlook, processes, machine_of(workers, model.device), events),
+        observer=Observer(
+            settings, outlook, processes, machine_of(workers, model.device, processes.local_count), events
+        ),
         run=run,
         stretch=stretch,
     )

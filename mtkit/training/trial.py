@@ -50,7 +50,13 @@ class Workload:
 
 
 def workload(
-    settings: TrainSettings, model: Transformer, pairs: int, tokens: tuple[int, int], longest: int, cores: int
+    settings: TrainSettings,
+    model: Transformer,
+    pairs: int,
+    tokens: tuple[int, int],
+    longest: int,
+    cores: int,
+    processes: int = 1,
 ) -> Workload:
     """What a training is going to compute, as far as it is known before `auto` is settled.
 
@@ -60,14 +66,16 @@ def workload(
         pairs: of the training corpus.
         tokens: of its sources and of its targets, EOS counted.
         longest: target tokens of its longest pair.
-        cores: that may compute.
+        cores: that may compute in this process.
+        processes: among which an update is shared out.
     """
     batch = TYPICAL_BATCH if settings.batch_tokens == "auto" else settings.batch_tokens
     if settings.accumulate == "auto":
-        micro_batches = max(1, batch // longest)
-        parts = min(cores, micro_batches)
+        micro_batches = max(1, batch // processes // longest)
+        parts = processes * min(cores, micro_batches)
     else:
-        micro_batches = parts = settings.accumulate
+        parts = settings.accumulate
+        micro_batches = -(-parts // processes)
     source, target = (max(1, round(count / pairs)) for count in tokens)
     return Workload(model, max(1, batch // parts), (source, target), micro_batches, settings.precision)
 

@@ -7,6 +7,7 @@ was found while other programs took its cores holds for one training only.
 
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -115,13 +116,28 @@ def keep_threads(tuned: Tuned, record: Path, *, asked: bool) -> Tuned:
     Args:
         record: file in which the first session leaves its own.
         asked: somebody asked for a number of threads, and has it.
+
+    Raises:
+        RunError: the record is damaged.
     """
     if not asked and record.is_file():
-        threads = read_json(record, error=RunError).get("torch_threads")
-        if isinstance(threads, int) and threads > 0:
-            return replace(tuned, torch_threads=threads)
+        return replace(tuned, torch_threads=_kept_threads(record))
     write_json(record, {"torch_threads": tuned.torch_threads})
     return tuned
+
+
+def _kept_threads(record: Path) -> int:
+    with suppress(RunError, TypeError, KeyError):
+        threads = read_json(record, error=RunError)["torch_threads"]
+        if isinstance(threads, int) and threads > 0:
+            return threads
+    raise RunError(
+        "this does not say with how many threads of torch the training has computed so far",
+        where=str(record),
+        expected='{"torch_threads": N}',
+        advice="Delete this file alone, and the training goes on; where N was more than 1, its last bits may"
+        " change. Or give `--threads`.",
+    )
 
 
 def _on_gpu(work: Workload) -> Tuned:

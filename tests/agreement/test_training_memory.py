@@ -41,10 +41,13 @@ TRAINING = textwrap.dedent(
             batch = probe(Shape(rows, source_length, target_length, 0), model)
             part_gradients(model, batch, batch.target_tokens, 0.1, "bfloat16", 1)
     with Workers(workers) as pool:
-        updater = Updater(model, Optimizer(model, settings.optimizer, pool), settings, 1, pool)
+        optimizer, copies = Optimizer(model, settings.optimizer, pool), []
+        updater = Updater(model, optimizer, settings, 1, pool)
         for number in range(1, 3):
             update = Update.whole([probe(shape, model) for shape in shapes[:workers]])
             updater.step(update, updater.gradients(update, number), number, 0.1)
+            saved = [*model.parameters(), *optimizer.state_dict().values()]
+            copies = [tensor.detach().clone() for tensor in saved]  # as a checkpoint's, while it is written
     if sys.platform == "linux":  # where `ru_maxrss` begins with the peak of the program that started this one
         peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
     else:

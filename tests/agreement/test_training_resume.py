@@ -215,7 +215,7 @@ def test_ctrl_c_stops_at_the_update_in_hand_with_a_checkpoint_and_the_same_call_
         process.send_signal(signal.SIGINT)
         (out / "go").touch()
         _, errors = process.communicate()
-    assert b"KeyboardInterrupt" in errors
+    assert b"Interrupted" in errors
     checkpoint = [event for event in read_events(out / "events.jsonl") if event["event"] == "checkpoint"][-1]
     assert (checkpoint["why"], checkpoint["update"]) == ("interrupted", HELD)
     assert not list(out.rglob("*.new"))
@@ -227,6 +227,19 @@ def test_ctrl_c_stops_at_the_update_in_hand_with_a_checkpoint_and_the_same_call_
 def saved(out: Path) -> int:
     """Checkpoints that were written so far."""
     return sum(event["event"] == "checkpoint" for event in read_events(out / "events.jsonl"))
+
+
+def test_a_second_ctrl_c_saves_nothing(toy: Path, tmp_path: Path) -> None:
+    way, out = "muon, exponential average", tmp_path / "out"
+    with start(toy, out, settings(way), 1e9, HELD) as process:
+        wait_until((out / "held").exists, process)
+        before = saved(out)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # two signals that wait together are one
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert b"KeyboardInterrupt" in errors and b"Interrupted" not in errors
+    assert saved(out) == before
 
 
 @pytest.mark.slow

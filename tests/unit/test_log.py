@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mtkit.errors import RunError
 from mtkit.log import EventWriter, Progress, RunContext, copy_talk, duration, read_events, say
 
 
@@ -28,6 +29,24 @@ def test_events_are_read_back_without_a_line_that_was_cut_short(tmp_path: Path) 
         stream.write('{"event": "upd')
     assert [event["update"] for event in read_events(tmp_path / "new" / "events.jsonl")] == [1, 2]
     assert read_events(tmp_path / "none") == []
+
+
+def test_an_event_behind_a_line_that_was_cut_short_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "upd')
+    events = EventWriter(path)
+    events.write("update", update=3)
+    events.close()
+    assert [event["update"] for event in read_events(path)] == [3]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_told_by_the_write_and_not_again_by_the_close(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    events = EventWriter(tmp_path / "events.jsonl")
+    with pytest.raises(RunError, match="no space left"):
+        events.write("update", update=1)
+    events.close()
 
 
 def test_a_writer_without_a_file_drops_its_events() -> None:

@@ -75,6 +75,15 @@ def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_is_used(
     assert str(newest.parent) in said[0]
 
 
+def test_where_all_checkpoints_are_damaged_nothing_begins_anew_over_them(
+    checkpoints: Checkpoints, said: list[str]
+) -> None:
+    os.truncate(saved(checkpoints, 1) / "state.safetensors", 9)
+    with pytest.raises(ModelError, match="no checkpoint here can be read"):
+        checkpoints.newest()
+    assert len(said) == 1
+
+
 @pytest.mark.parametrize(
     ("identity", "told"),
     [

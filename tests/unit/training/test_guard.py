@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from mtkit.training.guard import PATIENCE_UPDATES, DivergedError, Guard, Observed
-from mtkit.training.state import GuardState
+from mtkit.training.guard import PATIENCE_UPDATES, DivergedError, Guard, Observed, check_measured
+from mtkit.training.state import GuardState, Measured
 
 
 def observed(update: int, loss: float, norm: float = 1.0) -> Observed:
@@ -29,6 +29,14 @@ def test_numbers_that_are_not_finite_stop_with_update_lines_checkpoint_and_advic
     assert "update 7, lines 1, 2, 3, 4, 5, 6, 8, 23 and 2 more" in told
     assert "checkpoints/00000005" in told
     assert "learning_rate" in told
+
+
+def test_a_validation_that_is_not_finite_is_a_divergence() -> None:
+    check_measured(Measured(7, 1, 2.5, {}))
+    for loss in (math.nan, math.inf):
+        with pytest.raises(DivergedError, match=f"the loss is {loss}") as told:
+            check_measured(Measured(7, 1, loss, {}))
+        assert "the validation at update 7" in str(told.value.told(None))
 
 
 def test_a_loss_that_stays_far_above_its_best_is_divergence() -> None:

@@ -4,13 +4,14 @@ import threading
 
 import pytest
 
-from mtkit.training.interruption import SIGNALS, Interruption
+from mtkit.training import interruption as module
+from mtkit.training.interruption import SIGNALS, Interrupted, Interruption
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_where_it_is_allowed_interrupts_at_once(number: signal.Signals) -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), Interruption() as interruption, interruption.allowed():
+    with pytest.raises(Interrupted), Interruption() as interruption, interruption.allowed():
         os.kill(os.getpid(), number)
         reached.append("after")
     assert not reached
@@ -19,7 +20,7 @@ def test_a_signal_where_it_is_allowed_interrupts_at_once(number: signal.Signals)
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_elsewhere_waits_for_the_next_place_where_it_is_allowed(number: signal.Signals) -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+    with pytest.raises(Interrupted), Interruption() as interruption:
         os.kill(os.getpid(), number)
         reached.append("step")
         with interruption.allowed():
@@ -28,10 +29,37 @@ def test_a_signal_elsewhere_waits_for_the_next_place_where_it_is_allowed(number:
 
 
 def test_the_second_signal_acts_at_once() -> None:
-    with pytest.raises(KeyboardInterrupt), Interruption():
+    with pytest.raises(KeyboardInterrupt) as told, Interruption():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         pytest.fail("the second signal was held back")
+    assert not isinstance(told.value, Interrupted), "nobody takes this place for a boundary between updates"
+
+
+class EndedError(Exception):
+    pass
+
+
+def test_two_sigterms_of_one_stop_are_one_and_a_later_one_acts_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def end(*_: object) -> None:
+        raise EndedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(Interrupted), Interruption() as interruption:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGTERM)
+            with interruption.allowed():
+                pytest.fail("nobody was interrupted")
+        monkeypatch.setattr(module, "SAME_STOP_SECONDS", 0.0)
+        with pytest.raises(EndedError), Interruption():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            pytest.fail("the second signal was held back")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_handlers_are_as_before_afterwards() -> None:

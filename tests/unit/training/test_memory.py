@@ -70,12 +70,13 @@ def test_the_optimisers_memory_is_what_it_remembers(method: Optimizer) -> None:
 def test_gradients_are_counted_once_for_each_that_is_computed_and_once_for_their_sum() -> None:
     model = built()
     settings = TrainSettings(until=Until(updates=9000), ema_decay=0.9)
-    one, two = (expected(settings, model, 1000 * parts, parts, parts) for parts in (1, 2))
+    one, two = (expected(settings, model, 1000 * parts, parts - 1, parts) for parts in (1, 2))
     weights = 4 * sum(weight.numel() for weight in model.parameters())
     assert (one.gradients, two.gradients) == (weights, 3 * weights)
     assert (one.activations, two.activations) == (1000, 2000)
     assert one.average == weights
-    assert two.more == two.gradients + two.optimizer + two.average + two.activations
+    assert two.checkpoint == two.weights + two.optimizer + two.average
+    assert two.more == two.gradients + two.optimizer + two.average + two.activations + two.checkpoint
 
 
 def test_the_allocator_wastes_some_and_compiled_kernels_take_some() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from mtkit.batches.batch import Batch
 from mtkit.config.training import TrainSettings
+from mtkit.errors import RunError
 from mtkit.model.transformer import Transformer
 from mtkit.training import trial, tuning
 from mtkit.training.trial import Way, Workload, workload
@@ -190,6 +191,15 @@ def test_what_is_measured_is_as_large_as_what_is_trained(
     assert made == Workload(model, tokens, (10, 20), micro_batches, "float32")
 
 
+def test_each_process_measures_its_own_share(model: Transformer) -> None:
+    for accumulate, tokens, micro_batches in ((3, 200, 2), ("auto", 75, 6)):
+        given = TrainSettings.model_validate(
+            {"until": {"updates": 9}, "max_tokens": 50, "batch_tokens": 600, "accumulate": accumulate}
+        )
+        made = workload(given, model, 100, (1000, 2040), longest=50, cores=4, processes=2)
+        assert made == Workload(model, tokens, (10, 20), micro_batches, "float32")
+
+
 def test_a_resumed_training_keeps_the_threads_of_torch_that_it_began_with(tmp_path: Path) -> None:
     record = tmp_path / "checkpoints/threads.json"
     first, later = Tuned(1, 2, "float32", "measured"), Tuned(4, 1, "float32", "measured otherwise")
@@ -197,6 +207,16 @@ def test_a_resumed_training_keeps_the_threads_of_torch_that_it_began_with(tmp_pa
     assert keep_threads(later, record, asked=False) == replace(later, torch_threads=2)
     assert keep_threads(later, record, asked=True) == later  # who asks for threads has them, from now on
     assert keep_threads(first, record, asked=False) == replace(first, torch_threads=1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"torch_threads": 0}', '{"torch_threads": "2"}', "\x00"])
+def test_threads_that_cannot_be_read_cost_no_checkpoint(tmp_path: Path, text: str) -> None:
+    record = tmp_path / "checkpoints/threads.json"
+    record.parent.mkdir()
+    record.write_text(text)
+    with pytest.raises(RunError, match="Delete this file alone"):
+        keep_threads(Tuned(1, 2, "float32", "measured"), record, asked=False)
+    assert keep_threads(Tuned(1, 2, "float32", "asked"), record, asked=True).torch_threads == 2
 
 
 def test_threads_that_wait_for_each_other_are_not_tried_among_busy_programs(
