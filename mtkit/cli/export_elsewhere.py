@@ -119,10 +119,10 @@ def _export(
     from mtkit.export.formats import check_writable, exporter
     from mtkit.export.proof import check_place
 
-    check_place(out)
+    check_place(out, folder)
     export = exporter(to)
     check_writable(chosen, folder)
     lines = probe_of(folder, probe, chosen.probe_lines, quiet=quiet)
-    proof = export(folder, out, chosen, lines, threads=threads, say=partial(say, quiet=quiet))
+    proof = export(folder, out.absolute(), chosen, lines, threads=threads, say=partial(say, quiet=quiet))
     say(proof.line(), quiet=quiet)
     say(str(out), quiet=quiet)

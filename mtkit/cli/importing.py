@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mtkit.cli.options import quiet_option
+from mtkit.errors import RunError
 from mtkit.log import say
 
 
@@ -46,6 +47,7 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
     from mtkit.pipeline.run_model import check_place
 
     check_place(out)
+    _check_replaced(out)
     tell = partial(say, quiet=quiet)
     card = import_marian(folder, out, (source, target), tell)
     shape = card.architecture
@@ -54,3 +56,20 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
         f" layers of {shape.dim}, {card.target_size:,} pieces"
     )
     tell(str(out))
+
+
+def _check_replaced(out: Path) -> None:
+    """Refuse to replace a model that was not imported.
+
+    Raises:
+        RunError: there is one.
+    """
+    from mtkit.model.folder import CARD, IMPORTED, read_card
+
+    if (out / CARD).is_file() and IMPORTED not in read_card(out).provenance:
+        raise RunError(
+            "a model stands here that was not imported",
+            where=str(out),
+            expected="no such folder, or that of an earlier import",
+            advice="Name another folder, or move this one away.",
+        )

@@ -32,6 +32,7 @@ from mtkit.files import replace_folder, sha256, user_errors, write_json
 from mtkit.model.cores import default_threads
 from mtkit.model.folder import WEIGHTS, ModelCard, check_folder, subword_folder
 from mtkit.model.transformer import Transformer
+from mtkit.search.length import length_limit
 from mtkit.subword.codec import Subword
 from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference, Shortlist
 from mtkit.translation.ctranslate2_engine import CTranslate2Engine
@@ -288,9 +289,15 @@ def positions_of(card: ModelCard) -> int | None:
     if isinstance(positions, LearnedPositions):
         return positions.max
     if isinstance(positions, SinusoidalPositions):
-        longest = source_limit(card.architecture, card.max_tokens)
-        return max(LEAST_POSITIONS, POSITIONS_PER_SOURCE_TOKEN * longest)
+        return enough_positions(card)
     return None
+
+
+def enough_positions(card: ModelCard) -> int:
+    """Positions that are enough for the longest source and for all that a model's own search may write."""
+    longest = source_limit(card.architecture, card.max_tokens)
+    written = length_limit(longest, card.decoding)
+    return max(LEAST_POSITIONS, POSITIONS_PER_SOURCE_TOKEN * longest, written)
 
 
 def _check_shortlist(settings: ExportSettings, codec: Subword, aligned: Aligned | None) -> None:

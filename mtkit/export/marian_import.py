@@ -34,7 +34,7 @@ from mtkit.export.marian_folder import (
     unfit,
 )
 from mtkit.files import sha256, user_errors
-from mtkit.model.folder import ModelCard
+from mtkit.model.folder import IMPORTED, ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
 from mtkit.subword.codec import IMPORTED_FORMAT, Subword, SubwordCard, vocabulary_file
@@ -78,7 +78,7 @@ def import_marian(
         max_tokens=theirs.config.get("max_position_embeddings"),
         decoding=decoding,
         provenance={
-            "imported": {
+            IMPORTED: {
                 "from": "marian",
                 "by": f"mtkit {__version__}",
                 "files": {name: sha256(folder / name) for name in (CONFIG, WEIGHTS)},
@@ -210,7 +210,8 @@ def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None
     beam = given.get("num_beams") or 1
     settings: dict[str, Any] = {"beam_size": beam}
     if beam > 1:
-        settings["length_penalty"] = float(given.get("length_penalty", 1.0))
+        penalty = given.get("length_penalty")
+        settings["length_penalty"] = 1.0 if penalty is None else float(penalty)
         if settings["length_penalty"]:
             settings["length_penalty_form"] = "average"
     if given.get("no_repeat_ngram_size"):
@@ -222,7 +223,16 @@ def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None
     told = [f"{name}: {value}" for name, value in left_out.items() if value and value != 1.0]
     if told:
         say(f"import: left out of the search: {', '.join(told)}")
-    return SearchSettings.model_validate(settings)
+    try:
+        return SearchSettings.model_validate(settings)
+    except ValueError as error:
+        shown = ", ".join(f"{name}: {value}" for name, value in settings.items())
+        raise ModelError(
+            f"it searches in a way that cannot be said here: {shown}",
+            where=str(path if path.is_file() else folder),
+            expected="a beam of 1 to 100, and a length penalty of 0 or more",
+            advice="Change it there; `mtkit translate` has options of its own.",
+        ) from error
 
 
 def _languages(folder: Path, named: tuple[str | None, str | None]) -> tuple[str, str]:

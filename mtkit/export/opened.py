@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mtkit.config.search import SearchSettings
 from mtkit.export.comparing import Comparison
-from mtkit.export.convert import LEAST_POSITIONS, POSITIONS_PER_SOURCE_TOKEN
+from mtkit.export.convert import enough_positions
 from mtkit.export.probe import ProbeLine
 from mtkit.model.cores import default_threads
 from mtkit.model.folder import check_folder, subword_folder
@@ -58,5 +58,4 @@ class Opened:
 
 def positions_in(opened: Opened) -> int:
     """Most tokens of a side that an exported model has positions for."""
-    longest = source_limit(opened.card.architecture, opened.card.max_tokens)
-    return opened.model.max_tokens or max(LEAST_POSITIONS, POSITIONS_PER_SOURCE_TOKEN * longest)
+    return opened.model.max_tokens or enough_positions(opened.card)

@@ -77,7 +77,18 @@ def stem_lines(stem: Path, source_language: str, target_language: str, most: int
 
 
 def paired_paths(stem: Path, source_language: str, target_language: str) -> tuple[Path, Path]:
-    """Both sides of a parallel text named by its stem."""
+    """Both sides of a parallel text named by its stem.
+
+    Raises:
+        DataError: the stem is no name.
+    """
+    if not stem.name:
+        raise DataError(
+            "this is a folder, not the beginning of two names",
+            where=str(stem),
+            expected=f"STEM of STEM.{source_language} and STEM.{target_language}",
+            advice="Name the two files by what their names have in common.",
+        )
     source, target = (
         stem.with_name(f"{stem.name}.{language}") for language in (source_language, target_language)
     )

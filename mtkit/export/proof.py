@@ -3,10 +3,13 @@
 That of CTranslate2, which mtkit itself runs, is `translation/converted.py`'s.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from glob import escape
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -98,7 +101,7 @@ def prove(
         quantization=settings.quantization,
         most_bleu_loss=settings.most_bleu_loss,
         most_chrf_loss=settings.most_chrf_loss,
-        versions={name: version(name) for name in PROGRAMS[settings.to]},
+        versions={name: _version(name) for name in PROGRAMS[settings.to]},
         search=search,
         probe=dict(Counter(line.origin for line in comparison.lines)),
         alike=lines - len(differences),
@@ -108,6 +111,14 @@ def prove(
         weights=card.files[WEIGHTS],
         files={},
     )
+
+
+def _version(package: str) -> str:
+    """Of an installed package, which may be installed by another name (onnxruntime-gpu)."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return str(getattr(import_module(package), "__version__", "unknown"))
 
 
 def settle(fresh: Path, out: Path, proof: Proof) -> Proof:
@@ -125,9 +136,15 @@ def settle(fresh: Path, out: Path, proof: Proof) -> Proof:
 
 @contextmanager
 def fresh_folder(out: Path) -> Iterator[Path]:
-    """A folder beside the one to be, gone when the block ends unless it was put in its place."""
+    """A folder beside the one to be, gone when the block ends unless it was put in its place.
+
+    What stepped aside for one that was killed before it took the place is put back.
+    """
     with user_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
+        aside = sorted(out.parent.glob(f".{escape(out.name)}.*.old"))
+        if not os.path.lexists(out) and len(aside) == 1:
+            aside[0].rename(out)
         fresh = Path(mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
     try:
         yield fresh
@@ -135,12 +152,25 @@ def fresh_folder(out: Path) -> Iterator[Path]:
         rmtree(fresh, ignore_errors=True)
 
 
-def check_place(out: Path) -> None:
+def check_place(out: Path, model: Path) -> None:
     """Make sure that an export may be written here.
 
+    Args:
+        out: where.
+        model: the model folder that is exported.
+
     Raises:
-        RunError: something stands here that no export of ours is.
+        RunError: something stands here that no export of ours is; or it is the model itself, or holds it.
     """
+    place, own = out.resolve(), model.resolve()
+    if place == own or place in own.parents or place == Path.cwd() or os.path.ismount(place):
+        raise RunError(
+            "the model that is exported lies here" if place == own or place in own.parents
+            else "this folder cannot be put in its place in one move",
+            where=str(out),
+            expected="a folder of its own, which the export makes",
+            advice="Name another folder.",
+        )  # fmt: skip
     if not out.exists() or (out / CERTIFICATE).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     raise RunError(

@@ -16,6 +16,7 @@ from mtkit.subword.codec import Subword
 
 FILE = "vmap.txt"  # CTranslate2's name for it
 ALWAYS = 100  # target pieces that are looked at for every source, the most frequent ones
+MOST_LINES = 500_000  # of a text that are looked at, spread evenly; fewer of them are aligned
 WIDER = 2  # times as many pieces, where a shortlist costs too much
 
 Pairs = tuple[list[str], list[str]]
@@ -49,7 +50,8 @@ def learn(codec: Subword, pairs: Pairs) -> Lexicon:
     Raises:
         DataError: no pair has two sides.
     """
-    source, target = codec.encode(pairs[0], "source"), codec.encode(pairs[1], "target")
+    step = max(1, -(-len(pairs[0]) // MOST_LINES))
+    source, target = codec.encode(pairs[0][::step], "source"), codec.encode(pairs[1][::step], "target")
     if not any(one and other for one, other in zip(source, target, strict=True)):
         raise DataError(
             f"{len(source):,} pairs, none with two sides",

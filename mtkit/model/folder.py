@@ -15,6 +15,7 @@ from mtkit.files import read_versioned_json, sha256, write_json
 FORMAT = 1  # raised when a reader of the old format could not read the new one
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
+IMPORTED = "imported"  # of provenance: from where
 TARGET_SCRIPTS = "target_scripts"  # of provenance, where versions that do not know of it leave it alone
 SUBWORD = "subword"  # the folder of the subword model, inside the model folder
 

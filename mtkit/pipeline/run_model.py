@@ -64,6 +64,7 @@ def corpus_behind(model: Path) -> Path | None:
     Args:
         model: a model folder; of a run if a manifest lies beside it.
     """
+    model = model.resolve()  # of `.`, no parent could be told
     if not (model.parent / MANIFEST).is_file():
         return None
     run = open_run(model.parent.parent, model.parent.name)

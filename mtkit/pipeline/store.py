@@ -88,7 +88,7 @@ class Partial:
             self.is_resumed = path.exists()
             path.mkdir(parents=True, exist_ok=True)
             for half in (*path.rglob(".*.new"), *path.rglob(".*.old")):  # of a write that was killed
-                shutil.rmtree(half) if half.is_dir() else half.unlink()
+                shutil.rmtree(half) if half.is_dir() else half.unlink(missing_ok=True)  # it may be in another
         self.path = path
         self._sessions = self._earlier_sessions()
         self._started = time.time()

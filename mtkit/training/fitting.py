@@ -1,7 +1,7 @@
 """What fits: the largest update, or the fewest micro-batches, that the memory of a machine holds."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -188,7 +188,13 @@ class Fitting:
         at_once = min(work.workers, own) if work.device.type == "cpu" and self._shards == 1 else 1
         activations = self._activations.taken(work.shapes(batch_tokens, accumulate), at_once)
         sums = (own > 1) + (work.processes > 1)
-        return expected(self._settings, work.model, activations, sums, at_once, work.taken, self._shards)
+        return self._of_each(activations, sums, at_once)
+
+    def _of_each(self, activations: int, sums: int, at_once: int) -> Expected:
+        """As `expected`; one process of a machine copies a checkpoint, and all share its memory."""
+        work, taken = self._work, self._work.taken
+        found = expected(self._settings, work.model, activations, sums, at_once, taken, self._shards)
+        return replace(found, checkpoint=found.checkpoint // work.local_processes)
 
     def fits(self, needed: Expected) -> bool:
         """True if the memory holds it, or nobody knows how much there is."""
@@ -201,11 +207,11 @@ class Fitting:
             RunError: they do not.
         """
         sums = 1 + (self._work.processes > 1)
-        needed = expected(self._settings, self._work.model, 0, sums, 1, shards=self._shards)
+        needed = self._of_each(0, sums, 1)
         if self._free is not None and needed.more > self._free:
             raise RunError(
-                f"gradients and optimiser of this model need {human(needed.more)} more than is taken already,"
-                f" and {human(self._free)} are free",
+                f"gradients, optimiser and checkpoints of this model need {human(needed.more)} more than is"
+                f" taken already, and {human(self._free)} are free",
                 where=str(self._work.device),
                 expected="a model that the memory holds",
                 advice="Free memory, take a machine with more, or lower `model.dim`, `model.ffn_dim` or the"

@@ -22,6 +22,8 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """Turns the first SIGINT or SIGTERM into an Interrupted inside `allowed`; the second acts at once.
 
+    But a SIGTERM that follows within a second is one with the first.
+
     A training changes its weights only in a step. While it computes gradients or validates, the last
     boundary between two updates is still in memory: it can be interrupted there and write a checkpoint.
 

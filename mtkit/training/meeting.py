@@ -20,6 +20,7 @@ from mtkit import __version__
 from mtkit.errors import RunError
 from mtkit.training.place import MEET_SECONDS, Place
 
+_SHOWN_CHARACTERS = 600  # of what NCCL says
 LOOK_SECONDS = 0.05  # between two looks into the store
 TOLD_SECONDS = 1.0  # in which a process that fails says so, before it leaves
 
@@ -187,8 +188,27 @@ class Meeting:
 
 def as_lost(error: Exception) -> Exception:
     """The error, or what it means if it is torch's for a process that is gone or does not answer."""
-    is_network = isinstance(error, RuntimeError) and re.search(r"gloo|NCCL", str(error))
-    return lost("a process is gone", error) if is_network else error
+    if not isinstance(error, RuntimeError) or not re.search(r"gloo|NCCL", str(error)):
+        return error
+    return of_nccl(error) or lost("a process is gone", error)
+
+
+def of_nccl(error: RuntimeError) -> RunError | None:
+    """The error of NCCL if it cannot work here; None if another process is gone or late, or none of this."""
+    said = str(error)
+    others = r"remote process|timed? ?out|by .*peer|refused|broken pipe"
+    if not re.search(r"unhandled (system|cuda) error|invalid usage|duplicate GPU", said, re.IGNORECASE):
+        return None
+    if re.search(others, said, re.IGNORECASE):
+        return None
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return RunError(
+        f"NCCL, by which GPUs talk to each other, fails: {' '.join(lines)[:_SHOWN_CHARACTERS]}",
+        where="the processes' first words, or an update",
+        expected="GPUs and a machine that NCCL can work with",
+        advice="Set NCCL_DEBUG=WARN to see more. In containers /dev/shm is often too small; each process"
+        " needs a GPU of its own.",
+    )
 
 
 def lost(what: str, error: Exception | None = None) -> LostError:

@@ -64,8 +64,8 @@ class Expected:
         optimizer: what the optimiser remembers.
         average: the exponential average of the weights.
         activations: what the micro-batches that are computed at a time keep for their backward passes.
-        others: what the program takes before it trains.
         checkpoint: what is copied of a training on a CPU to be written beside the next updates.
+        others: what the program takes before it trains.
     """
 
     weights: int
@@ -73,8 +73,8 @@ class Expected:
     optimizer: int
     average: int
     activations: int
+    checkpoint: int
     others: int = 0
-    checkpoint: int = 0
 
     @property
     def total(self) -> int:

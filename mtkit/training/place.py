@@ -31,8 +31,8 @@ class Place:
         job: differs where other processes may meet at the same place.
         has_agent: True if torchrun's agent started it, as its parent.
         agent_answers: True if that agent holds what the processes leave for each other, not rank 0.
-        listening: rank 0's file descriptor of a socket that listens already, or None.
         has_own_gpus: True if other processes' GPUs are not seen here.
+        listening: rank 0's file descriptor of a socket that listens already, or None.
         watcher: file descriptor that ends when our own launcher does, or None.
         meet_seconds: longest wait for all processes to come.
         answer_seconds: longest wait for a process that ought to answer.

@@ -6,7 +6,6 @@ gradients are added up here and not by `DistributedDataParallel`: docs/decisions
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +22,7 @@ from mtkit.errors import RunError
 from mtkit.log import RunContext
 from mtkit.model.cores import default_threads
 from mtkit.model.device import find_device
-from mtkit.training.meeting import Meeting, lost
+from mtkit.training.meeting import Meeting, lost, of_nccl
 from mtkit.training.place import Place
 from mtkit.training.reduction import Parameters, Reduction
 
@@ -214,31 +213,13 @@ class Group(Processes):
         try:
             yield
         except RuntimeError as error:
-            if _is_nccls_own(str(error)):
-                raise _no_nccl(error) from error
+            if (own := of_nccl(error)) is not None:
+                raise own from error
             late = "imed out" in str(error) or "imeout" in str(error)
             what = f"a process has not answered for {self._seconds:g} s" if late else "a process is gone"
             raise lost(what, error) from error
 
 
-def _is_nccls_own(said: str) -> bool:
-    """True if NCCL cannot work here; False if another process is gone or late."""
-    own = re.search(r"unhandled (system|cuda) error|invalid usage|duplicate GPU", said, re.IGNORECASE)
-    return own is not None and re.search(r"remote process|timed? ?out", said, re.IGNORECASE) is None
-
-
-def _no_nccl(error: RuntimeError) -> RunError:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return RunError(
-        f"NCCL, by which GPUs talk to each other, fails: {' '.join(lines)[:_SHOWN_CHARACTERS]}",
-        where="the processes' first words, or an update",
-        expected="GPUs and a machine that NCCL can work with",
-        advice="Set NCCL_DEBUG=WARN to see more. In containers /dev/shm is often too small; each process"
-        " needs a GPU of its own.",
-    )
-
-
-_SHOWN_CHARACTERS = 600  # of what NCCL says
 _KINDS = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8)
 
 
@@ -280,7 +261,7 @@ def device_of(name: str, place: Place) -> str:
             expected="cpu, cuda or auto: with `cuda` each process takes the GPU of its own number",
             advice="Use `--device cuda`, and CUDA_VISIBLE_DEVICES to say which GPUs.",
         )
-    if place.has_own_gpus and gpus:
+    if place.has_own_gpus and 0 < gpus < place.local_count:
         return "cuda:0"
     if place.local_count > gpus:
         raise RunError(

@@ -86,8 +86,7 @@ def last_checkpoint_said(last: Path | None, folder: Path, share: Share) -> str:
 def _no_step(
     settings: FixedTrainSettings, model: Transformer, update: int, share: Share, last: str
 ) -> RunError:
-    sums = 1 if share.count > 1 else 0
-    needed = expected(settings, model, 0, sums, 1, shards=share.count if settings.shard else 1)
+    needed = expected(settings, model, 0, 0, 1, shards=share.count if settings.shard else 1)
     size = needed.weights + needed.gradients + needed.optimizer + needed.average
     optimizer = NAMES[settings.optimizer.kind]
     memory = memory_of(model.device)

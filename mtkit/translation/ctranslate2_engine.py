@@ -6,6 +6,7 @@ length penalty, a limit for each sentence. That PAD, UNK and BOS are never produ
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from mtkit.translation.converted import (
     SHORTLIST_BATCH_TOKENS,
     check_converted,
 )
-from mtkit.translation.ctranslate2_loading import VERSION, open_converted, read_pieces
+from mtkit.translation.ctranslate2_loading import VERSION, open_again, open_converted, read_pieces
 from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
 
 Ids = Sequence[int]
@@ -139,7 +140,7 @@ class CTranslate2Engine:
                 "quantization": certificate.quantization,
                 "shortlist": certificate.shortlist and certificate.shortlist.pieces,
             }
-            replicas = Replicas(partial(open_converted, inside, certificate.quantization), threads, key, say)
+            replicas = Replicas(partial(open_again, folder, card, certificate), threads, key, say)
         engine = cls(
             open_converted(inside, certificate.quantization, threads),
             read_pieces(inside),
@@ -309,7 +310,8 @@ class CTranslate2Engine:
                 for result in results:
                     result.result()
 
-        self._translator = self._replicas.settled(self._translator, work)
+        with suppress(ModelError):  # it was exported anew meanwhile: what is open stays
+            self._translator = self._replicas.settled(self._translator, work)
         self._replicas = None
 
     def _exact_scores(

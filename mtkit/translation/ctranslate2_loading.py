@@ -10,7 +10,9 @@ import ctranslate2
 
 from mtkit.errors import ModelError, RunError
 from mtkit.files import read_json
+from mtkit.model.folder import ModelCard
 from mtkit.subword.vocabulary import SIDES
+from mtkit.translation.converted import CONVERTED, Certificate, check_converted
 
 CPU = "cpu"
 VERSION: str = ctranslate2.__version__
@@ -65,6 +67,30 @@ def open_converted(folder: Path, quantization: str, replicas: int, threads: int 
             expected=f"a model that CTranslate2 {VERSION} understands",
             advice="Export the model again, or translate with `--engine torch`.",
         ) from error
+
+
+def open_again(folder: Path, card: ModelCard, certificate: Certificate, replicas: int, threads: int) -> Any:
+    """Load the converted model of a model folder once more, as long as it is the same.
+
+    Args:
+        folder: the model folder.
+        card: its card.
+        certificate: of what was loaded.
+        replicas: batches that are searched side by side.
+        threads: of each.
+
+    Raises:
+        ModelError: it is another now, or gone.
+    """
+    opened = open_converted(folder / CONVERTED, certificate.quantization, replicas, threads)
+    if check_converted(folder, card).files != certificate.files:
+        raise ModelError(
+            "the model was exported anew while it was translating",
+            where=str(folder / CONVERTED),
+            expected="the files that were loaded",
+            advice="Start again to translate with the new ones.",
+        )
+    return opened
 
 
 def read_pieces(folder: Path) -> tuple[list[str], list[str]]:

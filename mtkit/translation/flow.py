@@ -28,7 +28,7 @@ class Window(NamedTuple, Generic[Line]):
     """Lines that are searched together.
 
     Attributes:
-        lines: they.
+        lines: they; none: what came before is to be finished, for the next line is not there yet.
         is_followed: more text is there already, so that to ask for the next window will not wait for it.
     """
 
@@ -52,6 +52,7 @@ def windows_of(
     """
     window: list[Costed] = []
     tokens, batches = 0, 1
+    is_held = False  # the window before, until this one is whole
     while True:
         try:
             window.append(next(lines))
@@ -64,11 +65,14 @@ def windows_of(
         tokens += window[-1].tokens
         is_enough = tokens >= batches * batch_tokens
         if not is_enough and not live:
+            if is_held and lull():
+                yield Window([], False)
+                is_held = False
             continue
         is_followed = not lull()
         if is_enough or not is_followed:
             yield Window(window, is_followed)
-            window, tokens = [], 0
+            window, tokens, is_held = [], 0, is_followed
             batches = min(2 * batches, MOST_BATCHES)
     if window:
         yield Window(window, False)

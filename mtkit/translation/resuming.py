@@ -137,7 +137,7 @@ class Unfinished:
         Raises:
             DataError: what is there is not of the format, or the text has changed since.
         """
-        first, whole = self.units, 0
+        first, whole, begins = self.units, 0, None
         while self._resuming and whole < len(sources):
             start = self._stream.tell()
             if not self._has(shapes[whole], first + whole + 1):
@@ -150,19 +150,25 @@ class Unfinished:
         for source in sources:
             self._digest.update(source.encode("utf-8", "surrogatepass") + b"\n")
             self.units += 1
-            self._compare(self._known.get(self.units))
-        known = self._known.get(self.units) if whole else None
-        return Already(whole, None if known is None else Counter(known.flags))
+            begins = self._compare(self._known.get(self.units))
+        same = whole > 0 and begins == first  # as the window that is noted here
+        return Already(whole, Counter(self._known[self.units].flags) if same else None)
 
-    def _compare(self, known: Window | None) -> None:
-        """Make sure that a noted window that ends here was of the same text, if some of it is in the file."""
+    def _compare(self, known: Window | None) -> int | None:
+        """Make sure that a noted window that ends here was of the same text, if some of it is in the file.
+
+        Returns:
+            how many units came before that window; None: none ends here.
+        """
         if known is None:
-            return
-        if self._noted_to < self._there:
+            return None
+        begins = self._noted_to
+        if begins < self._there:
             if known.source != self._digest.hexdigest():
-                raise _other_text(self.path, self._noted_to)
+                raise _other_text(self.path, begins)
             self._held.append(known)
         self._noted_to = self.units
+        return begins
 
     def _has(self, shapes: Sequence["Fits"], unit: int) -> bool:
         """True if the next lines of the file are there, whole; they must be of the format."""

@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 from mtkit.cli.main import mtkit
 from mtkit.config.export import ExportSettings
 from mtkit.config.search import SearchSettings
-from mtkit.errors import ModelError
+from mtkit.errors import ModelError, RunError
 from mtkit.export.convert import convert
 from mtkit.export.huggingface_export import export_huggingface
 from mtkit.export.marian_import import import_marian
 from mtkit.export.probe import nasty_lines
+from mtkit.files import read_json, write_json
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES
@@ -242,6 +243,11 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     pieces = generated(theirs, tokenizer, num_beams=1, no_repeat_ngram_size=3)
     wanted = [tokenizer.convert_tokens_to_string(some) for some in pieces]
     assert text.stdout.splitlines() == [" ".join(line.split()) for line in wanted]
+    again = ["import", "marian", str(folder / "theirs"), str(out)]
+    assert click.testing.CliRunner().invoke(mtkit, again).exit_code == 0
+    write_json(out / "model.json", {**read_json(out / "model.json"), "provenance": {}})  # trained here, say
+    refused = click.testing.CliRunner().invoke(mtkit, again)
+    assert isinstance(refused.exception, RunError) and "was not imported" in str(refused.exception)
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -301,6 +307,17 @@ def test_what_our_model_cannot_be_is_named_and_nothing_is_written(
     with pytest.raises(ModelError, match=told):
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
     assert not (tmp_path / "out").exists()
+
+
+def test_how_it_searches_is_said_here_or_told(theirs: Any, folder: Path, tmp_path: Path) -> None:
+    odd = edited(folder, tmp_path / "odd")
+    write_json(odd / "generation_config.json", {"num_beams": 4, "length_penalty": None})
+    import_marian(odd, tmp_path / "out", ("de", "en"), print)
+    assert read_card(tmp_path / "out").decoding.length_penalty == 1.0
+    for given in ({"num_beams": 200}, {"num_beams": 4, "length_penalty": -1.0}):
+        write_json(odd / "generation_config.json", given)
+        with pytest.raises(ModelError, match="a way that cannot be said here"):
+            import_marian(odd, tmp_path / "none", ("de", "en"), print)
 
 
 def test_all_that_is_wrong_is_told_at_once(theirs: Any, folder: Path, tmp_path: Path) -> None:

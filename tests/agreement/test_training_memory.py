@@ -46,6 +46,7 @@ TRAINING = textwrap.dedent(
         for number in range(1, 3):
             update = Update.whole([probe(shape, model) for shape in shapes[:workers]])
             updater.step(update, updater.gradients(update, number), number, 0.1)
+            copies.clear()
             saved = [*model.parameters(), *optimizer.state_dict().values()]
             copies = [tensor.detach().clone() for tensor in saved]  # as a checkpoint's, while it is written
     if sys.platform == "linux":  # where `ru_maxrss` begins with the peak of the program that started this one

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import get_args
 
+import numpy
 import pytest
 
 from mtkit.config.export import ENGINES, ROUNDINGS, ExportSettings, Format, inexpressible
 from mtkit.config.model import ModelSettings
 from mtkit.errors import ModelError
-from mtkit.export import formats
+from mtkit.export import formats, proof
 from mtkit.export.formats import check_writable, exporter
 from mtkit.export.needs import Elsewhere
 from mtkit.export.safetensors_export import export_safetensors
@@ -42,3 +43,8 @@ def test_a_setting_that_only_mtkit_knows_is_told_of_every_format_that_runs_a_mod
     monkeypatch.setattr(formats, "inexpressible", lambda *_: ["ONNX has no `norm`"])
     with pytest.raises(ModelError, match="ONNX has no `norm`"):
         check_writable(ExportSettings(to="onnx"), reversing_model)
+
+
+def test_a_package_that_was_installed_by_another_name_has_a_version() -> None:
+    assert proof._version("numpy") == numpy.__version__
+    assert proof._version("numpy.random") == "unknown"  # a module that no package is called

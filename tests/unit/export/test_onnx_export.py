@@ -14,7 +14,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.probe import corpus_lines, nasty_lines
-from mtkit.export.proof import CERTIFICATE, Proof, check_place
+from mtkit.export.proof import CERTIFICATE, Proof, check_place, fresh_folder
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
@@ -90,7 +90,7 @@ def test_the_folder_has_all_that_a_program_needs_and_a_certificate(
     assert {"encoder.onnx", "step.onnx", "model.json", "subword/subword.json"} < set(proof.files)
     about = json.loads((tmp_path / "out" / "model.json").read_text())
     assert (about["ids"]["begin"], about["ids"]["end"]) == (2, 3)
-    check_place(tmp_path / "out")  # an earlier export may be replaced
+    check_place(tmp_path / "out", tmp_path / "model")  # an earlier export may be replaced
 
 
 def test_a_model_that_translates_otherwise_is_told_line_by_line_and_not_kept(
@@ -143,8 +143,32 @@ def test_what_rounding_costs_is_not_guessed(run: Callable[..., Proof], tmp_path:
 def test_what_no_export_is_stays_where_it_stands(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear")
     with pytest.raises(RunError, match="something stands here"):
-        check_place(tmp_path)
-    check_place(tmp_path / "new")
+        check_place(tmp_path, tmp_path.parent / "elsewhere")
+    check_place(tmp_path / "new", tmp_path)
+
+
+def test_no_export_takes_the_place_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "bundle/model"
+    model.mkdir(parents=True)
+    for folder in (model, model.parent):
+        (folder / CERTIFICATE).write_text("{}")  # both were exported themselves
+        with pytest.raises(RunError, match="the model that is exported lies here"):
+            check_place(folder, model)
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(RunError, match="lies here"):
+        check_place(Path("model"), model)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(RunError, match="cannot be put in its place"):
+        check_place(Path(), model)
+
+
+def test_what_stepped_aside_for_an_export_that_was_killed_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".out.abc.old").mkdir()
+    (tmp_path / ".out.abc.old" / CERTIFICATE).write_text("{}")
+    with fresh_folder(tmp_path / "out"):
+        assert (tmp_path / "out" / CERTIFICATE).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_model_too_large_for_one_file_is_refused(

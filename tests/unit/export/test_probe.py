@@ -31,3 +31,6 @@ def test_a_text_is_named_by_its_stem(tmp_path: Path) -> None:
     write_lines(tmp_path / "news.en", ["one"])
     with pytest.raises(DataError, match="2 and 1 lines"):
         stem_lines(tmp_path / "news", "de", "en", 5)
+    for folder in (Path(), Path("/")):
+        with pytest.raises(DataError, match="this is a folder"):
+            stem_lines(folder, "de", "en", 5)

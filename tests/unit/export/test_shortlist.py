@@ -71,3 +71,12 @@ def test_text_without_a_pair_teaches_nothing(toy: Path) -> None:
     codec = Subword.load(toy / "subword")
     with pytest.raises(DataError, match="1 pairs, none with two sides"):
         learn(codec, (["abc"], [""]))
+
+
+def test_of_a_large_text_some_lines_are_looked_at_spread_evenly(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, lines = Subword.load(toy / "subword"), [f"{chr(97 + n % 6)} {n}" for n in range(10)]
+    expected = list(learn(codec, (lines[::4], lines[::4])).candidates(3))
+    monkeypatch.setattr("mtkit.export.shortlist.MOST_LINES", 3)
+    assert list(learn(codec, (lines, lines)).candidates(3)) == expected

@@ -8,7 +8,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mtkit.errors import RunError
 from mtkit.training import meeting
-from mtkit.training.meeting import LostError, Meeting, lost
+from mtkit.training.meeting import LostError, Meeting, as_lost, lost
 from mtkit.training.place import Place
 
 
@@ -149,3 +149,21 @@ def test_what_is_lost_is_told_in_few_words() -> None:
     assert lost("a process is gone", RuntimeError(noise)).found == (
         "a process is gone (connection reset by peer): training was stopped"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "is_own"),
+    [
+        ("NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)", True),
+        ("NCCL error: invalid usage\nDuplicate GPU detected : rank 1 and rank 0", True),
+        ("NCCL error: remote process exited or there was a network error", False),
+        ("NCCL error: unhandled system error\nConnection closed by remote peer", False),
+        ("Watchdog caught collective operation timeout: NCCL: unhandled cuda error", False),
+        ("gloo: Connection closed by peer", False),
+    ],
+)
+def test_what_nccl_cannot_do_is_not_taken_for_another_process_that_is_gone(said: str, is_own: bool) -> None:
+    meant = as_lost(RuntimeError(said))
+    assert isinstance(meant, RunError)
+    assert isinstance(meant, LostError) is not is_own
+    assert ("NCCL_DEBUG" in str(meant)) is is_own

@@ -51,7 +51,7 @@ def observer(
     shape = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1)
     values = {"until": {"updates": 9000}, "max_tokens": 20, "batch_tokens": 100, "model": shape, **settings}
     made = FixedTrainSettings.model_validate(values)
-    expected = Expected(1_000_000, 1_000_000, 2_000_000, 0, 500_000_000)
+    expected = Expected(1_000_000, 1_000_000, 2_000_000, 0, 500_000_000, 0)
     outlook = Outlook(250_000, expected, 20_000_000_000, rate, "estimated" if rate else "", {"kind": "test"})
     machine = Machine(1, 1, lambda: None, lambda: None)
     return Observer(made, outlook, processes, machine, events)

@@ -29,7 +29,7 @@ def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_forecast_reads_as_a_line() -> None:
-    needed = Expected(4, 0, 0, 0, 1_240_000_000)
+    needed = Expected(4, 0, 0, 0, 1_240_000_000, 0)
     plenty = Outlook(1_234_567, needed, 20_000_000_000, basis="measured before, on 2026-11-20")
     told = Forecast(plenty, 3456.7, 7500.0, at_most=True)
     assert str(told) == (

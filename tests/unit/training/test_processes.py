@@ -84,18 +84,3 @@ def test_threads_are_shared_out_unless_they_are_given(monkeypatch: pytest.Monkey
     assert threads_of(None, Place(count=4, local_count=2)) == 4
     assert threads_of(None, Place(count=16, local_count=16)) == 1
     assert threads_of(3, Place(count=4, local_count=2)) == 3
-
-
-@pytest.mark.parametrize(
-    ("said", "is_own"),
-    [
-        ("NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)", True),
-        ("NCCL error: invalid usage\nDuplicate GPU detected : rank 1 and rank 0", True),
-        ("NCCL error: remote process exited or there was a network error", False),
-        ("Watchdog caught collective operation timeout: unhandled cuda error", False),
-        ("Connection closed by peer", False),
-    ],
-)
-def test_what_nccl_cannot_do_is_not_taken_for_another_process_that_is_gone(said: str, is_own: bool) -> None:
-    assert processes._is_nccls_own(said) is is_own
-    assert "unhandled" in str(processes._no_nccl(RuntimeError("NCCL error: unhandled system error")))

@@ -16,6 +16,7 @@ from mtkit.translation.converted import (
     is_converted,
     read_certificate,
 )
+from mtkit.translation.ctranslate2_loading import open_again
 
 
 @pytest.fixture
@@ -72,3 +73,12 @@ def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None
     with pytest.raises(ModelError, match="older mtkit, which searched otherwise") as told:
         read_certificate(converted)
     assert "Export the model again" in str(told.value)
+
+
+def test_what_was_exported_anew_meanwhile_is_not_opened_again(converted: Path) -> None:
+    card = read_card(converted)
+    certificate = check_converted(converted, card)
+    open_again(converted, card, certificate, 1, 1)
+    other = certificate.model_copy(update={"files": {**certificate.files, "config.json": "0" * 64}})
+    with pytest.raises(ModelError, match="exported anew"):
+        open_again(converted, card, other, 1, 1)

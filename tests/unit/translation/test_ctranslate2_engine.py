@@ -18,6 +18,7 @@ from mtkit.model.weights import load_model
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
+from mtkit.translation import replicas
 from mtkit.translation.ctranslate2_engine import (
     DOUBTFUL_NATS,
     NEVER_BIAS,
@@ -169,6 +170,25 @@ def test_how_many_are_searched_side_by_side_is_chosen_once_there_is_enough_to_me
     assert len(said) == 1
     engine.search(many, settings)
     assert len(said) == 1
+
+
+def test_a_model_that_was_exported_anew_meanwhile_is_searched_as_it_was(
+    make: Make, sources: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def gone(count: int, threads: int) -> Any:
+        asked.append(count)
+        raise ModelError("the model was exported anew")
+
+    monkeypatch.setattr(replicas, "BUSY_SHARE", 0.0)  # however busy the machine is, something is measured
+    engine = make(threads=2, replicas=Replicas(gone, 2, {}, print))
+    many, settings = sources * 4, SearchSettings(beam_size=2)
+    assert plain(engine.search(many, settings)) == plain(make().search(many, settings))
+    assert len(asked) == 1
+    engine.search(many, settings)
+    assert len(asked) == 1
 
 
 def endless(model: Transformer) -> Transformer:

@@ -102,6 +102,12 @@ def test_windows_grow_up_to_eight_batches() -> None:
 def test_only_who_is_live_cuts_at_a_lull_but_nobody_waits_for_what_is_not_there() -> None:
     assert sizes([False, True, True], live=True, lines=4) == [(2, False), (1, False), (1, False)]
     assert sizes([True, False], live=False, lines=7) == [(2, False), (4, True), (1, False)]
+    assert sizes([False, False, True], live=False, lines=7) == [
+        (2, True),
+        (0, False),  # behind the fourth line: what the first two became is written
+        (4, True),
+        (1, False),
+    ]
 
 
 def test_lines_before_an_error_are_a_window() -> None:

@@ -118,18 +118,19 @@ def test_windows_begin_small_grow_and_depend_on_the_text_alone(translator: Trans
     assert [len(call) for call in engine.calls] == sizes * 2
 
 
-def test_a_window_that_is_whole_does_not_wait_for_the_next(translator: Translator) -> None:
+@pytest.mark.parametrize("there", [10, 12])
+def test_a_window_that_is_whole_does_not_wait_for_the_next(translator: Translator, there: int) -> None:
     more = threading.Event()
 
     def lines() -> Iterator[str]:
-        yield from ["nine char"] * 10  # a batch
-        more.wait(100)
+        yield from ["nine char"] * there  # ten are a batch
+        assert more.wait(100)
         yield "last"
 
     translations = translator.translate(lines(), live=False)
     assert [next(translations).text for _ in range(10)] == ["NINE CHAR"] * 10
     more.set()
-    assert [found.text for found in translations] == ["LAST"]
+    assert [found.text for found in translations] == [*["NINE CHAR"] * (there - 10), "LAST"]
 
 
 def test_what_is_no_utf_8_is_replaced_in_a_prefix_too(translator: Translator) -> None:
