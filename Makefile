@@ -7,7 +7,7 @@ PEERS := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 SENTENCE ?= The device is already configured.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow rules check format docs bench-peers bench bench-decoding clean distclean
+.PHONY: help demo test test-slow rules check format docs bench-peers bench bench-decoding bench-cold-start clean distclean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,7 @@ rules: $(VENV)/installed-dev ## format, lint, types, house rules
 	$(RUN)/mypy
 	$(RUN)/python -m pytest --quiet tests/house
 
-check: rules test ## all of the above and the tests
+check: rules test ## the rules and the tests
 
 format: $(VENV)/installed-dev ## put the code into its format
 	$(RUN)/ruff format .
@@ -56,7 +56,7 @@ bench-peers: ## install the toolkits that mtkit is compared with, each in .peers
 	.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
-bench: $(VENV)/installed-dev ## every benchmark for a CPU, with the peers that are installed (about 20 minutes)
+bench: $(VENV)/installed-dev ## training, contention and corpus on a CPU, with the peers that are installed (about 20 minutes)
 	$(RUN)/python benchmarks/training.py --json benchmarks/results/training.json
 	$(RUN)/python benchmarks/contention.py
 	$(RUN)/python benchmarks/corpus.py --pairs 1000000

@@ -128,7 +128,7 @@ def read_lines(path: Path, *, lenient: bool = False) -> Iterator[str]:
             with open_bytes(path) as stream:
                 yield from (lenient_lines if lenient else decode_lines)(stream, str(path))
         except compression_errors() as error:
-            raise _damaged(path, error) from error
+            raise damaged_archive(path, error) from error
 
 
 def sample_lines(path: Path, most: int) -> Iterator[str]:
@@ -164,7 +164,8 @@ def compression_errors() -> tuple[type[Exception], ...]:
     return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd_module().ZstdError)
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def damaged_archive(path: Path, error: Exception) -> DataError:
+    """The error for a compressed file that is cut short or not what its name says."""
     return DataError(
         f"the compressed file cannot be read to its end: {error}",
         where=str(path),
@@ -263,7 +264,11 @@ def replace_folder(fresh: Path, folder: Path) -> None:
         return
     old = fresh.with_suffix(".old")
     folder.rename(old)
-    fresh.rename(folder)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
     if old.is_symlink():
         old.unlink()
     else:

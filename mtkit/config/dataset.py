@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ValidationError, field_validator
 
 from mtkit.config.corpus import Filter
+from mtkit.config.findings import findings
 from mtkit.config.nodes import find, plain
 from mtkit.config.reader import read_yaml
 from mtkit.config.settings import Field, Finding, Settings
@@ -256,7 +257,7 @@ def read_card(path: Path) -> DatasetCard:
             spot = find(root, root.place, tuple(item["loc"]))
             problems.append(f"{spot.place.label}: {'.'.join(map(str, item['loc']))}: {item['msg']}")
         raise not_a_card(path, problems) from error
-    problems = [f"{path}: {'.'.join(map(str, f.path))}: {f.found}" for f in card.findings()]
+    problems = [f"{path}: {'.'.join(map(str, (*at, *f.path)))}: {f.found}" for at, f in findings(card)]
     if card.name != path.stem:
         problems.append(f"{path}: the card calls itself {card.name!r}, the file {path.stem!r}")
     if problems:

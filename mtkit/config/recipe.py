@@ -190,7 +190,8 @@ def _unknown_figure(key: str, place: Place, drafts: Mapping[str, Draft]) -> Prob
         return None
     path = f"expect.{key}"
     name, dot, metric = key.rpartition(".")
-    names = ["test", "valid", *drafts]
+    scoring = [one for one, draft in drafts.items() if draft.kind is None or draft.kind.name == "score"]
+    names = ["test", "valid", *scoring]
     if not dot:
         expected = "`minutes`, or a name and a metric such as `test.bleu`"
         return Problem(place, path, "no such figure", expected, did_you_mean(key, [MINUTES]))
@@ -198,7 +199,11 @@ def _unknown_figure(key: str, place: Place, drafts: Mapping[str, Draft]) -> Prob
         return Problem(place, path, f"no metric '{metric}'", one_of(METRICS), did_you_mean(metric, METRICS))
     if name not in names:
         return Problem(
-            place, path, f"no split or stage '{name}'", "test, valid or a stage", did_you_mean(name, names)
+            place,
+            path,
+            f"no split or score stage '{name}'",
+            "test, valid or a stage that scores",
+            did_you_mean(name, names),
         )
     return None
 

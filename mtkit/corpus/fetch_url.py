@@ -68,6 +68,8 @@ def _go_on(url: str, part: Path) -> None:
         version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         if version.startswith("W/"):  # a weak mark cannot prove that bytes are the same
             version = ""
+        if not resumed:
+            part.unlink(missing_ok=True)  # before it is noted that what lies there is of this version
         mark.write_text(json.dumps({"url": url, "version": version}), "utf-8")
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None

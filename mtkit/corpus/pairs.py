@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from mtkit.config.corpus import TextSource
 from mtkit.corpus.pair import Pair, empty
 from mtkit.errors import DataError
-from mtkit.files import open_bytes, read_lines, user_errors
+from mtkit.files import compression_errors, damaged_archive, open_bytes, read_lines, user_errors
 
 ENDINGS = ("", ".gz", ".xz", ".zst")
 CHUNK_PAIRS = 20_000
@@ -75,7 +75,15 @@ def read_files(files: Files, source_language: str, target_language: str) -> Iter
     from mtkit.corpus.tmx import read_tmx
 
     path = files.paths[0]
-    return gathered(read_tmx(lambda: open_bytes(path), str(path), source_language, target_language))
+
+    def pairs() -> Iterator[Pair]:
+        with user_errors(path):
+            try:
+                yield from read_tmx(lambda: open_bytes(path), str(path), source_language, target_language)
+            except compression_errors() as error:
+                raise damaged_archive(path, error) from error
+
+    return gathered(pairs())
 
 
 def read_sides(source: Path, target: Path) -> Iterator[Texts]:

@@ -165,6 +165,10 @@ def _check_weights(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str,
             problems.append(f"no weight {name!r}")
         elif tuple(given[name].shape) != shape:
             problems.append(f"{name!r} of shape {tuple(given[name].shape)}, wanted {shape}")
+    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING):
+        shared = given.get(layout.SHARED) if layout.SHARED in wanted else None
+        if shared is not None and name in given and not torch.equal(given[name], shared):
+            problems.append(f"{name!r} differs from {layout.SHARED!r}, which both sides share here")
     known = {*wanted, *layout.COMPUTED, layout.SHARED, layout.OUTPUT}
     known |= {layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING, layout.OUTPUT_BIAS}
     problems += [

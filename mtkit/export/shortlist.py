@@ -72,7 +72,11 @@ def write_shortlist(folder: Path, lexicon: Lexicon, codec: Subword, most: int) -
         most: target pieces of a source piece.
     """
     names = [codec.pieces(range(codec.size(side)), side) for side in ("source", "target")]
-    write_lines(folder / FILE, _lines(lexicon, names[0], names[1], most))
+
+    def spelt(one: int) -> list[str]:
+        return codec.pieces(codec.encode([codec.decode([one], "source")], "target")[0], "target")
+
+    write_lines(folder / FILE, _lines(lexicon, names[0], names[1], most, spelt))
 
 
 def widths(asked: int, pieces: int) -> Iterator[int]:
@@ -82,10 +86,17 @@ def widths(asked: int, pieces: int) -> Iterator[int]:
         asked *= WIDER
 
 
-def _lines(lexicon: Lexicon, source: Sequence[str], target: Sequence[str], most: int) -> Iterator[str]:
+def _lines(
+    lexicon: Lexicon,
+    source: Sequence[str],
+    target: Sequence[str],
+    most: int,
+    spelt: Callable[[int], list[str]],
+) -> Iterator[str]:
     """What is always looked at, then a line for each source piece.
 
-    A piece that the target knows is on its own list: names and numbers are copied.
+    A piece that the target knows is on its own list: names and numbers are copied. One that the target does
+    not know, and that stands nowhere in the text, has the target pieces that it is spelt with (`spelt`).
     """
     both = set(target)
     yield "\t" + _named(target[one] for one in lexicon.frequent[:ALWAYS])
@@ -97,8 +108,10 @@ def _lines(lexicon: Lexicon, source: Sequence[str], target: Sequence[str], most:
         copied = [source[one]] if source[one] in both else []
         yield f"{source[one]}\t{_named([*(target[other] for other in candidates), *copied])}"
     for one, piece in enumerate(source):  # what the text has none of can be copied at least
-        if one not in seen and piece in both and _is_word(piece):
-            yield f"{piece}\t{piece}"
+        if one not in seen and _is_word(piece):
+            named = _named([piece] if piece in both else spelt(one))
+            if named:
+                yield f"{piece}\t{named}"
 
 
 def _named(pieces: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtkit.config.recipe import Recipe
-from mtkit.errors import MtkitError, RunError
+from mtkit.errors import DataError, MtkitError, RunError
 from mtkit.files import told_by_system
 from mtkit.log import EventWriter, RunContext, copy_talk, duration, say
 from mtkit.pipeline.fingerprint import load
@@ -37,9 +37,29 @@ def make(item: Planned, reads: dict[str, Path], recipe: Recipe, store: Store, co
             return False
         with _named_errors(item.stage.name, partial, resumes=kind.resumes):
             _call(item, reads, partial, recipe, context)
+            _check_data(item, recipe)
             store.seal(partial, item.ingredients)
         context.say(f"{item.stage.name}: done in {duration(sum(s['seconds'] for s in partial.sessions()))}")
         return True
+
+
+def _check_data(item: Planned, recipe: Recipe) -> None:
+    """Make sure that what was read is what the stage's fingerprint names.
+
+    Raises:
+        DataError: it was changed after the run had been planned.
+    """
+    if not item.stage.kind.identity:
+        return
+    planned, now = item.ingredients.data, load(item.stage.kind.identity)(item.stage.settings, recipe)
+    changed = sorted(name for name in {*planned, *now} if planned.get(name) != now.get(name))
+    if changed:
+        raise DataError(
+            f"the data of {', '.join(changed)} changed after this run had begun",
+            where=str(recipe.path),
+            expected="files that stay as they are until they have been read",
+            advice="Run the same command again: it goes by the files as they are then.",
+        )
 
 
 def _call(

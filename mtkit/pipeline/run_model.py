@@ -44,6 +44,9 @@ def write_model(run: RunFolder, recipe: Recipe) -> None:
     with user_errors(folder):
         lock.parent.mkdir(parents=True, exist_ok=True)
     with user_errors(folder), FileLock(lock):
+        aside = list(run.path.glob(f".{MODEL}.*.old"))
+        if not os.path.lexists(folder) and len(aside) == 1:  # somebody was killed before it took the place
+            aside[0].rename(folder)
         for left in run.path.glob(f".{MODEL}.*"):  # of a process that was killed
             _remove(left)
         noted = fitting(run.stages, recipe.stages)

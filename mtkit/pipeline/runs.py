@@ -4,6 +4,7 @@ Its model folder is written by `run_model.py`.
 The manifest is the memory of a recipe: what its stages were made of the last time, and what it still needs.
 """
 
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # the newest model is found without all that makes a plan
 MANIFEST = "manifest.json"
 STORE = "store"
 MODEL = "model"
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without links say
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,12 @@ def link(place: Path, target: Path) -> None:
     fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
     with user_errors(place):
         fresh.unlink(missing_ok=True)
-        fresh.symlink_to(target, target_is_directory=True)
+        try:
+            fresh.symlink_to(target, target_is_directory=True)
+        except OSError as error:
+            if error.errno in NO_LINKS:
+                return
+            raise
         fresh.replace(place)
 
 

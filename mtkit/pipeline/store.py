@@ -227,7 +227,11 @@ class Store:
             return []
         with user_errors(self.root):
             folders = [path for path in sorted(self.root.iterdir()) if path.is_dir() and path.name[0] != "."]
-        return [self._entry(path) for path in folders]
+        entries = []
+        for path in folders:
+            with suppress(FileNotFoundError):  # it was finished, or removed, meanwhile
+                entries.append(self._entry(path))
+        return entries
 
     def _entry(self, path: Path) -> Entry:
         stage = path.name.removesuffix(PARTIAL).removesuffix(DAMAGED)
@@ -238,7 +242,7 @@ class Store:
             state = "running" if holder else "partial"
         elif path.name.endswith(DAMAGED) or folder_damage(path):
             state = "damaged"
-        sizes = [file.stat().st_size for file in _all_files(path)]
+        sizes = [one.st_size for one in _stats(path)]
         kind = stage.rpartition("-")[0]
         return Entry(path.name, kind, path, state, holder, sum(sizes), _newest(path))
 
@@ -353,7 +357,17 @@ def folder_damage(folder: Path, *, verify: bool = False) -> str | None:
 
 
 def _all_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    found = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path.is_file())
+
+
+def _stats(folder: Path) -> list[os.stat_result]:
+    """Of every file that stays long enough: others may be at work here."""
+    found = []
+    for path in _all_files(folder):
+        with suppress(FileNotFoundError):
+            found.append(path.stat())
+    return found
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -367,7 +381,8 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _newest(folder: Path) -> float:
     """When a folder's newest file was written."""
-    return max((path.stat().st_mtime for path in _all_files(folder)), default=folder.stat().st_mtime)
+    times = [one.st_mtime for one in _stats(folder)]
+    return max(times) if times else folder.stat().st_mtime
 
 
 def _sync_tree(folder: Path) -> None:

@@ -139,8 +139,8 @@ class Loop:
         """Train to the end; every checkpoint is whole on disk when this returns or raises.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; a checkpoint has been written.
-            KeyboardInterrupt: a second Ctrl-C; the last checkpoint is the one before.
+            KeyboardInterrupt: Ctrl-C or SIGTERM, and a checkpoint has been written; or a second Ctrl-C, and
+                the last checkpoint is the one before.
             RunError: the numbers went wrong (guard) and are not to be mended, or the disk is full.
         """
         with (
@@ -161,7 +161,7 @@ class Loop:
                 self.saver.wait()
                 self.processes.wait_for_first()
                 display.note(f"interrupted; the same command goes on from {self.saver.last}")
-                raise
+                raise KeyboardInterrupt from None
             finally:
                 self.saver.close()
             display.finish()

@@ -326,6 +326,15 @@ def test_all_that_is_wrong_is_told_at_once(theirs: Any, folder: Path, tmp_path: 
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
 
 
+def test_vectors_that_are_shared_by_name_alone_are_told(theirs: Any, folder: Path, tmp_path: Path) -> None:
+    bad = edited(folder, tmp_path / "bad")
+    tensors = load_file(bad / "model.safetensors")
+    tensors["model.encoder.embed_tokens.weight"] = tensors["model.shared.weight"] + 1
+    save_file(tensors, bad / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"embed_tokens\.weight' differs from 'model\.shared\.weight'"):
+        import_marian(bad, tmp_path / "out", ("de", "en"), print)
+
+
 def test_a_pickle_is_not_read(theirs: Any, folder: Path, tmp_path: Path) -> None:
     bad = edited(folder, tmp_path / "bad")
     (bad / "model.safetensors").rename(bad / "pytorch_model.bin")

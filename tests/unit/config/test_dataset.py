@@ -38,6 +38,8 @@ def test_a_good_card_reads(tmp_path: Path) -> None:
         (("SHA", "null"), "network"),
         (("https://", "file://"), "mine.yaml:7"),
         (("name: mine", "name: other"), "calls itself 'other'"),
+        (("parts:", "clean: {filters: [{length: {max: 50}, duplicates: {}}]}\nparts:"), "clean.filters.0"),
+        (("parts:", "clean: {filters: [{}]}\nparts:"), "clean.filters.0"),
         (("{kind: lines}", "{kind: generator, pairs: {train: 1}}"), "only a generator"),
     ],
 )

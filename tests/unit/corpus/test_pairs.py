@@ -1,4 +1,5 @@
 import gzip
+import lzma
 import random
 from pathlib import Path
 
@@ -6,7 +7,15 @@ import pytest
 
 from mtkit.config.corpus import TextSource
 from mtkit.corpus.pair import Pair
-from mtkit.corpus.pairs import first_out_of_step, gathered, locate, read_files, read_sides, read_tsv
+from mtkit.corpus.pairs import (
+    Files,
+    first_out_of_step,
+    gathered,
+    locate,
+    read_files,
+    read_sides,
+    read_tsv,
+)
 from mtkit.errors import DataError
 
 
@@ -117,3 +126,19 @@ def test_gathering_ends_a_chunk_early_where_sentences_are_long() -> None:
 def test_without_any_hint_the_side_was_likely_cut_short() -> None:
     assert first_out_of_step([11] * 200, [11] * 150) == 150
     assert first_out_of_step([11] * 150, [11] * 200) == 150
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_a_translation_memory_whose_archive_is_cut_short_is_told(tmp_path: Path, ending: str) -> None:
+    unit = "<tu><tuv xml:lang='de'><seg>{}</seg></tuv><tuv xml:lang='en'><seg>{}</seg></tuv></tu>"
+    units = "".join(unit.format(n * 7919, n * 104729) for n in range(3000))
+    text = f"<tmx version='1.4'><header/><body>{units}</body></tmx>".encode()
+    packed = gzip.compress(text) if ending == ".gz" else lzma.compress(text)
+    path = tmp_path / f"memory.tmx{ending}"
+    path.write_bytes(packed)
+    files = Files("tmx", (path,))
+    assert sum(len(sources) for sources, _ in read_files(files, "de", "en")) == 3000
+    path.write_bytes(packed[:-100])
+    with pytest.raises(DataError, match="cannot be read to its end") as told:
+        list(read_files(files, "de", "en"))
+    assert told.value.where == str(path)

@@ -24,6 +24,14 @@ class Names:
     def pieces(self, ids: range, side: str) -> list[str]:
         return [self._pieces[side][one] for one in ids]
 
+    def decode(self, ids: list[int], side: str) -> str:
+        return "".join(self._pieces[side][one] for one in ids)
+
+    def encode(self, lines: list[str], side: str) -> list[list[int]]:
+        """A piece a character, as far as there are such."""
+        pieces = self._pieces[side]
+        return [[pieces.index(character) for character in line if character in pieces] for line in lines]
+
 
 def written(tmp_path: Path, source: list[str], target: list[str], most: int) -> list[str]:
     entries = [(0, 2), (0, 1), (1, 0), (2, 1), (4, 0)]  # 4: from nothing
@@ -42,6 +50,11 @@ def written(tmp_path: Path, source: list[str], target: list[str], most: int) -> 
 def test_each_source_piece_has_a_line_and_what_is_copied_stands_in_it(tmp_path: Path) -> None:
     lines = written(tmp_path, ["▁a", "▁b", "▁c", "▁d"], ["▁x", "▁y", "▁z", "▁b", "▁d"], 2)
     assert lines == ["\t▁y ▁x", "▁a\t▁z ▁y", "▁b\t▁x ▁b", "▁c\t▁y", "▁d\t▁d"]
+
+
+def test_what_stands_nowhere_in_the_text_can_be_spelt(tmp_path: Path) -> None:
+    lines = written(tmp_path, ["a", "b", "c", "zxz?"], ["x", "y", "z"], 1)
+    assert lines[-1] == "zxz?\tz x"
 
 
 def test_no_more_pieces_are_on_a_list_than_asked_for(tmp_path: Path) -> None:

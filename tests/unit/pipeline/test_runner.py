@@ -11,8 +11,9 @@ from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import DataError, RunError
 from mtkit.files import read_json, write_text
 from mtkit.log import RunContext, read_events
-from mtkit.pipeline import runner
+from mtkit.pipeline import making, runner
 from mtkit.pipeline.kinds import KINDS
+from mtkit.pipeline.plan import plan
 from mtkit.pipeline.runner import forecasts, run
 from mtkit.pipeline.store import Store
 from mtkit.training.place import Place
@@ -251,3 +252,18 @@ def test_a_package_that_the_last_stage_lacks_is_told_before_the_first_runs(
     assert told.value.where == "stages.graphs, export onnx"
     assert not (store.root.parent / "lacking").exists()
     assert len(run(recipe, "subword", store, context, dry_run=True).stages) == 2  # which needs none of it
+
+
+def test_data_that_changed_after_the_run_was_planned_are_not_stored_under_what_they_were(
+    monkeypatch: pytest.MonkeyPatch, read: Read, store: Store, context: RunContext
+) -> None:
+    found = {"train.0": "a", "valid": "c"}
+    monkeypatch.setattr(making, "load", lambda _name: lambda *_: found)
+    [planned, *_] = plan([read().stages["text"]], read(), store, {})
+    kind = replace(planned.stage.kind, identity="some:where")
+    ingredients = replace(planned.ingredients, data=dict(found))
+    item = replace(planned, stage=replace(planned.stage, kind=kind), ingredients=ingredients)
+    making._check_data(item, read())
+    found["train.0"] = "b"
+    with pytest.raises(DataError, match=r"the data of train\.0 changed after this run had begun"):
+        making._check_data(item, read())

@@ -88,7 +88,7 @@ def test_a_tiny_corpus_gets_an_update_that_holds_its_longest_pair() -> None:
 
 
 def test_a_model_that_does_not_fit_whatever_the_batch_is_an_error() -> None:
-    with pytest.raises(RunError, match="gradients and optimiser of this model need") as caught:
+    with pytest.raises(RunError, match="gradients, optimiser and checkpoints of this model need") as caught:
         fitting(work(1000)).accumulate(2000)
     assert "model.dim" in caught.value.advice
 
