@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -123,12 +124,18 @@ def read_lines(path: Path, *, lenient: bool = False) -> Iterator[str]:
         DataError: the file is missing, is a directory, is not valid UTF-8 (with line and byte
             offset) or is a damaged archive.
     """
+    with reading_errors(path), open_bytes(path) as stream:
+        yield from (lenient_lines if lenient else decode_lines)(stream, str(path))
+
+
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """As `user_errors`, of a file that may be compressed: one that is damaged is told, too."""
     with user_errors(path):
         try:
-            with open_bytes(path) as stream:
-                yield from (lenient_lines if lenient else decode_lines)(stream, str(path))
+            yield
         except compression_errors() as error:
-            raise damaged_archive(path, error) from error
+            raise _damaged(path, error) from error
 
 
 def sample_lines(path: Path, most: int) -> Iterator[str]:
@@ -164,8 +171,7 @@ def compression_errors() -> tuple[type[Exception], ...]:
     return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd_module().ZstdError)
 
 
-def damaged_archive(path: Path, error: Exception) -> DataError:
-    """The error for a compressed file that is cut short or not what its name says."""
+def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(
         f"the compressed file cannot be read to its end: {error}",
         where=str(path),
@@ -273,6 +279,13 @@ def replace_folder(fresh: Path, folder: Path) -> None:
         old.unlink()
     else:
         shutil.rmtree(old)
+
+
+def put_back(folder: Path) -> None:
+    """Put back what stepped aside in `replace_folder` for one that was killed before it took the place."""
+    aside = list(folder.parent.glob(f".{escape(folder.name)}.*.old"))
+    if not os.path.lexists(folder) and len(aside) == 1:
+        aside[0].rename(folder)
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 from mtkit.config.corpus import TextSource
 from mtkit.corpus.pair import Pair, empty
 from mtkit.errors import DataError
-from mtkit.files import compression_errors, damaged_archive, open_bytes, read_lines, user_errors
+from mtkit.files import open_bytes, read_lines, reading_errors, user_errors
 
 ENDINGS = ("", ".gz", ".xz", ".zst")
 CHUNK_PAIRS = 20_000
@@ -77,11 +77,8 @@ def read_files(files: Files, source_language: str, target_language: str) -> Iter
     path = files.paths[0]
 
     def pairs() -> Iterator[Pair]:
-        with user_errors(path):
-            try:
-                yield from read_tmx(lambda: open_bytes(path), str(path), source_language, target_language)
-            except compression_errors() as error:
-                raise damaged_archive(path, error) from error
+        with reading_errors(path):
+            yield from read_tmx(lambda: open_bytes(path), str(path), source_language, target_language)
 
     return gathered(pairs())
 

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from glob import escape
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +21,7 @@ from mtkit.config.settings import Field, Settings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss, losses_of
 from mtkit.export.needs import PROGRAMS, Elsewhere
-from mtkit.files import replace_folder, sha256, user_errors, write_json
+from mtkit.files import put_back, replace_folder, sha256, user_errors, write_json
 from mtkit.model.folder import WEIGHTS, ModelCard
 from mtkit.translation.converted import Difference
 
@@ -142,9 +141,7 @@ def fresh_folder(out: Path) -> Iterator[Path]:
     """
     with user_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside = sorted(out.parent.glob(f".{escape(out.name)}.*.old"))
-        if not os.path.lexists(out) and len(aside) == 1:
-            aside[0].rename(out)
+        put_back(out)
         fresh = Path(mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))
     try:
         yield fresh
@@ -163,14 +160,18 @@ def check_place(out: Path, model: Path) -> None:
         RunError: something stands here that no export of ours is; or it is the model itself, or holds it.
     """
     place, own = out.resolve(), model.resolve()
-    if place == own or place in own.parents or place == Path.cwd() or os.path.ismount(place):
+    against = ""
+    if place in (own, *own.parents):
+        against = "the model that is exported lies here"
+    elif place == Path.cwd() or os.path.ismount(place):
+        against = "this folder cannot be put in its place in one move"
+    if against:
         raise RunError(
-            "the model that is exported lies here" if place == own or place in own.parents
-            else "this folder cannot be put in its place in one move",
+            against,
             where=str(out),
             expected="a folder of its own, which the export makes",
             advice="Name another folder.",
-        )  # fmt: skip
+        )
     if not out.exists() or (out / CERTIFICATE).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     raise RunError(

@@ -50,10 +50,17 @@ def ingredients(stage: Stage, recipe: Recipe, inputs: Mapping[str, str]) -> Ingr
         version=kind.version,
         settings=result_settings(stage.settings),
         inputs=dict(inputs),
-        data=load(kind.identity)(stage.settings, recipe) if kind.identity else {},
+        data=data_of(stage, recipe),
         seed=recipe.seed if kind.uses_seed else None,
         languages={"source": recipe.source, "target": recipe.target} if kind.uses_languages else None,
     )
+
+
+def data_of(stage: Stage, recipe: Recipe) -> dict[str, str]:
+    """Path in the recipe → hash of the content found there now; of a stage that reads no files nothing."""
+    identity = stage.kind.identity
+    found: dict[str, str] = load(identity)(stage.settings, recipe) if identity else {}
+    return found
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from mtkit.config.recipe import Recipe
 from mtkit.errors import DataError, MtkitError, RunError
 from mtkit.files import told_by_system
 from mtkit.log import EventWriter, RunContext, copy_talk, duration, say
-from mtkit.pipeline.fingerprint import load
+from mtkit.pipeline.fingerprint import data_of, load
 from mtkit.pipeline.plan import Planned
 from mtkit.pipeline.store import Partial, Store
 
@@ -49,9 +49,7 @@ def _check_data(item: Planned, recipe: Recipe) -> None:
     Raises:
         DataError: it was changed after the run had been planned.
     """
-    if not item.stage.kind.identity:
-        return
-    planned, now = item.ingredients.data, load(item.stage.kind.identity)(item.stage.settings, recipe)
+    planned, now = item.ingredients.data, data_of(item.stage, recipe)
     changed = sorted(name for name in {*planned, *now} if planned.get(name) != now.get(name))
     if changed:
         raise DataError(

@@ -17,7 +17,7 @@ from mtkit.config.export import ExportSettings
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.errors import ModelError, RunError
-from mtkit.files import read_json, replace_folder, sample_lines, user_errors, write_json
+from mtkit.files import put_back, read_json, replace_folder, sample_lines, user_errors, write_json
 from mtkit.model.folder import CARD, TARGET_SCRIPTS, WEIGHTS, ModelCard, read_card
 from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, fitting, open_run
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
@@ -44,9 +44,7 @@ def write_model(run: RunFolder, recipe: Recipe) -> None:
     with user_errors(folder):
         lock.parent.mkdir(parents=True, exist_ok=True)
     with user_errors(folder), FileLock(lock):
-        aside = list(run.path.glob(f".{MODEL}.*.old"))
-        if not os.path.lexists(folder) and len(aside) == 1:  # somebody was killed before it took the place
-            aside[0].rename(folder)
+        put_back(folder)
         for left in run.path.glob(f".{MODEL}.*"):  # of a process that was killed
             _remove(left)
         noted = fitting(run.stages, recipe.stages)

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -242,9 +242,10 @@ class Store:
             state = "running" if holder else "partial"
         elif path.name.endswith(DAMAGED) or folder_damage(path):
             state = "damaged"
-        sizes = [one.st_size for one in _stats(path)]
+        stats = _stats(path)
         kind = stage.rpartition("-")[0]
-        return Entry(path.name, kind, path, state, holder, sum(sizes), _newest(path))
+        size = sum(one.st_size for one in stats)
+        return Entry(path.name, kind, path, state, holder, size, _newest(path, stats))
 
     def holder(self, name: str) -> Holder | None:
         """Who holds the lock of the stage of this name now, or None."""
@@ -379,10 +380,9 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _newest(folder: Path) -> float:
-    """When a folder's newest file was written."""
-    times = [one.st_mtime for one in _stats(folder)]
-    return max(times) if times else folder.stat().st_mtime
+def _newest(folder: Path, stats: Sequence[os.stat_result] = ()) -> float:
+    """When the newest of a folder's files was written, or the folder if it has none; `stats`: theirs."""
+    return max(one.st_mtime for one in stats or _stats(folder) or [folder.stat()])
 
 
 def _sync_tree(folder: Path) -> None:

@@ -258,11 +258,9 @@ def test_data_that_changed_after_the_run_was_planned_are_not_stored_under_what_t
     monkeypatch: pytest.MonkeyPatch, read: Read, store: Store, context: RunContext
 ) -> None:
     found = {"train.0": "a", "valid": "c"}
-    monkeypatch.setattr(making, "load", lambda _name: lambda *_: found)
+    monkeypatch.setattr(making, "data_of", lambda *_: found)
     [planned, *_] = plan([read().stages["text"]], read(), store, {})
-    kind = replace(planned.stage.kind, identity="some:where")
-    ingredients = replace(planned.ingredients, data=dict(found))
-    item = replace(planned, stage=replace(planned.stage, kind=kind), ingredients=ingredients)
+    item = replace(planned, ingredients=replace(planned.ingredients, data=dict(found)))
     making._check_data(item, read())
     found["train.0"] = "b"
     with pytest.raises(DataError, match=r"the data of train\.0 changed after this run had begun"):
