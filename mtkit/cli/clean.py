@@ -1,6 +1,7 @@
 """`mtkit clean`: what of the store no run needs, and its removal."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -21,15 +22,18 @@ def clean(runs: Path, yes: bool) -> None:
       mtkit clean
       mtkit clean --yes
     """
+    from mtkit.pipeline.at_work import deciding
     from mtkit.pipeline.runs import STORE
     from mtkit.pipeline.status import describe, size, unneeded
     from mtkit.pipeline.store import Store
 
-    store, entries, now = Store(runs / STORE), unneeded(runs), time.time()
-    for entry in entries:
-        click.echo(f"{entry.name}  {describe(entry, now)}")
-        if yes:
-            store.remove(entry)
+    store, now = Store(runs / STORE), time.time()
+    with deciding(store.root) if yes and store.root.is_dir() else nullcontext():
+        entries = unneeded(runs)
+        for entry in entries:
+            click.echo(f"{entry.name}  {describe(entry, now)}")
+            if yes:
+                store.remove(entry)
     total = size(sum(entry.size_bytes for entry in entries))
     if not entries:
         click.echo(f"nothing to remove in {runs}")

@@ -1,7 +1,7 @@
 """What a run would do: for each stage, whether it is stored, and if not, why it has to run."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,16 @@ def plan(stages: list[Stage], recipe: Recipe, store: Store, earlier: Mapping[str
         reason = "" if stored else _reason(stage, parts, store, earlier.get(stage.name))
         planned[stage.name] = Planned(stage, parts, store.folder(kind, fingerprint), stored, reason)
     return list(planned.values())
+
+
+def again(planned: list[Planned], store: Store) -> list[Planned]:
+    """A plan that is a little older than the store: what was removed meanwhile is made anew."""
+    return [
+        item
+        if not item.is_stored or store.is_stored(item.ingredients.kind, item.fingerprint)
+        else replace(item, is_stored=False, reason="its folder is no longer in the store")
+        for item in planned
+    ]
 
 
 def lines(planned: list[Planned]) -> list[str]:

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from mtkit.config.export import ExportSettings
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.files import put_back, read_json, replace_folder, sample_lines, user_errors, write_json
 from mtkit.model.folder import CARD, TARGET_SCRIPTS, WEIGHTS, ModelCard, read_card
-from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, fitting, open_run
+from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, alone_in, fitting, open_run
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
 from mtkit.translation.scripts import written_in
 
@@ -40,10 +38,7 @@ def write_model(run: RunFolder, recipe: Recipe) -> None:
     if MODEL in recipe.stages:
         return
     check_place(folder)
-    lock = run.path.parent / STORE / ".locks" / f"run.{run.name}.lock"
-    with user_errors(folder):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    with user_errors(folder), FileLock(lock):
+    with user_errors(folder), alone_in(run):
         put_back(folder)
         for left in run.path.glob(f".{MODEL}.*"):  # of a process that was killed
             _remove(left)

@@ -18,10 +18,11 @@ from mtkit.errors import RunError
 from mtkit.files import read_text
 from mtkit.log import RunContext
 from mtkit.pipeline import runs
+from mtkit.pipeline.at_work import needing
 from mtkit.pipeline.fingerprint import load
 from mtkit.pipeline.graph import needed
 from mtkit.pipeline.making import make
-from mtkit.pipeline.plan import Planned, lines, plan, short
+from mtkit.pipeline.plan import Planned, again, lines, plan, short
 from mtkit.pipeline.run_model import check_place, write_model
 from mtkit.pipeline.store import Store
 from mtkit.report.expectations import Outcome, table
@@ -93,20 +94,32 @@ def run(
             tuple(_result(item, "stored" if item.is_stored else "to run", 0.0) for item in planned),
             tuple(lines(planned)),
         )
-    for line in lines(planned):
+    with needing(store.root, (item.folder.name for item in planned)):
+        planned = again(planned, store)  # what is there now stays
+        for line in lines(planned):
+            context.say(line)
+        results, expectations = _make_all(planned, recipe, store, context, run_folder)
+    for line in table(expectations):
         context.say(line)
+    return RunResult(run_folder.path, tuple(results), tuple(lines(planned)), expectations)
+
+
+def _make_all(
+    planned: list[Planned], recipe: Recipe, store: Store, context: RunContext, run_folder: runs.RunFolder
+) -> tuple[list[StageResult], tuple[Outcome, ...]]:
+    """Make every stage, and bring the run's folder up to date."""
+    given, resolved = read_text(recipe.path), show(recipe)
     run_folder = runs.note_plan(run_folder, planned, _about(recipe))
-    runs.write_recipe(run_folder, read_text(recipe.path), show(recipe))
+    runs.write_recipe(run_folder, given, resolved)
     results = []
     for item in planned:
         result, run_folder = _reach(item, planned, recipe, store, context, run_folder)
         results.append(result)
-    write_model(_note_end(run_folder, recipe), recipe)
-    write_report(run_folder.path)
-    expectations = expectations_of(run_folder.path)
-    for line in table(expectations):
-        context.say(line)
-    return RunResult(run_folder.path, tuple(results), tuple(lines(planned)), expectations)
+    with runs.alone_in(run_folder):  # all of one run, should another of this recipe be at work
+        runs.write_recipe(run_folder, given, resolved)
+        write_model(_note_end(run_folder, recipe), recipe)
+        write_report(run_folder.path)
+        return results, expectations_of(run_folder.path)
 
 
 def _check_machine(planned: list[Planned]) -> None:

@@ -6,10 +6,13 @@ The manifest is the memory of a recipe: what its stages were made of the last ti
 
 import errno
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import read_json, user_errors, write_json, write_text
@@ -30,10 +33,13 @@ class RunFolder:
     Attributes:
         path: the folder; its name is the recipe's.
         manifest: what the last run noted; empty before the first.
+        made: the stages that this process noted itself: another may run the recipe at the same time, and
+            of what both note the later stands.
     """
 
     path: Path
     manifest: dict[str, Any]
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -49,7 +55,13 @@ class RunFolder:
     @property
     def earlier(self) -> dict[str, dict[str, Any]]:
         """As `stages`, with those that no longer fit the others: what a new plan is compared with."""
-        return {**self.manifest.get("outdated", {}), **self.stages}
+        return {**self.outdated, **self.stages}
+
+    @property
+    def outdated(self) -> dict[str, dict[str, Any]]:
+        """As `stages`, those that no longer fit the others."""
+        noted: dict[str, dict[str, Any]] = self.manifest.get("outdated", {})
+        return noted
 
     @property
     def in_use(self) -> set[str]:
@@ -81,6 +93,27 @@ def open_run(root: Path, name: str) -> RunFolder:
             advice="Delete this file and run the recipe again; what is stored is found again.",
         )
     return RunFolder(path, manifest)
+
+
+@contextmanager
+def alone_in(run: RunFolder) -> Iterator[RunFolder]:
+    """No other process changes a run's folder within the block.
+
+    Returns:
+        The folder as it is now.
+
+    Raises:
+        RunError: its manifest is damaged, or the lock cannot be written.
+    """
+    lock = run.path.parent / STORE / ".locks" / f"run.{run.name}.lock"
+    with user_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock, is_singleton=True)  # one block within another
+        held.acquire()
+    try:
+        yield open_run(run.path.parent, run.name)
+    finally:
+        held.release()
 
 
 def _is_manifest(value: Any) -> bool:
@@ -134,10 +167,9 @@ def note_plan(run: RunFolder, planned: "list[Planned]", about: dict[str, Any]) -
     for item in planned:
         _check_link(run.path / item.stage.name, _linked(item))
     folders = {item.stage.name: item.folder.name for item in planned}
-    outdated = run.manifest.get("outdated", {})
-    manifest = {**about, "stages": run.stages, "outdated": outdated, "planned": folders, "finished": None}
-    write_json(run.path / MANIFEST, manifest)
-    return RunFolder(run.path, manifest)
+    with alone_in(run) as now:
+        noted = {"stages": now.stages, "outdated": now.outdated, "planned": folders, "finished": None}
+        return _write(run, {**about, **noted}, {})
 
 
 def note_stage(
@@ -158,10 +190,11 @@ def note_stage(
         "finished": record["finished"],
         "given": given,
     }
-    manifest = {**run.manifest, "stages": {**run.stages, item.stage.name: noted}}
-    write_json(run.path / MANIFEST, manifest)
-    link(run.path / item.stage.name, _linked(item))
-    return RunFolder(run.path, manifest)
+    made = {**run.made, item.stage.name: noted}
+    with alone_in(run) as now:
+        link(run.path / item.stage.name, _linked(item))
+        stages = {"stages": {**now.stages, **made}, "outdated": now.outdated}
+        return _write(run, {**run.manifest, **stages}, made)
 
 
 def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
@@ -171,13 +204,21 @@ def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
         order: names of the recipe's stages.
         finished: when, as ISO 8601.
     """
-    kept = fitting(run.stages, order)
-    outdated = {name: noted for name, noted in run.earlier.items() if name not in kept}
-    for name in outdated:
-        (run.path / name).unlink(missing_ok=True)
-    manifest = {**run.manifest, "stages": kept, "outdated": outdated, "finished": finished}
+    with alone_in(run) as now:
+        every = {**now.stages, **run.made}
+        kept = fitting(every, order)
+        outdated = {name: noted for name, noted in {**now.outdated, **every}.items() if name not in kept}
+        for name in outdated:
+            (run.path / name).unlink(missing_ok=True)
+        for name in kept.keys() & run.made:
+            link(run.path / name, Path("..") / STORE / kept[name]["folder"])
+        stages = {"stages": kept, "outdated": outdated}
+        return _write(run, {**run.manifest, **stages, "finished": finished}, run.made)
+
+
+def _write(run: RunFolder, manifest: dict[str, Any], made: dict[str, dict[str, Any]]) -> RunFolder:
     write_json(run.path / MANIFEST, manifest)
-    return RunFolder(run.path, manifest)
+    return RunFolder(run.path, manifest, made)
 
 
 def fitting(stages: dict[str, dict[str, Any]], order: Iterable[str]) -> dict[str, dict[str, Any]]:

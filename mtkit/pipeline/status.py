@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mtkit.errors import DataError
 from mtkit.log import duration, read_events
+from mtkit.pipeline.at_work import needed_now
 from mtkit.pipeline.making import EVENTS
 from mtkit.pipeline.runs import STORE, RunFolder, all_runs
 from mtkit.pipeline.store import DAMAGED, PARTIAL, Entry, Store, folder_damage
@@ -80,7 +81,7 @@ def describe(entry: Entry, now: float) -> str:
 
 def unneeded(root: Path) -> list[Entry]:
     """What of the store no run uses and no interrupted run would go on with; nothing that runs now."""
-    used = {folder for run in all_runs(root) for folder in run.in_use}
+    used = {folder for run in all_runs(root) for folder in run.in_use} | needed_now(root / STORE)
     return [entry for entry in Store(root / STORE).all() if _is_unneeded(entry, used)]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mtkit.config.recipe import Recipe
 from mtkit.errors import RecipeError, RunError
-from mtkit.files import read_json, write_json, write_text
+from mtkit.files import read_json, read_text, write_json, write_text
 from mtkit.log import RunContext
 from mtkit.pipeline.runner import run
 from mtkit.pipeline.runs import all_runs, link, newest_model, open_run
@@ -43,6 +43,42 @@ def test_a_run_notes_what_it_needs_before_it_starts(
     run(read(), None, store, context)
     assert all(len(in_use) == 3 for in_use in seen)
     assert seen
+
+
+def test_of_two_runs_of_one_recipe_at_once_the_later_stands_whole(
+    read: Read, store: Store, context: RunContext, toys: object
+) -> None:
+    nested: list[str] = []
+
+    def run_another(name: str, out: Path) -> None:
+        if name == "count" and not nested:
+            nested.append(name)
+            other = run(read("stages.repeat.times=3"), None, store, context)
+            assert (other.folder / "count").resolve() == other.stages[-1].folder.resolve()
+
+    toys.before = run_another  # type: ignore[attr-defined]
+    result = run(read(), None, store, context)
+    assert nested
+    noted = open_run(store.root.parent, "toy")
+    folders = [stage.folder.name for stage in result.stages]
+    assert [stage["folder"] for stage in noted.stages.values()] == folders
+    assert [(result.folder / name).resolve().name for name in noted.stages] == folders
+    assert "times: 3" not in read_text(result.folder / "recipe.resolved.yaml")
+
+
+def test_a_stage_that_another_run_noted_meanwhile_stays(
+    read: Read, store: Store, context: RunContext, toys: object
+) -> None:
+    nested: list[str] = []
+
+    def run_all(name: str, out: Path) -> None:
+        if name == "repeat" and not nested:
+            nested.append(name)
+            run(read(), "text", store, context)
+
+    toys.before = run_all  # type: ignore[attr-defined]
+    run(read(), "repeat", store, context)
+    assert list(open_run(store.root.parent, "toy").stages) == ["text", "repeat"]
 
 
 def test_a_recipe_cannot_bear_the_stores_name(tmp_path: Path) -> None:

@@ -92,6 +92,23 @@ def test_what_another_recipe_uses_is_needed(read: Read, store: Store, context: R
     assert unneeded(store.root.parent) == []
 
 
+def test_what_a_running_process_needs_is_kept_whatever_the_manifest_says(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    seen: list[list[str]] = []
+
+    def run_another(name: str, out: Path) -> None:
+        if name == "count" and not seen:
+            seen.append([])
+            run(read("stages.repeat.times=3"), None, store, context)  # the manifest is of this one now
+            seen[0] = [entry.name for entry in unneeded(store.root.parent)]
+
+    toys.before = run_another
+    run(read(), None, store, context)
+    assert seen == [[]]
+    assert sorted(entry.kind for entry in unneeded(store.root.parent)) == ["count", "repeat"]  # it has ended
+
+
 def test_a_damaged_folder_is_unneeded(read: Read, store: Store, context: RunContext) -> None:
     result = run(read(), None, store, context)
     (result.folder / "count/count").unlink()

@@ -1,0 +1,79 @@
+"""What the processes that run now need of the store: nobody cleans it away.
+
+Each notes it beside a lock that it holds until its end, in whatever way that comes.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mtkit.errors import MtkitError
+from mtkit.files import read_json, user_errors, write_json
+
+LOCKS = ".locks"
+NEEDS = "needs"
+
+
+@contextmanager
+def deciding(store: Path) -> Iterator[None]:
+    """One process at a time says what it needs, or removes what nobody does.
+
+    Args:
+        store: the store's folder.
+    """
+    lock = store / LOCKS / "deciding.lock"
+    with user_errors(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def needing(store: Path, folders: Iterable[str]) -> Iterator[None]:
+    """Keep these folders of the store, made or not, until the block ends.
+
+    Args:
+        store: the store's folder.
+        folders: their names.
+    """
+    note = store / LOCKS / f"{NEEDS}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.json"
+    lock = FileLock(note.with_suffix(".lock"))
+    with deciding(store), user_errors(note):
+        lock.acquire()
+        write_json(note, sorted(folders))
+    try:
+        yield
+    finally:
+        _forget(note, lock)
+
+
+def needed_now(store: Path) -> set[str]:
+    """Names of the folders that running processes need; notes of those that were killed are removed."""
+    needed: set[str] = set()
+    for note in (store / LOCKS).glob(f"{NEEDS}.*.json"):
+        lock = FileLock(note.with_suffix(".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):  # it runs; or the store may only be read, and nothing is removed from it
+            with suppress(MtkitError):  # it ended just now
+                needed |= set(read_json(note))
+        else:
+            _forget(note, lock)
+    return needed
+
+
+def _forget(note: Path, lock: FileLock) -> None:
+    """Remove a note and then its lock, which nobody else asks for without the note."""
+    with suppress(OSError):
+        note.unlink(missing_ok=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
