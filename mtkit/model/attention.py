@@ -30,7 +30,8 @@ def attend(
         query: [B, H, T, K].
         key: [B, G, S, K].
         value: [B, G, S, K].
-        may_attend: True where attention is allowed, broadcastable to [B, H, T, S]; None: everywhere.
+        may_attend: True where attention is allowed, or what is added to the scores, broadcastable to
+            [B, H, T, S]; None: everywhere.
         causal: position t sees positions up to t only; not together with `may_attend`.
         dropout: share of attention weights zeroed.
 
@@ -196,6 +197,32 @@ class CrossAttention(nn.Module):
         query = self.query(states).unflatten(-1, (self.heads, self.head_dim))  # [N, H, K]
         key, value = keys_values.unbind(1)  # [M, G, K]
         return self.out(attend_packed(query, key, value, of_target, of_source))  # type: ignore[no-any-return]
+
+    def step(self, states: Tensor, keys_values: Tensor, padding: Tensor | None) -> Tensor:
+        """One more position of N hypotheses a sentence, as `forward`.
+
+        On a CPU it is written out: for few queries, whose keys come from afar, torch's own attention takes
+        twice as long (docs/log.md).
+
+        Args:
+            states: [B, N, D].
+            keys_values: each a tensor of its own, [2, B, G, S, K].
+            padding: 0 at source tokens, -inf elsewhere, [B, 1, 1, S], or None.
+
+        Returns:
+            States [B, N, D].
+        """
+        key, value = keys_values.unbind(0)  # [B, G, S, K]
+        query = self.query(states).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B, H, N, K]
+        if states.device.type != "cpu":
+            return self.out(attend(query, key, value, may_attend=padding))  # type: ignore[no-any-return]
+        query = query.reshape(key.size(0) * self.kv_heads, -1, self.head_dim)  # [B * G, H/G * N, K]
+        scores = torch.bmm(query, key.flatten(0, 1).mT).mul_(self.head_dim**-0.5)  # [B * G, H/G * N, S]
+        if padding is not None:
+            scores.view(*key.shape[:2], -1, scores.size(-1)).add_(padding)
+        heads = torch.bmm(scores.softmax(-1), value.flatten(0, 1))  # [B * G, H/G * N, K]
+        heads = heads.view(key.size(0), self.heads, -1, self.head_dim).transpose(1, 2)  # [B, N, H, K]
+        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]
 
     def weights(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
         """How much each position attends to each source position, the mean over heads, [B, T, S].

@@ -16,15 +16,18 @@ class Cache:
 
     Attributes:
         past: self-attention of each layer, [B, C, N, 2, G, K] with capacity C; 2 is (keys, values).
-        source: cross-attention, [B, L, 2, G, S, K].
-        may_attend: True at source tokens, [B, 1, 1, S], or None if nothing is padding.
+        source: cross-attention of each layer, [L, 2, B, G, S, K].
+        padding: 0 at source tokens, -inf elsewhere, [B, 1, 1, S], or None if nothing is padding.
         length: target positions written so far.
         used: places of `past` that are taken, of C; fewer than `length` where some were given up.
     """
 
     def __init__(self, source: Tensor, may_attend: Tensor | None) -> None:
         self.source = source
-        self.may_attend = may_attend
+        self.padding: Tensor | None = None
+        if may_attend is not None:
+            zeros = source.new_zeros(may_attend.shape)
+            self.padding = zeros.masked_fill(~may_attend, -torch.inf)
         self.length = self.used = 0
         self.past: list[Tensor] = []
         self._sees = source.new_empty(0, dtype=torch.bool)  # [B, N, C * N]
@@ -51,7 +54,7 @@ class Cache:
     def expand(self, count: int) -> None:
         """Give each sentence `count` hypotheses, before anything was written."""
         assert self.length == 0, "what one hypothesis has read is not shared out"
-        sentences, layers, two, kv_heads, _, head_dim = self.source.shape
+        layers, two, sentences, kv_heads, _, head_dim = self.source.shape
         shape = (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
         self.past = [self.source.new_empty(shape) for _ in range(layers)]
         self._sees = self.source.new_zeros(sentences, count, FIRST_CAPACITY * count, dtype=torch.bool)
@@ -83,7 +86,7 @@ class Cache:
             return
         count = self.hypotheses
         sentences = rows[::count] // count  # [B']
-        if sentences.numel() != self.source.size(0) or not _is_range(sentences):
+        if sentences.numel() != self.source.size(2) or not _is_range(sentences):
             self._keep(sentences)
         if count > 1:
             parents = (rows % count).view(-1, count, 1)  # [B', N, 1]
@@ -91,10 +94,10 @@ class Cache:
 
     def _keep(self, sentences: Tensor) -> None:
         """Let all other sentences leave."""
-        self.source = self.source.index_select(0, sentences)
+        self.source = self.source.index_select(2, sentences)
         self._sees = self._sees.index_select(0, sentences)
-        if self.may_attend is not None:
-            self.may_attend = self.may_attend.index_select(0, sentences)
+        if self.padding is not None:
+            self.padding = self.padding.index_select(0, sentences)
         for layer, past in enumerate(self.past):
             # To and fro between two tensors: fresh memory costs more than the copy itself.
             target = self._other(past)[: sentences.numel()]

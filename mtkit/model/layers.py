@@ -146,7 +146,7 @@ class DecoderLayer(Layer):
         position: int,
         seen: Tensor | None,
         keys_values: Tensor,
-        may_attend: Tensor | None,
+        padding: Tensor | None,
     ) -> Tensor:
         """One more target position of every hypothesis.
 
@@ -156,8 +156,8 @@ class DecoderLayer(Layer):
             place: where they are written.
             position: how many positions came before.
             seen: places of `past` that each hypothesis sees, [B, 1, N, (place + 1) * N]; None: all.
-            keys_values: of the source, once a sentence, [B, 2, G, S, K].
-            may_attend: [B, 1, 1, S], or None.
+            keys_values: of the source, once a sentence, [2, B, G, S, K].
+            padding: 0 at source tokens, -inf elsewhere, [B, 1, 1, S], or None.
 
         Returns:
             States [R, 1, D].
@@ -168,9 +168,8 @@ class DecoderLayer(Layer):
 
         def over_source(rows: Tensor) -> Tensor:
             # The hypotheses of a sentence see the same source: they stand where target positions would stand.
-            by_sentence = rows.view(keys_values.size(0), -1, rows.size(-1))  # [B, N, D]
-            attended: Tensor = self.cross_attention(by_sentence, keys_values, may_attend)
-            return attended.view_as(rows)  # [R, 1, D]
+            by_sentence = rows.view(keys_values.size(1), -1, rows.size(-1))  # [B, N, D]
+            return self.cross_attention.step(by_sentence, keys_values, padding).view_as(rows)  # [R, 1, D]
 
         states = self.add(states, self.self_attention_norm, over_past)
         states = self.add(states, self.cross_attention_norm, over_source)

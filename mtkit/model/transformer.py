@@ -87,8 +87,8 @@ class Decoder(Stack):
         super().__init__(settings, [DecoderLayer(settings) for _ in range(settings.decoder_layers)])
 
     def keys_values(self, memory: Tensor) -> list[Tensor]:
-        """Each layer's keys and values of the source, [B, 2, G, S, K]."""
-        return [layer.cross_attention.keys_values(memory) for layer in self.layers]  # type: ignore[operator, union-attr]
+        """Each layer's keys and values of the source, [2, B, G, S, K]."""
+        return [layer.cross_attention.keys_values(memory).transpose(0, 1) for layer in self.layers]  # type: ignore[operator, union-attr]
 
     def forward(self, embedded: Tensor, memory: Tensor, may_attend: Tensor | None) -> Tensor:
         """Embeddings [B, T, D] and memory [B, S, D] to hidden states [B, T, D]."""
@@ -118,7 +118,7 @@ class Decoder(Stack):
         states, seen = self.begin(embedded, cache.length), cache.seen
         for number, layer in enumerate(self.layers):
             own = cache.past[number], cache.used, cache.length, seen
-            states = layer.step(states, *own, cache.source[:, number], cache.may_attend)  # type: ignore[operator]
+            states = layer.step(states, *own, cache.source[number], cache.padding)  # type: ignore[operator]
         cache.advance()
         return self.norm(states)  # type: ignore[no-any-return]
 
@@ -245,7 +245,7 @@ class Transformer(nn.Module):
 
     def start(self, memory: Tensor, source_is_token: Tensor) -> Cache:
         """A cache with no target position yet and one hypothesis a sentence."""
-        source = torch.stack(self.decoder.keys_values(memory), dim=1)  # [B, L, 2, G, S, K]
+        source = torch.stack(self.decoder.keys_values(memory))  # [L, 2, B, G, S, K]
         return Cache(source, padding_mask(source_is_token))
 
     def step(self, ids: Tensor, cache: Cache) -> Tensor:

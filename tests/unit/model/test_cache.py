@@ -7,7 +7,7 @@ B, L, G, S, K = 3, 2, 5, 7, 4
 
 def filled(count: int, length: int) -> Cache:
     """A cache whose numbers tell their row: past is row * 1000 + position, source is the sentence."""
-    source = torch.arange(B, dtype=torch.float).view(B, 1, 1, 1, 1, 1).expand(B, L, 2, G, S, K).contiguous()
+    source = torch.arange(B, dtype=torch.float).view(1, 1, B, 1, 1, 1).expand(L, 2, B, G, S, K).contiguous()
     may_attend = torch.arange(S).view(1, 1, 1, S) < torch.arange(2, 2 + B).view(B, 1, 1, 1)
     cache = Cache(source, may_attend)
     cache.expand(count)
@@ -28,7 +28,7 @@ def numbers_of(cache: Cache) -> list[list[int]]:
     """What each row sees in the first layer, in the order of the positions; all layers are alike."""
     count = cache.hypotheses
     found = []
-    for sentence in range(cache.source.size(0)):
+    for sentence in range(cache.source.size(2)):
         layers = [past[sentence].flatten(0, 1)[: cache.used * count] for past in cache.past]
         assert torch.equal(layers[0], layers[1])
         for sees in cache._sees[sentence, :, : cache.used * count]:
@@ -49,7 +49,7 @@ def rows_of(cache: Cache) -> list[int]:
 def test_each_sentence_gets_its_rows_side_by_side_and_one_source() -> None:
     cache = filled(4, 1)
     assert (cache.rows, cache.hypotheses) == (12, 4)
-    assert cache.source.shape == (B, L, 2, G, S, K)
+    assert cache.source.shape == (L, 2, B, G, S, K)
 
 
 def test_room_is_made_without_losing_what_was_written() -> None:
@@ -70,9 +70,9 @@ def test_sentences_that_leave_take_their_source_with_them() -> None:
     cache = filled(2, 3)
     cache.select(torch.tensor([5, 4, 1, 1]))
     assert rows_of(cache) == [5, 4, 1, 1]
-    assert cache.source[:, 0, 0, 0, 0, 0].tolist() == [2.0, 0.0]
-    assert cache.may_attend is not None
-    assert cache.may_attend.sum(-1).flatten().tolist() == [4, 2]
+    assert cache.source[0, 0, :, 0, 0, 0].tolist() == [2.0, 0.0]
+    assert cache.padding is not None
+    assert cache.padding.isfinite().sum(-1).flatten().tolist() == [4, 2]
     assert cache.hypotheses == 2
 
 
@@ -118,4 +118,4 @@ def test_growth_after_a_reordering_keeps_the_new_order() -> None:
 def test_everybody_may_leave() -> None:
     cache = filled(2, 3)
     cache.select(torch.tensor([], dtype=torch.long))
-    assert (cache.rows, cache.source.size(0)) == (0, 0)
+    assert (cache.rows, cache.source.size(2)) == (0, 0)

@@ -80,7 +80,7 @@ def test_shapes_on_the_way() -> None:
     assert hidden.shape == (B, T, 8)
     cache = model.start(memory, source_is_token)
     assert model.step(target_in[:, 0], cache).shape == (B, TARGET)
-    assert cache.source.shape == (B, 2, 2, 2, S, 4)
+    assert cache.source.shape == (2, 2, B, 2, S, 4)
 
 
 def test_the_output_layer_takes_any_leading_shape() -> None:
