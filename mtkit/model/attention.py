@@ -68,6 +68,26 @@ def _written_out(
     return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
 
 
+def attend_from_few(query: Tensor, key: Tensor, value: Tensor, *, may_attend: Tensor | None = None) -> Tensor:
+    """Attention of a few queries in batched products, as `attend`, for a step of search on a CPU.
+
+    Keys and values come from afar, and torch's own attention waits for them twice as long (docs/log.md).
+
+    Args:
+        query: [B, H, N, K].
+        key: [B, G, S, K]; quick where [B * G, S, K] is a view of it.
+        value: the same.
+        may_attend: 0 where attention is allowed, -inf elsewhere, [B, 1, 1, S]; None: everywhere.
+    """
+    sentences, heads, count, size = query.shape
+    batch = sentences * key.size(1)  # B * G
+    scores = torch.bmm(query.reshape(batch, -1, size), key.flatten(0, 1).mT).mul_(size**-0.5)
+    if may_attend is not None:
+        scores.view(sentences, -1, 1, scores.size(-1)).add_(may_attend)  # [B, H * N, 1, S]
+    found = torch.bmm(scores.softmax(-1), value.flatten(0, 1))  # [B * G, H/G * N, K]
+    return found.view(sentences, heads, count, size).transpose(1, 2).flatten(2)  # [B, N, H * K]
+
+
 class SelfAttention(nn.Module):
     """Attention over the sentence itself; queries, keys and values come from one matrix product.
 
@@ -130,6 +150,10 @@ class SelfAttention(nn.Module):
         written = past[:, place]  # [B, N, 2, G, K]
         written[:, :, 0] = key.view(sentences, count, self.kv_heads, self.head_dim)
         written[:, :, 1] = value.view(sentences, count, self.kv_heads, self.head_dim)
+        if count == 1 and states.device.type == "cpu":
+            key, value = past[:, : place + 1, 0].transpose(1, 3).unbind(2)  # [B, G, P, K]
+            query = query.view(sentences, self.heads, 1, self.head_dim)
+            return self.out(attend_from_few(query, key, value))  # type: ignore[no-any-return]
         places = past[:, : place + 1].flatten(1, 2)  # [B, P * N, 2, G, K]
         keys, values = places.permute(2, 0, 3, 1, 4).unbind(0)  # [B, G, P * N, K]
         # The hypotheses, and the query heads that share a key head, stand where positions would stand.
@@ -201,9 +225,6 @@ class CrossAttention(nn.Module):
     def step(self, states: Tensor, keys_values: Tensor, padding: Tensor | None) -> Tensor:
         """One more position of N hypotheses a sentence, as `forward`.
 
-        On a CPU it is written out: for few queries, whose keys come from afar, torch's own attention takes
-        twice as long (docs/log.md).
-
         Args:
             states: [B, N, D].
             keys_values: each a tensor of its own, [2, B, G, S, K].
@@ -214,15 +235,8 @@ class CrossAttention(nn.Module):
         """
         key, value = keys_values.unbind(0)  # [B, G, S, K]
         query = self.query(states).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B, H, N, K]
-        if states.device.type != "cpu":
-            return self.out(attend(query, key, value, may_attend=padding))  # type: ignore[no-any-return]
-        query = query.reshape(key.size(0) * self.kv_heads, -1, self.head_dim)  # [B * G, H/G * N, K]
-        scores = torch.bmm(query, key.flatten(0, 1).mT).mul_(self.head_dim**-0.5)  # [B * G, H/G * N, S]
-        if padding is not None:
-            scores.view(*key.shape[:2], -1, scores.size(-1)).add_(padding)
-        heads = torch.bmm(scores.softmax(-1), value.flatten(0, 1))  # [B * G, H/G * N, K]
-        heads = heads.view(key.size(0), self.heads, -1, self.head_dim).transpose(1, 2)  # [B, N, H, K]
-        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]
+        look = attend_from_few if states.device.type == "cpu" else attend
+        return self.out(look(query, key, value, may_attend=padding))  # type: ignore[no-any-return]
 
     def weights(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
         """How much each position attends to each source position, the mean over heads, [B, T, S].

@@ -1,5 +1,7 @@
 """What decoding step by step remembers: keys and values of self-attention, and of the source."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -56,7 +58,7 @@ class Cache:
         assert self.length == 0, "what one hypothesis has read is not shared out"
         layers, two, sentences, kv_heads, _, head_dim = self.source.shape
         shape = (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
-        self.past = [self.source.new_empty(shape) for _ in range(layers)]
+        self.past = [_room(self.source, shape) for _ in range(layers)]
         self._sees = self.source.new_zeros(sentences, count, FIRST_CAPACITY * count, dtype=torch.bool)
 
     def make_room(self) -> None:
@@ -101,14 +103,13 @@ class Cache:
         for layer, past in enumerate(self.past):
             # To and fro between two tensors: fresh memory costs more than the copy itself.
             target = self._other(past)[: sentences.numel()]
-            taken = self.used * past[0, 0].numel() if past.size(0) else 0
-            torch.index_select(past.flatten(1)[:, :taken], 0, sentences, out=target.flatten(1)[:, :taken])
+            torch.index_select(past[:, : self.used], 0, sentences, out=target[:, : self.used])
             self.past[layer], self._spare = target, past
 
     def _other(self, past: Tensor) -> Tensor:
         """Memory for a copy of a layer."""
         if self._spare is None or self._spare.size(0) < past.size(0):
-            return torch.empty_like(past)
+            return _room(past, past.shape)
         return self._spare
 
     def _give_up(self) -> bool:
@@ -133,9 +134,21 @@ class Cache:
         return True
 
 
+def _room(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Room for the past of a layer, [B, C, N, 2, G, K].
+
+    With one hypothesis a sentence, what is written in a step lies together, and so does what one head reads
+    in a product of all; with several, it is torch's own attention that reads, a sentence after the other.
+    """
+    sentences, capacity, count, two, kv_heads, head_dim = shape
+    if count > 1:
+        return like.new_empty(tuple(shape))
+    return like.new_empty(two, capacity, sentences, count, kv_heads, head_dim).permute(2, 1, 3, 0, 4, 5)
+
+
 def _longer(past: Tensor, capacity: int) -> Tensor:
     """The same with twice the room."""
-    longer = past.new_empty(past.size(0), 2 * capacity, *past.shape[2:])
+    longer = _room(past, (past.size(0), 2 * capacity, *past.shape[2:]))
     longer[:, :capacity] = past
     return longer
 
