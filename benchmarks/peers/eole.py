@@ -51,6 +51,7 @@ class Eole(Peer):
             *("--model_path", str(checkpoint), "--src", str(source), "--output", str(target)),
             *("--beam_size", f"{search.beam_size}", "--batch_size", size, "--batch_type", kind),
             *(() if tokens is None else ("--min_length", f"{tokens}", "--max_length", f"{tokens}")),
+            *(() if tokens is None else ("--max_length_ratio", "0")),  # or short lines get fewer tokens
         ]
 
 

@@ -204,7 +204,7 @@ def _write_layer(spec: Any, layer: EncoderLayer | DecoderLayer) -> None:
 
 
 def _write_feed_forward(spec: Any, block: FeedForward) -> None:
-    inner = block.down.in_features  # F
+    inner = block.down.weight.size(1)  # F
     _write(spec.linear_0, block.up, slice(inner))  # the whole matrix, or the gate
     if block.gated:
         _write(spec.linear_0_noact, block.up, slice(inner, None))

@@ -3,6 +3,7 @@
 Each notes it beside a lock that it holds until its end, in whatever way that comes.
 """
 
+import json
 import os
 import socket
 import uuid
@@ -13,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mtkit.errors import MtkitError
-from mtkit.files import read_json, user_errors, write_json
+from mtkit.files import read_json, user_errors
 
 LOCKS = ".locks"
 NEEDS = "needs"
@@ -27,7 +28,7 @@ def deciding(store: Path) -> Iterator[None]:
         store: the store's folder.
     """
     lock = store / LOCKS / "deciding.lock"
-    with user_errors(lock):
+    with user_errors(store):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
@@ -47,9 +48,9 @@ def needing(store: Path, folders: Iterable[str]) -> Iterator[None]:
     """
     note = store / LOCKS / f"{NEEDS}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}.json"
     lock = FileLock(note.with_suffix(".lock"))
-    with deciding(store), user_errors(note):
+    with deciding(store), user_errors(store):
         lock.acquire()
-        write_json(note, sorted(folders))
+        note.write_text(json.dumps(sorted(folders)), "utf-8")
     try:
         yield
     finally:
