@@ -87,7 +87,7 @@ def run(
     planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier)
     if runs.MODEL not in recipe.stages:
         check_place(run_folder.path / runs.MODEL)
-    _check_machine(planned)
+    _check_machine(planned, recipe)
     if dry_run:
         return RunResult(
             run_folder.path,
@@ -122,7 +122,7 @@ def _make_all(
         return results, expectations_of(run_folder.path)
 
 
-def _check_machine(planned: list[Planned]) -> None:
+def _check_machine(planned: list[Planned], recipe: Recipe) -> None:
     """Refuse now what a stage that is to run could not do here, rather than after hours of training.
 
     Raises:
@@ -132,7 +132,7 @@ def _check_machine(planned: list[Planned]) -> None:
         kind = item.stage.kind
         if kind.check and not item.is_stored:
             try:
-                load(kind.check)(item.stage.settings)
+                load(kind.check)(item.stage.settings, recipe)
             except RunError as error:
                 where = f"stages.{item.stage.name}" + (f", {error.where}" if error.where else "")
                 raise RunError(

@@ -153,6 +153,13 @@ def export(settings: ExportSettings, reads: Reads, out: Path, run: RunContext, _
     export_model(settings, ExportInputs(reads["corpus"], reads["train"]), out, run)
 
 
+def export_needs(settings: ExportSettings, _recipe: Recipe) -> None:
+    """What an export needs of this machine."""
+    from mtkit.export.needs import check_needs
+
+    check_needs(settings)
+
+
 def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
     """Translations of a held-out split."""
     from mtkit.translation.asked import NOTHING_ASKED, Asked
@@ -165,6 +172,29 @@ def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunCont
 
         asked = Asked(chooser=ByUtility(expected_utilities(settings.mbr.utility, recipe.target)))
     translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run, asked)
+
+
+def train_needs(settings: TrainSettings, recipe: Recipe) -> None:
+    """What validation needs to score with."""
+    from mtkit.pipeline.validating import check_metrics
+
+    check_metrics(settings, recipe.target)
+
+
+def translate_needs(settings: TranslateSettings, recipe: Recipe) -> None:
+    """What minimum Bayes risk decoding needs to compare with."""
+    if settings.mbr is not None:
+        from mtkit.scoring.mbr import expected_utilities
+
+        expected_utilities(settings.mbr.utility, recipe.target)
+
+
+def score_needs(settings: ScoreSettings, recipe: Recipe) -> None:
+    """What the metrics need, such as a tokenizer of the language."""
+    from mtkit.scoring.metrics import open_metric
+
+    for metric in settings.metrics:
+        open_metric(metric, recipe.target)
 
 
 def score(settings: ScoreSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:

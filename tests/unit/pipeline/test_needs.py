@@ -1,0 +1,55 @@
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mtkit.config.recipe import read_recipe
+from mtkit.errors import RunError
+from mtkit.files import write_text
+from mtkit.log import RunContext
+from mtkit.pipeline.kinds import KINDS
+from mtkit.pipeline.runner import run
+from mtkit.pipeline.store import Store
+
+RECIPE = """\
+recipe: small
+about: nothing that is run
+source: en
+target: ja
+seed: 1
+stages:
+  corpus: {train: text/train, valid: text/train, test: text/train}
+  subword: {pieces: 300}
+  train: {until: {updates: 20000}, validate: TRAINED}
+  translate: TRANSLATED
+  score: {metrics: [METRICS]}
+"""
+BY_LOSS = "{by: loss, samples: 0}"
+MBR = "{sampling: {}, mbr: {utility: bleu}}"
+
+
+@pytest.mark.parametrize(
+    ("trained", "translated", "metrics", "stage"),
+    [
+        ("{by: bleu}", "{}", "chrf", "train"),
+        (BY_LOSS, MBR, "chrf", "translate"),
+        (BY_LOSS, "{}", "bleu", "score"),
+        (BY_LOSS, "{}", "chrf", None),
+    ],
+)
+def test_a_tokenizer_that_only_the_end_needs_is_missed_at_the_beginning(
+    tmp_path: Path, trained: str, translated: str, metrics: str, stage: str | None
+) -> None:
+    if find_spec("MeCab") is not None:
+        pytest.skip("sacreBLEU can cut Japanese here")
+    for side in ("en", "ja"):
+        write_text(tmp_path / f"text/train.{side}", "a\n")
+    text = RECIPE.replace("TRAINED", trained).replace("TRANSLATED", translated).replace("METRICS", metrics)
+    write_text(tmp_path / "small.yaml", text)
+    recipe = read_recipe(tmp_path / "small.yaml", KINDS)
+    missed = pytest.raises(RunError, match="needs a tokenizer that is not installed")
+    with missed if stage else nullcontext() as caught:
+        run(recipe, None, Store(tmp_path / "runs/store"), RunContext(quiet=True), dry_run=True)
+    assert caught is None or caught.value.where == f"stages.{stage}"
+    assert not (tmp_path / "runs").exists()
