@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+LOOKS = 4  # steps from one look for places that nobody sees to the next
+WORTH_KEEPING = 0.75  # of the places, so that giving up the others is not worth the copying
 FIRST_CAPACITY = 16  # places of a hypothesis; more are made whenever they are used up
 
 
@@ -13,8 +15,8 @@ class Cache:
 
     What a hypothesis has read stays where it was written: in one of the places of its sentence, which all of
     its hypotheses share as they share the source. Who may see which place is a table. So reordering a beam
-    moves a few booleans and no keys and values, which were the greater part of a step (docs/log.md). Where
-    places run out, those that no hypothesis sees any more are given up.
+    moves a few booleans and no keys and values, which were the greater part of a step (docs/log.md). Places
+    that no hypothesis sees any more, which cost as much as the others, are given up every few steps.
 
     Attributes:
         past: self-attention of each layer, [B, C, N, 2, G, K] with capacity C; 2 is (keys, values).
@@ -31,6 +33,7 @@ class Cache:
             zeros = source.new_zeros(may_attend.shape)
             self.padding = zeros.masked_fill(~may_attend, -torch.inf)
         self.length = self.used = 0
+        self._looks_at = LOOKS
         self.past: list[Tensor] = []
         self._sees = source.new_empty(0, dtype=torch.bool)  # [B, N, C * N]
         self._spare: Tensor | None = None  # memory of one layer, for copies
@@ -64,7 +67,10 @@ class Cache:
     def make_room(self) -> None:
         """Make sure that one more position can be written, in the place `used`, and is seen by its own."""
         capacity = self.past[0].size(1)
-        if self.used == capacity and not self._give_up():
+        if self.used >= self._looks_at:
+            self._give_up()
+            self._looks_at = self.used + LOOKS
+        if self.used == capacity:
             self.past = [_longer(past, capacity) for past in self.past]
             self._sees = torch.cat([self._sees, torch.zeros_like(self._sees)], dim=2)
             self._spare = None
@@ -112,15 +118,15 @@ class Cache:
             return _room(past, past.shape)
         return self._spare
 
-    def _give_up(self) -> bool:
-        """Give up the places that nobody sees; False if those that are left would be more than half."""
-        count, capacity = self.hypotheses, self.past[0].size(1)
+    def _give_up(self) -> None:
+        """Give up the places that nobody sees, if they are many."""
+        count = self.hypotheses
         if count == 1 or not self.rows:
-            return False
+            return
         alive = self._sees.any(1)  # [B, C * N]
         kept = -(-int(alive.sum(1).max()) // count)  # places, rounded up
-        if 2 * kept > capacity:
-            return False
+        if kept > WORTH_KEEPING * self.used:
+            return
         order = alive.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : kept * count]
         first = torch.arange(0, alive.numel(), alive.size(1), device=order.device)  # [B]
         flat = (order + first.unsqueeze(1)).flatten()  # [B * kept * N]
@@ -131,7 +137,6 @@ class Cache:
         self._sees.zero_()
         self._sees[:, :, : kept * count] = left
         self.used = kept
-        return True
 
 
 def _room(like: Tensor, shape: Sequence[int]) -> Tensor:
