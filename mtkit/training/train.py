@@ -158,20 +158,18 @@ def train(
         chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
         outlook = look_ahead(chosen.settings, work, tuned) if processes.is_first else None
         own = -(-chosen.settings.accumulate // processes.share.count)
-        with (
-            open_stream(chosen.settings, data, device, run.seed, processes.share) as stream,
-            side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers,
-        ):
-            check_warm_up(settings, stream.batches_per_epoch(0))
-            loop = _loop(
-                chosen.settings, inputs, data, stream, workers, threads, model, outlook, events, out, run,
-                stretch,
-            )  # fmt: skip
-            _tell_begin(loop, data, device)
-            loop.resume()
-            loop.run()
-        if stretch is None:
-            _finish(loop, inputs, data, chosen, out)
+        with side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers:
+            with open_stream(chosen.settings, data, device, run.seed, processes.share) as stream:
+                check_warm_up(settings, stream.batches_per_epoch(0))
+                loop = _loop(
+                    chosen.settings, inputs, data, stream, workers, threads, model, outlook, events, out, run,
+                    stretch,
+                )  # fmt: skip
+                _tell_begin(loop, data, device)
+                loop.resume()
+                loop.run()
+            if stretch is None:
+                _finish(loop, inputs, data, chosen, out)
 
 
 def _finish(loop: Loop, inputs: TrainInputs, data: Data, chosen: Chosen, out: Path) -> None:

@@ -27,6 +27,7 @@ from mtkit.training.loss import gradients, measure
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.state import TrainState
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, Validator, train
+from mtkit.training.tuning import Tuned
 
 MODEL = ModelSettings(dim=16, ffn_dim=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.1)
 QUIET = RunContext(device="cpu", threads=1, quiet=True)
@@ -304,6 +305,18 @@ def test_damaged_weights_of_a_validation_are_left_out_of_the_model_and_told_of(
     assert "weights-00000008.safetensors" in capsys.readouterr().err
     summary = json.loads((tmp_path / "train.json").read_text())
     assert summary["final_is"] == "average of the validations at updates 4, 12"
+
+
+def test_an_average_is_measured_by_workers_that_are_still_there(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = Tuned(workers=2, torch_threads=1, precision="float32", reason="a test's")
+    monkeypatch.setattr("mtkit.training.train.tune", lambda *_, **__: tuned)
+    averaged = settings(keep=Keep(average=3), accumulate=2)
+    train(averaged, inputs(toy), tmp_path, RunContext(device="cpu", threads=2, quiet=True))
+    assert next(e["workers"] for e in read_events(tmp_path / "events.jsonl") if "workers" in e) == 2
+    summary = json.loads((tmp_path / "train.json").read_text())
+    assert summary["final_is"].startswith("average of the validations")
 
 
 def test_an_empty_validation_set_is_an_error_that_names_the_file(toy: Path, tmp_path: Path) -> None:
