@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import read_json, user_errors, write_json, write_text
+from mtkit.pipeline.at_work import LOCKS
 
 if TYPE_CHECKING:  # the newest model is found without all that makes a plan
     from mtkit.pipeline.plan import Planned
@@ -105,7 +106,7 @@ def alone_in(run: RunFolder) -> Iterator[RunFolder]:
     Raises:
         RunError: its manifest is damaged, or the lock cannot be written.
     """
-    lock = run.path.parent / STORE / ".locks" / f"run.{run.name}.lock"
+    lock = run.path.parent / STORE / LOCKS / f"run.{run.name}.lock"
     with user_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock, is_singleton=True)  # one block within another

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from mtkit import __version__
 from mtkit.errors import MtkitError, RunError
 from mtkit.files import read_json, sha256, sync, user_errors, write_json
+from mtkit.pipeline.at_work import LOCKS
 from mtkit.pipeline.fingerprint import Ingredients
 
 RECORD = "stage.json"
@@ -288,10 +289,10 @@ class Store:
                 lock.release()
 
     def _lock(self, name: str) -> FileLock:
-        return FileLock(self.root / ".locks" / f"{name}.lock")
+        return FileLock(self.root / LOCKS / f"{name}.lock")
 
     def _noted(self, name: str) -> Holder | None:
-        note = self.root / ".locks" / f"{name}.json"
+        note = self.root / LOCKS / f"{name}.json"
         try:
             return Holder(**read_json(note))
         except (MtkitError, TypeError):
@@ -300,7 +301,7 @@ class Store:
     @contextmanager
     def _held(self, name: str, say: Callable[[str], None]) -> Iterator[None]:
         """Hold a stage's lock; wait for it if another process does, saying who."""
-        lock, note = self._lock(name), self.root / ".locks" / f"{name}.json"
+        lock, note = self._lock(name), self.root / LOCKS / f"{name}.json"
         self._acquire(lock, name, say)
         try:
             write_json(note, asdict(Holder(os.getpid(), socket.gethostname(), round(time.time(), 1))))
