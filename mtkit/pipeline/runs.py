@@ -12,17 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import read_json, user_errors, write_json, write_text
-from mtkit.pipeline.at_work import LOCKS
 
 if TYPE_CHECKING:  # the newest model is found without all that makes a plan
     from mtkit.pipeline.plan import Planned
 
 MANIFEST = "manifest.json"
 STORE = "store"
+LOCKS = ".locks"  # within the store
 MODEL = "model"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without links say
 
@@ -106,6 +104,8 @@ def alone_in(run: RunFolder) -> Iterator[RunFolder]:
     Raises:
         RunError: its manifest is damaged, or the lock cannot be written.
     """
+    from filelock import FileLock  # not loaded to translate one sentence
+
     lock = run.path.parent / STORE / LOCKS / f"run.{run.name}.lock"
     with user_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
