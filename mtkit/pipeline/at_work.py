@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 from mtkit.errors import MtkitError
 from mtkit.files import read_json, user_errors
-from mtkit.pipeline.runs import LOCKS
 
+LOCKS = ".locks"  # within the store
 NEEDS = "needs"
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # the newest model is found without all that makes a plan
 
 MANIFEST = "manifest.json"
 STORE = "store"
-LOCKS = ".locks"  # within the store
 MODEL = "model"
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without links say
 
@@ -105,6 +104,8 @@ def alone_in(run: RunFolder) -> Iterator[RunFolder]:
         RunError: its manifest is damaged, or the lock cannot be written.
     """
     from filelock import FileLock  # not loaded to translate one sentence
+
+    from mtkit.pipeline.at_work import LOCKS
 
     lock = run.path.parent / STORE / LOCKS / f"run.{run.name}.lock"
     with user_errors(lock):

@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 from mtkit import __version__
 from mtkit.errors import MtkitError, RunError
 from mtkit.files import read_json, sha256, sync, user_errors, write_json
+from mtkit.pipeline.at_work import LOCKS
 from mtkit.pipeline.fingerprint import Ingredients
-from mtkit.pipeline.runs import LOCKS
 
 RECORD = "stage.json"
 SESSIONS = "sessions.json"
