@@ -21,9 +21,8 @@ def lay_out_for_few_rows(model: Transformer) -> None:
     for module in model.decoder.modules():
         for name, layer in module.named_children():
             if isinstance(layer, nn.Linear):
-                layer.weight.data = _by_columns(layer.weight.data)
                 setattr(module, name, FewRows(layer.weight, layer.bias))
-    model.output_for_search = FewRows(_by_columns(model.output_weight.data), model.output_bias).forward
+    model.output_for_search = FewRows(model.output_weight, model.output_bias).forward
 
 
 class FewRows(nn.Module):
@@ -34,13 +33,14 @@ class FewRows(nn.Module):
     so there are few of those.
 
     Args:
-        weight: [out, in], stored by columns.
+        weight: [out, in]; both are copies of it.
         bias: [out], or None.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)
+        by_columns = weight.data.t().contiguous().t()
+        self.weight = nn.Parameter(by_columns, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.packed = _packed(weight.data)
 
@@ -56,10 +56,6 @@ class FewRows(nn.Module):
         return found[:rows].view(*states.shape[:-1], -1)
 
 
-def _by_columns(weight: Tensor) -> Tensor:
-    return weight.t().contiguous().t()
-
-
 def _packed(weight: Tensor) -> Tensor | None:
     """A matrix as oneDNN's kernels read it, or None where this torch has none for it.
 
@@ -70,7 +66,7 @@ def _packed(weight: Tensor) -> Tensor | None:
         return None
     operators, row = torch.ops.mkldnn, torch.ones(2, weight.size(1))
     try:
-        packed: Tensor = operators._reorder_linear_weight(weight.contiguous(), ROUNDED)
+        packed: Tensor = operators._reorder_linear_weight(weight, ROUNDED)
         product = operators._linear_pointwise(row, packed, None, "none", [], "")
     except (AttributeError, NotImplementedError, RuntimeError):
         return None

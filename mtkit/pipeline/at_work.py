@@ -8,7 +8,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,21 +21,27 @@ NEEDS = "needs"
 
 
 @contextmanager
-def deciding(store: Path) -> Iterator[None]:
-    """One process at a time says what it needs, or removes what nobody does.
+def holding(store: Path, name: str) -> Iterator[None]:
+    """Hold a lock of the store, and wait for it first; of one process, a block may lie within another.
 
     Args:
         store: the store's folder.
+        name: of the lock.
     """
-    lock = store / LOCKS / "deciding.lock"
+    lock = store / LOCKS / f"{name}.lock"
     with user_errors(store):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
+        held = FileLock(lock, is_singleton=True)
         held.acquire()
     try:
         yield
     finally:
         held.release()
+
+
+def deciding(store: Path) -> AbstractContextManager[None]:
+    """One process at a time says what it needs of the store, or removes what nobody does."""
+    return holding(store, "deciding")
 
 
 @contextmanager

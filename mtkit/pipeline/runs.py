@@ -103,19 +103,10 @@ def alone_in(run: RunFolder) -> Iterator[RunFolder]:
     Raises:
         RunError: its manifest is damaged, or the lock cannot be written.
     """
-    from filelock import FileLock  # not loaded to translate one sentence
+    from mtkit.pipeline.at_work import holding  # locks are not loaded to translate one sentence
 
-    from mtkit.pipeline.at_work import LOCKS
-
-    lock = run.path.parent / STORE / LOCKS / f"run.{run.name}.lock"
-    with user_errors(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock, is_singleton=True)  # one block within another
-        held.acquire()
-    try:
+    with holding(run.path.parent / STORE, f"run.{run.name}"):
         yield open_run(run.path.parent, run.name)
-    finally:
-        held.release()
 
 
 def _is_manifest(value: Any) -> bool:
@@ -167,7 +158,7 @@ def note_plan(run: RunFolder, planned: "list[Planned]", about: dict[str, Any]) -
         about: facts of the recipe that the report shows.
     """
     for item in planned:
-        _check_link(run.path / item.stage.name, _linked(item))
+        _check_link(run.path / item.stage.name, _linked(item.folder.name))
     folders = {item.stage.name: item.folder.name for item in planned}
     with alone_in(run) as now:
         noted = {"stages": now.stages, "outdated": now.outdated, "planned": folders, "finished": None}
@@ -194,7 +185,7 @@ def note_stage(
     }
     made = {**run.made, item.stage.name: noted}
     with alone_in(run) as now:
-        link(run.path / item.stage.name, _linked(item))
+        link(run.path / item.stage.name, _linked(item.folder.name))
         stages = {"stages": {**now.stages, **made}, "outdated": now.outdated}
         return _write(run, {**run.manifest, **stages}, made)
 
@@ -213,7 +204,7 @@ def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
         for name in outdated:
             (run.path / name).unlink(missing_ok=True)
         for name in kept.keys() & run.made:
-            link(run.path / name, Path("..") / STORE / kept[name]["folder"])
+            link(run.path / name, _linked(kept[name]["folder"]))
         stages = {"stages": kept, "outdated": outdated}
         return _write(run, {**run.manifest, **stages, "finished": finished}, run.made)
 
@@ -261,9 +252,9 @@ def link(place: Path, target: Path) -> None:
         fresh.replace(place)
 
 
-def _linked(item: "Planned") -> Path:
-    """What the link of a stage points to, from the run's folder."""
-    return Path("..") / STORE / item.folder.name
+def _linked(folder: str) -> Path:
+    """What the link of a stage points to, from the run's folder; `folder`: its name in the store."""
+    return Path("..") / STORE / folder
 
 
 def _check_link(place: Path, target: Path) -> None:
