@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,19 @@ def context(said: list[str], monkeypatch: pytest.MonkeyPatch) -> RunContext:
 
     monkeypatch.setattr(RunContext, "say", keep)
     return RunContext()
+
+
+@pytest.fixture
+def once_within(toys: Any) -> Callable[[str, Callable[[], object]], None]:
+    """Calls something the first time that a stage runs, in the midst of it."""
+
+    def arrange(stage: str, called: Callable[[], object]) -> None:
+        waiting = [called]
+
+        def look(name: str, _out: Path) -> None:
+            if name == stage and waiting:
+                waiting.pop()()
+
+        toys.before = look
+
+    return arrange

@@ -8,11 +8,12 @@ from mtkit.config.recipe import Recipe
 from mtkit.errors import RecipeError, RunError
 from mtkit.files import read_json, read_text, write_json, write_text
 from mtkit.log import RunContext
-from mtkit.pipeline.runner import run
+from mtkit.pipeline.runner import RunResult, run
 from mtkit.pipeline.runs import all_runs, link, newest_model, open_run
 from mtkit.pipeline.store import Store
 
 Read = Callable[..., Recipe]
+Within = Callable[[str, Callable[[], object]], None]
 
 
 def finished_training(root: Path, name: str, finished: str, *, model: bool = True) -> None:
@@ -46,19 +47,17 @@ def test_a_run_notes_what_it_needs_before_it_starts(
 
 
 def test_of_two_runs_of_one_recipe_at_once_the_later_stands_whole(
-    read: Read, store: Store, context: RunContext, toys: object
+    read: Read, store: Store, context: RunContext, once_within: Within
 ) -> None:
-    nested: list[str] = []
+    others: list[RunResult] = []
 
-    def run_another(name: str, out: Path) -> None:
-        if name == "count" and not nested:
-            nested.append(name)
-            other = run(read("stages.repeat.times=3"), None, store, context)
-            assert (other.folder / "count").resolve() == other.stages[-1].folder.resolve()
+    def run_another() -> None:
+        others.append(run(read("stages.repeat.times=3"), None, store, context))
+        assert (others[0].folder / "count").resolve() == others[0].stages[-1].folder.resolve()
 
-    toys.before = run_another  # type: ignore[attr-defined]
+    once_within("count", run_another)
     result = run(read(), None, store, context)
-    assert nested
+    assert others
     noted = open_run(store.root.parent, "toy")
     folders = [stage.folder.name for stage in result.stages]
     assert [stage["folder"] for stage in noted.stages.values()] == folders
@@ -67,16 +66,9 @@ def test_of_two_runs_of_one_recipe_at_once_the_later_stands_whole(
 
 
 def test_a_stage_that_another_run_noted_meanwhile_stays(
-    read: Read, store: Store, context: RunContext, toys: object
+    read: Read, store: Store, context: RunContext, once_within: Within
 ) -> None:
-    nested: list[str] = []
-
-    def run_all(name: str, out: Path) -> None:
-        if name == "repeat" and not nested:
-            nested.append(name)
-            run(read(), "text", store, context)
-
-    toys.before = run_all  # type: ignore[attr-defined]
+    once_within("repeat", lambda: run(read(), "text", store, context))
     run(read(), "repeat", store, context)
     assert list(open_run(store.root.parent, "toy").stages) == ["text", "repeat"]
 

@@ -93,17 +93,15 @@ def test_what_another_recipe_uses_is_needed(read: Read, store: Store, context: R
 
 
 def test_what_a_running_process_needs_is_kept_whatever_the_manifest_says(
-    read: Read, store: Store, context: RunContext, toys: Any
+    read: Read, store: Store, context: RunContext, once_within: Callable[[str, Callable[[], object]], None]
 ) -> None:
     seen: list[list[str]] = []
 
-    def run_another(name: str, out: Path) -> None:
-        if name == "count" and not seen:
-            seen.append([])
-            run(read("stages.repeat.times=3"), None, store, context)  # the manifest is of this one now
-            seen[0] = [entry.name for entry in unneeded(store.root.parent)]
+    def run_another() -> None:
+        run(read("stages.repeat.times=3"), None, store, context)  # the manifest is of this one now
+        seen.append([entry.name for entry in unneeded(store.root.parent)])
 
-    toys.before = run_another
+    once_within("count", run_another)
     run(read(), None, store, context)
     assert seen == [[]]
     assert sorted(entry.kind for entry in unneeded(store.root.parent)) == ["count", "repeat"]  # it has ended
