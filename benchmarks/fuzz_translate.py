@@ -6,10 +6,12 @@ number of output lines, the line numbers and sources of `--json`, and the order:
 again among themselves and must come out alike. Run it as
 
     python benchmarks/fuzz_translate.py --lines 20000                     about 2 minutes
-    python benchmarks/fuzz_translate.py --lines 1000000 --model runs/demo
+    python benchmarks/fuzz_translate.py --shortlist 5                     a million, with a shortlist
+    python benchmarks/fuzz_translate.py --lines 1000 --model runs/demo
 
 Without `--model` a small model is made that has hardly learnt to copy, and converted. Every engine that has
-the model is asked. First of all a translator that copies shows that splitting, joining and order hold.
+the model is asked, and with `--shortlist` CTranslate2 alone, which can have one. First of all a translator
+that copies shows that splitting, joining and order hold.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.stand_ins import Copying, learn, write_model
@@ -121,14 +123,23 @@ def check_copying(count: int, seed: int) -> None:
     assert found == count
 
 
-def make_model(folder: Path) -> Path:
-    """A small model that has hardly learnt to copy, converted; what must hold, holds of it too."""
+def make_model(folder: Path, shortlist: int | None = None) -> Path:
+    """A small model that has hardly learnt to copy, converted; what must hold, holds of it too.
+
+    Args:
+        folder: where.
+        shortlist: target pieces of a source piece; None: it has no shortlist.
+    """
     draw = random.Random(1)
-    lines = [" ".join(draw.choices(WORDS, k=draw.randint(1, 8))) + draw.choice(".?!") for _ in range(400)]
+    words: Sequence[str] = WORDS
+    pieces, count = 300, 400
+    if shortlist is not None:
+        words, pieces, count = (*WORDS, *_made_up_words(3000, draw)), 2000, 3400
+    lines = [" ".join(draw.choices(words, k=draw.randint(1, 8))) + draw.choice(".?!") for _ in range(count)]
     for side in ("source", "target"):
         write_lines(folder / "corpus" / f"train.{side}", lines)
     learn_subword(
-        SubwordSettings(pieces=300),
+        SubwordSettings(pieces=pieces),
         SubwordInputs(folder / "corpus"),
         folder / "subword",
         RunContext(quiet=True),
@@ -139,7 +150,7 @@ def make_model(folder: Path) -> Path:
         folder / "subword",
         seed=1,
         shape=ModelSettings(dim=32, ffn_dim=64, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.0),
-        teach=lambda model: learn(model, ids, ids, updates=100),
+        teach=lambda model: learn(model, ids[:400], ids[:400], updates=100),
         source_language="en",
         target_language="de",
         normalize="nfkc",
@@ -147,10 +158,19 @@ def make_model(folder: Path) -> Path:
         decoding=SearchSettings(beam_size=2, max_length_factor=0.3, max_length_extra=5),
     )
     for language in ("en", "de"):
-        write_lines(folder / f"probe.{language}", lines[:50])
+        write_lines(folder / f"text.{language}", lines)
     command = [sys.executable, "-m", "mtkit", "export", "ctranslate2", str(folder / "model"), "--quiet"]
-    subprocess.run([*command, "--probe", str(folder / "probe")], check=True)
+    command += ["--probe", str(folder / "text"), "--probe-lines", "50"]
+    if shortlist is not None:
+        command += ["--shortlist", str(shortlist), "--shortlist-text", str(folder / "text")]
+    subprocess.run(command, check=True)
     return folder / "model"
+
+
+def _made_up_words(count: int, draw: random.Random) -> list[str]:
+    """So many that a vocabulary is much larger than what is always on a shortlist."""
+    syllables = [one + other for one in "bdfgklmnprstvz" for other in ("a", "e", "i", "o", "u", "en", "ar")]
+    return ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(count)]
 
 
 def translated(text: Path, model: Path, *options: str) -> Iterator[dict[str, object]]:
@@ -222,14 +242,17 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, help="a model folder or a run; left out: a small one is made")
+    parser.add_argument("--shortlist", type=int, metavar="N", help="that model has one of N pieces")
     parser.add_argument("--threads", default="2")
     options = parser.parse_args()
+    if options.model and options.shortlist is not None:
+        parser.error("--shortlist is for the small model; a model of yours has one, or not")
     started = time.monotonic()
     check_copying(options.lines, options.seed)
     print(f"copying: {options.lines:,} lines in, as many out, in order; {time.monotonic() - started:.1f} s")
     with tempfile.TemporaryDirectory() as folder:
-        model = options.model or make_model(Path(folder))
-        for engine in engines(model):
+        model = options.model or make_model(Path(folder), options.shortlist)
+        for engine in engines(model) if options.shortlist is None else ["ctranslate2"]:
             started = time.monotonic()
             more = ("--threads", options.threads, "--engine", engine)
             shortlisted = engine == "ctranslate2" and (model_folder(model) / CONVERTED / FILE).is_file()
