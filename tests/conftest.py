@@ -54,6 +54,17 @@ def _same_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         yield
 
 
+@pytest.fixture(params=["onednn", "mkl"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What multiplies matrices: each of torch's libraries in turn, whatever this processor prefers."""
+    from mtkit.model import products
+
+    if request.param == "onednn" and not products.has_onednn():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "prefers_onednn", lambda: request.param == "onednn")
+    return str(request.param)
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compare a text with the one stored in a file, or store it under `--update-golden`."""

@@ -13,6 +13,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.model.dropout import dropout as dropped
 from mtkit.model.packed_attention import attend_packed
 from mtkit.model.positions import turned_positions
+from mtkit.model.products import Linear
 
 
 def attend(
@@ -104,8 +105,8 @@ class SelfAttention(nn.Module):
         self.causal = causal
         self.dropout = settings.attention_dropout
         width = (self.heads + 2 * self.kv_heads) * self.head_dim
-        self.query_key_value = nn.Linear(settings.dim, width, bias=settings.bias)  # [(H + 2G) * K, D]
-        self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
+        self.query_key_value = Linear(settings.dim, width, bias=settings.bias)  # [(H + 2G) * K, D]
+        self.out = Linear(settings.dim, settings.dim, bias=settings.bias)
         self.rotary = turned_positions(settings)
 
     def forward(self, states: Tensor, may_attend: Tensor | Layout | None = None) -> Tensor:
@@ -186,9 +187,9 @@ class CrossAttention(nn.Module):
         self.kv_heads = settings.kv_heads or settings.heads
         self.head_dim = settings.dim // settings.heads
         self.dropout = settings.attention_dropout
-        self.query = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
-        self.key_value = nn.Linear(settings.dim, 2 * self.kv_heads * self.head_dim, bias=settings.bias)
-        self.out = nn.Linear(settings.dim, settings.dim, bias=settings.bias)
+        self.query = Linear(settings.dim, settings.dim, bias=settings.bias)
+        self.key_value = Linear(settings.dim, 2 * self.kv_heads * self.head_dim, bias=settings.bias)
+        self.out = Linear(settings.dim, settings.dim, bias=settings.bias)
 
     def keys_values(self, memory: Tensor) -> Tensor:
         """Keys and values of `memory` [B, S, D]: [B, 2, G, S, K]; of a packed one [M, D]: [M, 2, G, K]."""

@@ -30,17 +30,28 @@ def cpu_name() -> str:
 
     Virtual machines call processors of several generations by one name.
     """
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    facts: dict[str, str] = {}
-    for name, _, value in (line.partition(":") for line in lines):
-        facts.setdefault(name.strip(), value.strip())
+    facts = _facts()
     if "model name" not in facts:
         return platform.processor() or platform.machine()
     numbers = [f"{what} {facts[name]}" for what, name in CPU_NUMBERS if name in facts]
     return facts["model name"] + (f" ({', '.join(numbers)})" if numbers else "")
+
+
+def cpu_vendor() -> str:
+    """Who made the processor, as it says itself, `GenuineIntel` for one, or as the system says."""
+    return _facts().get("vendor_id", platform.processor())
+
+
+def _facts(source: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """What Linux knows about the first processor; nothing elsewhere."""
+    try:
+        lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    facts: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines):
+        facts.setdefault(name.strip(), value.strip())
+    return facts
 
 
 def _quota(groups: Path) -> float:

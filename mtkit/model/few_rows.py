@@ -1,13 +1,12 @@
 """How the weights of a search lie in memory. What they are is not changed here."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtkit.model.products import FEW, by_onednn, packed, prefers_onednn
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, torch's own product is about as quick
-ROUNDED = 8  # above so many rows, they are filled up to a multiple of it
 
 
 def lay_out_for_few_rows(model: Transformer) -> None:
@@ -42,32 +41,11 @@ class FewRows(nn.Module):
         by_columns = weight.data.t().contiguous().t()
         self.weight = nn.Parameter(by_columns, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.packed = _packed(weight.data)
+        self.packed = packed(weight.data, FEW)
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., in] to states [..., out]."""
         rows = states.numel() // states.size(-1)
-        if self.packed is None or not 1 < rows <= MOST:
+        if self.packed is None or rows < 2 or (rows > MOST and not prefers_onednn()):
             return F.linear(states, self.weight, self.bias)
-        flat = states.reshape(rows, -1)
-        if rows > ROUNDED:
-            flat = F.pad(flat, (0, 0, 0, -rows % ROUNDED))
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(flat, self.packed, self.bias, "none", [], "")
-        return found[:rows].view(*states.shape[:-1], -1)
-
-
-def _packed(weight: Tensor) -> Tensor | None:
-    """A matrix as oneDNN's kernels read it, or None where this torch has none for it.
-
-    What packs and multiplies is what torch's own compiler makes of a linear layer. It is not documented, so
-    it is tried here, and left alone where it does not give the product.
-    """
-    if weight.dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return None
-    operators, row = torch.ops.mkldnn, torch.ones(2, weight.size(1))
-    try:
-        packed: Tensor = operators._reorder_linear_weight(weight, ROUNDED)
-        product = operators._linear_pointwise(row, packed, None, "none", [], "")
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return None
-    return packed if torch.allclose(product, F.linear(row, weight), rtol=1e-3, atol=1e-3) else None
+        return by_onednn(states, self.packed, self.bias)

@@ -10,6 +10,7 @@ from mtkit.batches.packed import Layout
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
 from mtkit.model.dropout import add_with_dropout, dropout
+from mtkit.model.products import Linear
 
 LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = 1e-6  # both are what CTranslate2 takes where a model names none
@@ -50,8 +51,8 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[settings.activation]
         self.dropout = settings.activation_dropout
         width = settings.ffn_dim * (2 if self.gated else 1)
-        self.up = nn.Linear(settings.dim, width, bias=settings.bias)  # [F, D], or [2F, D]: gate, then up
-        self.down = nn.Linear(settings.ffn_dim, settings.dim, bias=settings.bias)
+        self.up = Linear(settings.dim, width, bias=settings.bias)  # [F, D], or [2F, D]: gate, then up
+        self.down = Linear(settings.ffn_dim, settings.dim, bias=settings.bias)
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., D] to states [..., D]."""

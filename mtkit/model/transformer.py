@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mtkit.batches.packed import Layout, Packed
 from mtkit.config.model import LearnedPositions, ModelSettings
@@ -21,6 +20,7 @@ from mtkit.model.embeddings import Embedding
 from mtkit.model.init import initialise, initialise_output
 from mtkit.model.layers import DecoderLayer, EncoderLayer, make_norm
 from mtkit.model.positions import added_positions
+from mtkit.model.products import Linear, linear
 
 Through = Callable[..., Any]  # a layer or a function, and what it is called with, to what it returns
 
@@ -148,7 +148,7 @@ class Transformer(nn.Module):
         tied = settings.tied_embeddings
         self.target_embedding = Embedding(target_size, settings.dim)
         self.source_embedding = None if tied == "all" else Embedding(source_size, settings.dim)
-        self.output_layer = None if tied != "none" else nn.Linear(settings.dim, target_size, bias=False)
+        self.output_layer = None if tied != "none" else Linear(settings.dim, target_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(target_size)) if output_bias else None  # [V]
         self.output_for_search: Callable[[Tensor], Tensor] | None = None  # `output`, faster (few_rows.py)
         self.encoder = Encoder(settings)
@@ -228,7 +228,7 @@ class Transformer(nn.Module):
         """Hidden states [..., D] to logits [..., V]; any leading shape, so that padding can be left out."""
         if self.output_for_search is not None:
             return self.output_for_search(hidden)
-        return F.linear(hidden, self.output_weight, self.output_bias)  # [..., V]
+        return linear(hidden, self.output_weight, self.output_bias)  # [..., V]
 
     def forward(self, source: Tensor, source_is_token: Tensor, target_in: Tensor) -> Tensor:
         """Logits of every next target id.

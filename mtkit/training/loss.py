@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mtkit.batches.batch import Batch
+from mtkit.model.products import add_crossed, linear, product
 from mtkit.model.transformer import Through, Transformer, as_it_is
 
 POSITIONS_AT_ONCE = 512  # of the output layer; measured best of 64 to 4096 for 4,000 and 8,000 pieces
@@ -59,8 +59,8 @@ class OutputLoss(torch.autograd.Function):
             powers, total, part = go(of_slice, states, weight, mean, ids, smoothing)
             cast = cast if cast.dtype == powers.dtype else weight.to(powers.dtype)  # once, not for each slice
             factor = scale / total  # [P, 1]
-            of_states.copy_((powers @ cast) * factor - mean * (smoothing * scale))
-            _add_product(of_weight, powers.mT, (states * factor).to(powers.dtype))
+            of_states.copy_(product(powers, cast) * factor - mean * (smoothing * scale))
+            add_crossed(of_weight, powers, (states * factor).to(powers.dtype))
             sums.append(part)
         of_weight.sub_(hidden.sum(dim=0, dtype=torch.float32), alpha=smoothing * scale / len(weight))
         ctx.save_for_backward(of_hidden, of_weight)
@@ -86,7 +86,7 @@ def _of_slice(
     products, its divisor being a factor of the position; the constant e/V is a multiple of the mean vector
     for states, and of the sum of all states for the weight. Both are left to the caller.
     """
-    logits = F.linear(states, weight)  # [P, V]
+    logits = linear(states, weight)  # [P, V]
     powers, total, sums = _unnormalised(logits, states, mean, ids, smoothing)
     wanted = ids[:, None]
     powers.scatter_(1, wanted, powers.gather(1, wanted).sub_(total, alpha=1 - smoothing))
@@ -101,7 +101,7 @@ def _of_slice_in_steps(
     What is made of float32 and added to the gradient in one pass (`addmm_`) would be multiplied in float32:
     autocast does not change that.
     """
-    logits = F.linear(states, weight)  # [P, V]
+    logits = linear(states, weight)  # [P, V]
     top = logits.amax(dim=-1, keepdim=True).float()
     powers = (logits.float() - top).exp()
     total = powers.sum(dim=-1, keepdim=True)
@@ -141,14 +141,6 @@ def _sums(log_total: Tensor, wanted: Tensor, hidden: Tensor, mean: Tensor, smoot
     nats = (log_total - wanted).sum()
     uniform = (log_total - hidden.float() @ mean).sum()  # the mean of the logits is the logit of the mean
     return LossSums((1 - smoothing) * nats + smoothing * uniform, nats)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, in one pass where the types are one."""
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total.add_(left @ right)
 
 
 def output_loss(
@@ -246,7 +238,7 @@ def measure(model: Transformer, batch: Batch, smoothing: float = 0.0) -> LossSum
     weight = model.output_weight
     mean = weight.mean(dim=0)
     return add(
-        _unnormalised(F.linear(states, weight), states, mean, ids, smoothing)[2]
+        _unnormalised(linear(states, weight), states, mean, ids, smoothing)[2]
         for states, ids in _slices(hidden, targets)
     )
 

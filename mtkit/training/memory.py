@@ -21,6 +21,7 @@ from mtkit.batches.batch import Batch, make_batch
 from mtkit.config.training import TrainSettings
 from mtkit.model.count import count_parameters
 from mtkit.model.dropout import seeded
+from mtkit.model.products import prefers_onednn
 from mtkit.model.transformer import Transformer
 from mtkit.training.loss import positions_at_once
 from mtkit.training.optimizer import layer_matrices
@@ -35,6 +36,8 @@ KEPT_BY_ALLOCATOR, LIBRARIES = 1.45, 60_000_000
 # oneDNN compiles kernels for every shape of a product in bfloat16, and keeps those of the last 1024: with
 # micro-batches of many shapes it grew by 0.92 to 0.94 GB, at width 128 and 256 (docs/log.md, 2026-11-23).
 COMPILED = 950_000_000
+# On some processors it multiplies float32, too, rows being rounded (products.py): 150 to 400 MB.
+COMPILED_FLOAT32 = 250_000_000
 FIRST_ID = 4  # the first that no special piece has
 
 
@@ -121,7 +124,8 @@ class Activations:
         size = at_once * max(map(self.bytes, shapes))
         if self._model.device.type != "cpu":
             return size
-        compiled = COMPILED if self._precision == "bfloat16" else 0
+        float32 = COMPILED_FLOAT32 if prefers_onednn() else 0
+        compiled = COMPILED if self._precision == "bfloat16" else float32
         return int(KEPT_BY_ALLOCATOR * size) + LIBRARIES + compiled
 
     def kept(self, shape: Shape) -> int:
@@ -154,7 +158,7 @@ def kept_bytes(model: Transformer, batch: Batch, precision: str) -> int:
 
     def keep(tensor: Tensor) -> Tensor:
         if _storage(tensor) not in own:
-            kept[_storage(tensor)] = tensor.untyped_storage().nbytes()
+            kept[_storage(tensor)] = max(kept.get(_storage(tensor), 0), _reach(tensor))
         return tensor
 
     autocast = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
@@ -168,6 +172,12 @@ def kept_bytes(model: Transformer, batch: Batch, precision: str) -> int:
 
 def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
+
+
+def _reach(tensor: Tensor) -> int:
+    """Bytes from the beginning of its storage to its last value; behind it may lie rows that fill up."""
+    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return int(tensor.storage_offset() + steps + 1) * tensor.element_size()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mtkit.model.products import is_quicker, product
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.sharding import is_shared_out, shared_out, whole
 from mtkit.training.uncompiled import Uncompiled
@@ -145,26 +146,28 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 def _plain(x: Tensor) -> Tensor:
     """Newton-Schulz on X itself."""
     for a, b, c in ROUNDS:
-        gram = x @ x.mT
+        gram = product(x, x.mT)
         x = _product(x, _product(gram, gram, gram, b, c), x, a, 1.0)
     return x
 
 
 def _by_gram(x: Tensor) -> Tensor:
     """Newton-Schulz on G = XXᵀ: with P = aI + bG + cG² of each round, G ← PGP; the result is P₃P₂P₁X."""
-    gram = x @ x.mT
+    gram = product(x, x.mT)
     total: Tensor | None = None
     for number, (a, b, c) in enumerate(ROUNDS, start=1):
         factor = _product(gram, gram, gram, b, c)
         factor.diagonal(dim1=-2, dim2=-1).add_(a)
-        total = factor if total is None else factor @ total
+        total = factor if total is None else product(factor, total)
         if number < len(ROUNDS):
-            gram = factor @ gram @ factor
+            gram = product(product(factor, gram), factor)
     assert total is not None
-    return total @ x
+    return product(total, x)
 
 
 def _product(addend: Tensor, left: Tensor, right: Tensor, beta: float, alpha: float) -> Tensor:
     """beta · addend + alpha · left @ right, in one pass, batched or not."""
+    if left.dim() == 2 and is_quicker(left, right):
+        return product(left, right).mul_(alpha).add_(addend, alpha=beta)
     multiply = torch.addmm if addend.dim() == 2 else torch.baddbmm
     return multiply(addend, left, right, beta=beta, alpha=alpha)

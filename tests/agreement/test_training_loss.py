@@ -11,7 +11,12 @@ from mtkit.training.loss import output_loss
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 20.0])
 def test_the_loss_of_the_output_layer_and_its_gradients_are_those_of_torch(
-    smoothing: float, spread: float, positions_at_once: int, of_slice: str, monkeypatch: pytest.MonkeyPatch
+    smoothing: float,
+    spread: float,
+    positions_at_once: int,
+    of_slice: str,
+    library: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loss_module, "POSITIONS_AT_ONCE", positions_at_once)
     monkeypatch.setattr(loss_module, "ROWS_AT_ONCE", 7)

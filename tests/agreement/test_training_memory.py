@@ -21,6 +21,7 @@ TRAINING = textwrap.dedent(
     import numpy as np, torch
     from mtkit.batches.batch import Update
     from mtkit.config.training import FixedTrainSettings
+    from mtkit.model.products import prefers_onednn
     from mtkit.model.transformer import Transformer
     from mtkit.model.workers import Workers
     from mtkit.training.fitting import Fitting, Work
@@ -38,10 +39,10 @@ TRAINING = textwrap.dedent(
     tokens, parts = settings.batch_tokens, settings.accumulate
     expected = Fitting(settings, work, settings.precision).expected(tokens, parts)
     shapes = sorted(work.shapes(tokens, parts), key=lambda shape: -shape.rows * (shape.source + shape.target))
-    if settings.precision == "bfloat16":  # kernels are compiled for each of many shapes, and kept
+    if settings.precision == "bfloat16" or prefers_onednn():  # which keeps kernels of many shapes
         for rows, source_length, target_length in draw.integers((2, 3, 3), (12, 30, 30), (160, 3)):
             batch = probe(Shape(rows, source_length, target_length, 0), model)
-            part_gradients(model, batch, batch.target_tokens, 0.1, "bfloat16", 1)
+            part_gradients(model, batch, batch.target_tokens, 0.1, settings.precision, 1)
     with Workers(workers) as pool:
         optimizer, copies = Optimizer(model, settings.optimizer, pool), []
         updater = Updater(model, optimizer, settings, 1, pool)

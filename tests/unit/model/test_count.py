@@ -6,6 +6,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtkit.config.model import ModelSettings
+from mtkit.model import products
 from mtkit.model.count import count_parameters, model_flops
 from mtkit.model.transformer import Transformer
 
@@ -24,7 +25,10 @@ def test_tied_weights_are_counted_once() -> None:
 
 @pytest.mark.parametrize("kv_heads", [None, 3, 1])
 @pytest.mark.parametrize("activation", ["gelu", "swiglu"])
-def test_multiply_adds_are_those_that_torch_counts(kv_heads: int | None, activation: str) -> None:
+def test_multiply_adds_are_those_that_torch_counts(
+    kv_heads: int | None, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "prefers_onednn", lambda: False)  # whose products torch does not count
     settings = ModelSettings.model_validate(
         {
             "dim": 30,

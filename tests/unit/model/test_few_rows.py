@@ -6,7 +6,9 @@ from torch import nn
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
-from mtkit.model.few_rows import MOST, ROUNDED, FewRows, lay_out_for_few_rows
+from mtkit.model import few_rows
+from mtkit.model.few_rows import MOST, FewRows, lay_out_for_few_rows
+from mtkit.model.products import FEW
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 
@@ -48,49 +50,25 @@ def test_matrices_of_the_decoder_lie_by_columns_and_embeddings_by_rows() -> None
     assert model.target_embedding.weight.is_contiguous()
 
 
+@pytest.mark.parametrize("preferred", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(20, 8), (7, 33)])
-def test_a_packed_layer_is_the_layer_for_every_number_of_rows(bias: bool, shape: tuple[int, int]) -> None:
+def test_a_packed_layer_is_the_layer_for_every_number_of_rows(
+    bias: bool, shape: tuple[int, int], preferred: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_rows, "prefers_onednn", lambda: preferred)
     torch.manual_seed(1)
     layer = nn.Linear(shape[1], shape[0], bias=bias).eval()
     few = FewRows(layer.weight, layer.bias)
-    for rows in (0, *range(1, 2 * ROUNDED + 2), MOST - 1, MOST, MOST + 1):
+    for rows in (0, *range(1, 2 * FEW + 2), MOST - 1, MOST, MOST + 1):
         states = torch.randn(rows, 1, shape[1])
         with torch.inference_mode():
             torch.testing.assert_close(few(states), layer(states), rtol=1e-4, atol=1e-5)
 
 
-def test_there_are_few_numbers_of_rows_in_packed_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    few, met = FewRows(nn.Parameter(torch.randn(4, 6)), None), set()
-    if few.packed is None:
-        pytest.skip("this torch packs nothing")
-    real = torch.ops.mkldnn._linear_pointwise
-
-    def counted(rows: torch.Tensor, *others: object) -> torch.Tensor:
-        met.add(rows.size(0))
-        found: torch.Tensor = real(rows, *others)
-        return found
-
-    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", counted)
-    with torch.inference_mode():
-        for rows in range(1, 2 * MOST):
-            few(torch.randn(rows, 6))
-    assert met == {*range(2, ROUNDED + 1), *range(2 * ROUNDED, MOST + 1, ROUNDED)}
-
-
-@pytest.mark.parametrize("broken", ["absent", "refused", "wrong"])
-def test_where_torch_packs_nothing_columns_do(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def product(rows: torch.Tensor, *_: object) -> torch.Tensor:
-        if broken == "refused":
-            raise NotImplementedError
-        return torch.zeros(rows.size(0), 4)
-
-    if broken == "absent":
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    else:
-        monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", product)
+def test_where_torch_packs_nothing_columns_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows, "packed", lambda *_: None)
     weight = nn.Parameter(torch.randn(4, 6))
     few = FewRows(weight, None)
-    assert few.packed is None
     states = torch.randn(3, 6)
     torch.testing.assert_close(few(states), states @ weight.t())

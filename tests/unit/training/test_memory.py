@@ -7,7 +7,7 @@ import torch
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import AdamW, Muon, Optimizer, TrainSettings, Until
 from mtkit.model.transformer import Transformer
-from mtkit.training import optimizer
+from mtkit.training import memory, optimizer
 from mtkit.training.memory import (
     Activations,
     Memory,
@@ -79,10 +79,12 @@ def test_gradients_are_counted_once_for_each_that_is_computed_and_once_for_their
     assert two.more == two.gradients + two.optimizer + two.average + two.activations + two.checkpoint
 
 
-def test_the_allocator_wastes_some_and_compiled_kernels_take_some() -> None:
+def test_the_allocator_wastes_some_and_compiled_kernels_take_some(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, shapes = Activations(built(), "float32"), [Shape(3, 5, 7, 21), Shape(2, 3, 3, 6)]
     most = kept.bytes(shapes[0])
-    assert kept.taken(shapes, 2) == int(1.45 * 2 * most) + 60_000_000
+    for by_onednn, kernels in ((False, 0), (True, 250_000_000)):
+        monkeypatch.setattr(memory, "prefers_onednn", lambda by_onednn=by_onednn: by_onednn)
+        assert kept.taken(shapes, 2) == int(1.45 * 2 * most) + 60_000_000 + kernels
     in_bfloat16 = Activations(built(), "bfloat16").taken(shapes, 1)
     assert in_bfloat16 > 1_000_000_000  # whatever the batch
 

@@ -1,0 +1,177 @@
+import platform
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mtkit.model import products
+from mtkit.model.products import (
+    FEW,
+    MANY,
+    SEVERAL,
+    add_crossed,
+    by_onednn,
+    has_onednn,
+    linear,
+    packed,
+    prefers_onednn,
+    product,
+)
+
+MORE = [(2, 3, 4), (5, 8, 2), (33, 7, 20), (6, 1, 1), (77, 9, 4), (203, 4, 9)]  # rows, in, out
+needs_onednn = pytest.mark.skipif(not has_onednn(), reason="this torch has no oneDNN")
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is asked once a process is asked again, and what is said here is not remembered."""
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for asked in (has_onednn, prefers_onednn):
+        asked.cache_clear()
+    yield
+    for asked in (has_onednn, prefers_onednn):
+        asked.cache_clear()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", MORE)
+def test_a_linear_layer_and_its_gradients_are_torchs(
+    shape: tuple[int, int, int], bias: bool, library: str
+) -> None:
+    rows, width, out = shape
+    torch.manual_seed(1)
+    ours, theirs = products.Linear(width, out, bias=bias), nn.Linear(width, out, bias=bias)
+    ours.load_state_dict(theirs.state_dict())
+    for states in (torch.randn(rows, width), torch.randn(2, width, rows).mT, torch.randn(1, width)):
+        told = torch.randn(*states.shape[:-1], out)
+        for layer in (ours, theirs):
+            layer.zero_grad()
+        found, wanted = (one.detach().clone().requires_grad_() for one in (states, states))
+        torch.testing.assert_close(ours(found), theirs(wanted), rtol=1e-4, atol=1e-5)
+        ours(found).backward(told)
+        theirs(wanted).backward(told)
+        for one, other in zip((found, *ours.parameters()), (wanted, *theirs.parameters()), strict=True):
+            assert one.grad is not None
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
+@needs_onednn
+def test_few_numbers_of_rows_are_multiplied_and_as_many_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    met, real = set(), torch.ops.mkldnn._linear_pointwise
+
+    def counted(rows: torch.Tensor, weight: torch.Tensor, *others: object) -> torch.Tensor:
+        met.add(rows.size(0) if rows.size(1) > 3 else rows.size(1))
+        found: torch.Tensor = real(rows, weight, *others)
+        return found
+
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", counted)
+    torch.manual_seed(1)
+    wide, narrow, bias = torch.randn(7, 4), torch.randn(3, 4), torch.randn(7)
+    for count in range(2, 5 * MANY):
+        rows = torch.randn(count, 4)
+        torch.testing.assert_close(linear(rows, wide, bias), F.linear(rows, wide, bias))
+        torch.testing.assert_close(linear(rows, narrow), F.linear(rows, narrow))
+        total = torch.zeros(3, 4)
+        add_crossed(total, rows @ narrow.T, rows)
+        torch.testing.assert_close(total, narrow @ rows.T @ rows, rtol=1e-4, atol=1e-4)
+    assert met == {*range(2, FEW), *range(FEW, SEVERAL + 1, FEW), *range(SEVERAL + MANY, 5 * MANY + 1, MANY)}
+
+
+def test_only_wanted_gradients_are_computed(library: str) -> None:
+    states, weight = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4)
+    assert not linear(states.detach(), weight).requires_grad
+    linear(states, weight).sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(states.grad, weight.sum(0).expand(3, 4))
+    with torch.no_grad():
+        assert not linear(states, weight).requires_grad
+
+
+def test_what_comes_out_may_be_changed_in_place(library: str) -> None:
+    weight = torch.randn(5, 4, requires_grad=True)
+    found = linear(torch.randn(2, 3, 4), weight)
+    found[..., 0].mul_(2)
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+
+
+def test_no_row_and_no_column_make_what_torch_makes(library: str) -> None:
+    for states, weight in ((torch.ones(0, 4), torch.ones(5, 4)), (torch.ones(2, 4), torch.ones(0, 4))):
+        torch.testing.assert_close(linear(states, weight), F.linear(states, weight))
+
+
+def test_products_are_torchs(library: str) -> None:
+    left, right = torch.randn(6, 5), torch.randn(5, 3)
+    torch.testing.assert_close(product(left, right), left @ right)
+    torch.testing.assert_close(product(right.T, left.T), right.T @ left.T)
+    batched = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
+    torch.testing.assert_close(product(*batched), batched[0] @ batched[1])
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("out", "width"), [(3, 7), (7, 3)])
+def test_crossed_products_are_added(out: int, width: int, kind: torch.dtype, library: str) -> None:
+    left, right, total = torch.randn(5, out).to(kind), torch.randn(5, width).to(kind), torch.ones(out, width)
+    wanted = total + (left.T @ right).float()
+    add_crossed(total, left, right)
+    torch.testing.assert_close(total, wanted, rtol=1e-2 if kind == torch.bfloat16 else 1e-5, atol=1e-5)
+
+
+def test_in_bfloat16_and_under_autocast_torch_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
+    monkeypatch.setattr(products, "by_onednn", lambda *_: pytest.fail("asked"))
+    states, weight = torch.ones(3, 4), torch.ones(5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert linear(states, weight).dtype == torch.bfloat16
+    assert linear(states.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
+    assert linear(states.double(), weight.double()).dtype == torch.float64
+
+
+@needs_onednn
+def test_a_packed_matrix_multiplies_as_it_did() -> None:
+    states, weight, bias = torch.randn(9, 6), torch.randn(4, 6), torch.randn(4)
+    laid_out = packed(weight, 8)
+    assert laid_out is not None
+    torch.testing.assert_close(by_onednn(states, laid_out, bias), F.linear(states, weight, bias))
+    assert packed(weight.bfloat16(), 8) is None
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("machine", "vendor", "preferred"),
+    [
+        ("x86_64", "AuthenticAMD", True),
+        ("AMD64", "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", True),
+        ("x86_64", "GenuineIntel", False),
+        ("AMD64", "Intel64 Family 6 Model 140 Stepping 1, GenuineIntel", False),
+        ("aarch64", "", False),
+    ],
+)
+def test_intels_processors_are_left_to_intels_library(
+    machine: str, vendor: str, preferred: bool, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(products, "cpu_vendor", lambda: vendor)
+    assert prefers_onednn() is preferred
+
+
+@pytest.mark.parametrize("broken", ["absent", "refused", "wrong"])
+def test_where_torch_has_no_such_products_mkl_makes_them(
+    broken: str, fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(rows: torch.Tensor, *_: object) -> torch.Tensor:
+        if broken == "refused":
+            raise NotImplementedError
+        return torch.zeros(rows.size(0), 5)
+
+    if broken == "absent":
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    else:
+        monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", wrong)
+    monkeypatch.setattr(products, "cpu_vendor", lambda: "AuthenticAMD")
+    assert not has_onednn() and not prefers_onednn()
+    assert packed(torch.randn(4, 6), 8) is None
+    states, weight = torch.randn(3, 6), torch.randn(4, 6)
+    torch.testing.assert_close(linear(states, weight), states @ weight.T)
