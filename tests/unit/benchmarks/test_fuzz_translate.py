@@ -40,6 +40,18 @@ def test_odd_lines_are_translated_one_for_one_and_in_order(
     assert "samples alike" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_odd_lines_are_translated_one_for_one_with_a_shortlist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    model = make_model(tmp_path, shortlist=5)
+    lines = (model / "ctranslate2" / "vmap.txt").read_text("utf-8").split("\n")
+    assert max(len(line.split("\t")[1].split(" ")) for line in lines[1:-1]) <= 6 < len(lines[0].split(" "))
+    flags = check_command(150, 6, model, "--threads", "1", "--engine", "ctranslate2", least_alike=0.0)
+    assert flags["empty"] and flags["invalid_utf8"] and flags["split"]
+
+
 def test_a_line_too_few_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_translate, "translated", lambda *_: iter([]))
     with pytest.raises(ValueError, match="shorter"):
