@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mtkit.model.cores import cpu_name
-from mtkit.model.products import by_onednn, has_onednn, packed, prefers_onednn
+from mtkit.model.products import by_onednn, crossed_by_onednn, has_onednn, packed, prefers_onednn
 
 SIZES = (
-    (1536, 1536, 1536),
+    *((size, size, size) for size in (1024, 1536)),
     *((512, *sizes) for sizes in ((256, 768), (256, 1024), (1024, 256), (256, 8000))),
     *((64, *sizes) for sizes in ((256, 256), (256, 1024), (256, 8000), (512, 32000))),
-    *((5, *sizes) for sizes in ((256, 1024), (256, 8000))),
+    *((5, *sizes) for sizes in ((256, 256), (256, 1024), (256, 8000))),
 )
 TRIES, SECONDS = 7, 0.05
 
@@ -32,8 +32,9 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     print(f"{cpu_name()}; mtkit takes {'oneDNN' if prefers_onednn() else 'MKL'} for float32")
-    print("| product | MKL | oneDNN | oneDNN, packed | MKL, weight's gradient | oneDNN, weight's gradient |")
-    print("|---|---:|---:|---:|---:|---:|")
+    gradients = "MKL, weight's gradient | oneDNN, weight's gradient"
+    print(f"| product | MKL | oneDNN | oneDNN, packed | {gradients} | bfloat16 |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for rows, width, out in SIZES:
         operations = 2e-9 * rows * width * out
         cells = [f"{operations / seconds:.0f}" for seconds in _seconds(rows, width, out)]
@@ -43,14 +44,15 @@ def main() -> None:
 @torch.inference_mode()
 def _seconds(rows: int, width: int, out: int) -> list[float]:
     states, weight, gradient = torch.randn(rows, width), torch.randn(out, width), torch.randn(rows, out)
-    laid_out = packed(weight, rows)
+    laid_out, in_bfloat16 = packed(weight, rows), (states.bfloat16(), weight.bfloat16())
     assert laid_out is not None
     ways: list[Callable[[], Tensor]] = [
         lambda: F.linear(states, weight),
         lambda: by_onednn(states, weight),
         lambda: by_onednn(states, laid_out),
         lambda: gradient.mT @ states,
-        lambda: by_onednn(gradient.mT, states.mT),
+        lambda: crossed_by_onednn(gradient, states),
+        lambda: F.linear(*in_bfloat16),
     ]
     best = [float("inf")] * len(ways)
     for _ in range(TRIES):

@@ -39,7 +39,7 @@ def cpu_name() -> str:
 
 def cpu_vendor() -> str:
     """Who made the processor, as it says itself, `GenuineIntel` for one, or as the system says."""
-    return _facts().get("vendor_id", platform.processor())
+    return _facts().get("vendor_id") or platform.processor()
 
 
 def _facts(source: Path = Path("/proc/cpuinfo")) -> dict[str, str]:

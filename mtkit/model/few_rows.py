@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtkit.model.products import FEW, by_onednn, packed, prefers_onednn
+from mtkit.model.products import SMALL_STEP, by_onednn, packed, prefers_onednn
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, torch's own product is about as quick
@@ -41,7 +41,7 @@ class FewRows(nn.Module):
         by_columns = weight.data.t().contiguous().t()
         self.weight = nn.Parameter(by_columns, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.packed = packed(weight.data, FEW)
+        self.packed = packed(weight.data, SMALL_STEP)
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., in] to states [..., out]."""

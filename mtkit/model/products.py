@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from mtkit.model.cores import cpu_vendor
 
-MADE_FOR_MKL = "GenuineIntel"
-FEW, SEVERAL, MANY = 8, 128, 64  # up to 8 rows as they are, up to 128 by eights, then by 64
+LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # whose processors its best code is not for
+SMALL_STEP, SMALL, STEP = 8, 128, 64  # rows: up to 128 they are filled up by eights, above by 64
 
 
 class Linear(nn.Linear):
@@ -28,25 +29,45 @@ class Linear(nn.Linear):
 
 
 def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.linear`: states [..., in] · weight [out, in]ᵀ + bias [out], differentiable."""
+    """`torch.nn.functional.linear`: states · weightᵀ + bias. Can be differentiated, by oneDNN once.
+
+    Args:
+        states: [..., in].
+        weight: [out, in].
+        bias: [out], or None.
+
+    Returns:
+        [..., out].
+    """
     if not is_quicker(states, weight):
         return F.linear(states, weight, bias)
-    if not (torch.is_grad_enabled() and (states.requires_grad or weight.requires_grad)):
+    wanted = any(one is not None and one.requires_grad for one in (states, weight, bias))
+    if not (wanted and torch.is_grad_enabled()):
         return by_onednn(states, weight, bias)
-    rows = states.reshape(-1, states.size(-1))
-    found: Tensor = _Linear.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
-    return found.view(*states.shape[:-1], -1)
+    found: Tensor = _Linear.apply(states.reshape(-1, states.size(-1)), weight, bias)  # type: ignore[no-untyped-call]  # [N, out]
+    return found if states.dim() == 2 else found.view(*states.shape[:-1], -1)  # [..., out]
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """`left @ right` of two matrices or of two batches of them; not differentiable."""
+    """`left @ right`; not differentiable.
+
+    Args:
+        left: [M, K]; batches of matrices [..., M, K] are left to torch.
+        right: [K, N], or [..., K, N].
+    """
     return by_onednn(left, right.mT) if left.dim() == 2 and is_quicker(left, right) else left @ right
 
 
 def add_crossed(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total [O, I] += leftᵀ · right, of [N, O] and [N, I]; not differentiable."""
+    """total += leftᵀ · right, which is how the gradient of a weight comes about; not differentiable.
+
+    Args:
+        total: [O, I]; changed in place.
+        left: [N, O].
+        right: [N, I].
+    """
     if is_quicker(left, right):
-        total.add_(_crossed(left, right))
+        total.add_(crossed_by_onednn(left, right))
     elif total.dtype == left.dtype:
         total.addmm_(left.mT, right)  # in one pass
     else:
@@ -62,32 +83,51 @@ def by_onednn(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
 
     Args:
         states: [..., in], float32 on a CPU.
-        weight: [out, in], in any layout; or what `packed` made of it.
+        weight: [out, in], no value of it in two places; or what `packed` made of it.
         bias: [out], or None.
     """
-    rows = states.reshape(-1, states.size(-1))
+    rows = states.reshape(-1, states.size(-1))  # [N, in]
     count, width = rows.size(0), weight.size(0)
     more = rounded(count) - count
     if more and rows.size(1) > width and not weight.is_mkldnn:
-        whole = rounded(count) - _step(count)
-        found = torch.cat([_multiplied(rows[:whole], weight, bias), F.linear(rows[whole:], weight, bias)])
+        whole = count + more - _step(count)
+        above = F.linear(rows[whole:], weight, bias)  # [N - whole, out]
+        found = torch.cat([_multiplied(rows[:whole], weight, bias), above])  # [N, out]
     else:
-        found = _multiplied(F.pad(rows, (0, 0, 0, more)) if more else rows, weight, bias)
-        found.resize_(count, width)  # no view: what comes out may be changed in place
-    return found.view(*states.shape[:-1], width) if states.dim() != 2 else found
+        found = _multiplied(F.pad(rows, (0, 0, 0, more)) if more else rows, weight, bias)  # [rounded, out]
+        if more:
+            found.resize_(count, width)  # [N, out]; no view: what comes out may be changed in place
+    return found if states.dim() == 2 else found.view(*states.shape[:-1], width)  # [..., out]
+
+
+def crossed_by_onednn(left: Tensor, right: Tensor) -> Tensor:
+    """leftᵀ · right, [O, I] of [N, O] and [N, I], by rows or by columns; not differentiable.
+
+    The operator copies its first operand if that does not lie by rows, so the narrower one is the first. As
+    in `by_onednn` there are few N; here MKL adds the rest.
+    """
+    count = left.size(0)
+    whole = count if count == rounded(count) else rounded(count) - _step(count)
+    one, other = left[:whole].mT, right[:whole].mT  # [O, whole], [I, whole]
+    if left.size(1) <= right.size(1):
+        found = _multiplied(one, other, None)  # [O, I]
+    else:
+        found = _multiplied(other, one, None).mT  # [O, I]
+    return found if whole == count else found.addmm_(left[whole:].mT, right[whole:])
 
 
 def rounded(rows: int) -> int:
     """The number of rows that so many are filled up to."""
-    return rows if rows <= FEW else -(-rows // _step(rows)) * _step(rows)
+    return rows if rows <= SMALL_STEP else -(-rows // _step(rows)) * _step(rows)
 
 
 def _step(rows: int) -> int:
-    return FEW if rows <= SEVERAL else MANY
+    return SMALL_STEP if rows <= SMALL else STEP
 
 
 def _multiplied(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    dense = None if bias is None else bias.contiguous()  # the operator does not look at its strides
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, dense, "none", [], "")
     return found
 
 
@@ -100,19 +140,19 @@ def packed(weight: Tensor, rows: int) -> Tensor | None:
 
 
 def is_quicker(left: Tensor, right: Tensor) -> bool:
-    """True for matrices that oneDNN multiplies sooner than MKL; a single row is read as quickly by both."""
+    """True for matrices that oneDNN is given; a few rows are multiplied as quickly by MKL, or sooner."""
     if torch.compiler.is_compiling() or left.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
     if left.dtype != torch.float32 or right.dtype != torch.float32:
         return False
-    return left.numel() > left.size(-1) and right.numel() > 0 and prefers_onednn()
+    return left.numel() > SMALL_STEP * left.size(-1) and right.numel() > 0 and prefers_onednn()
 
 
 @cache
 def prefers_onednn() -> bool:
     """True if oneDNN is the quicker on this processor, and there."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return is_x86 and MADE_FOR_MKL not in cpu_vendor() and has_onednn()
+    return is_x86 and any(vendor in cpu_vendor() for vendor in LEFT_BY_MKL) and has_onednn()
 
 
 @cache
@@ -120,17 +160,20 @@ def has_onednn() -> bool:
     """True if this torch has oneDNN's products.
 
     What multiplies is what torch's own compiler makes of a linear layer. It is not documented, so it is
-    tried, and left alone where it does not give the product.
+    tried, and left alone where it does not give the product. The answer hangs on nothing around the first
+    call: not on autocast, nor on a default type or device.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    left, right = torch.arange(12.0).view(3, 4), torch.arange(20.0).view(5, 4)
+    numbers = torch.arange(20, dtype=torch.float32, device="cpu")
+    left, right = numbers[:12].view(3, 4), numbers.view(5, 4)
     try:
-        laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(right, FEW)
-        found = by_onednn(left, right), by_onednn(left, laid_out)
+        with torch.autocast("cpu", enabled=False), torch.no_grad():
+            laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(right, SMALL_STEP)
+            found = by_onednn(left, right), by_onednn(left, laid_out)
+            return all(torch.equal(one, left @ right.mT) for one in found)
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
-    return all(torch.equal(one, left @ right.T) for one in found)
 
 
 class _Linear(torch.autograd.Function):
@@ -138,32 +181,16 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(rows, weight)
+        wanted_rows, wanted_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(rows if wanted_weight else None, weight if wanted_rows else None)
         return by_onednn(rows, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, of_found: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight = ctx.saved_tensors
-        (of_found,) = gradients  # [N, out]
-        wanted_rows, wanted_weight, wanted_bias = ctx.needs_input_grad
         return (
-            by_onednn(of_found, weight.mT) if wanted_rows else None,
-            _crossed(of_found, rows).contiguous() if wanted_weight else None,
-            of_found.sum(0) if wanted_bias else None,
+            None if weight is None else by_onednn(of_found, weight.mT),  # [N, in]
+            None if rows is None else crossed_by_onednn(of_found, rows).contiguous(),  # [out, in]
+            of_found.sum(0) if ctx.needs_input_grad[2] else None,  # [out]
         )
-
-
-def _crossed(left: Tensor, right: Tensor) -> Tensor:
-    """leftᵀ · right by oneDNN, [O, I] of [N, O] and [N, I]; by rows or by columns.
-
-    The operator copies its first operand if that does not lie by rows, so the narrower one is the first. As
-    in `by_onednn` there are few N; here MKL adds the rest.
-    """
-    count = left.size(0)
-    whole = count if count == rounded(count) else rounded(count) - _step(count)
-    one, other = left[:whole].mT, right[:whole].mT
-    if left.size(1) <= right.size(1):
-        found = _multiplied(one, other, None)
-    else:
-        found = _multiplied(other, one, None).mT
-    return found if whole == count else found.addmm_(left[whole:].mT, right[whole:])

@@ -36,8 +36,9 @@ KEPT_BY_ALLOCATOR, LIBRARIES = 1.45, 60_000_000
 # oneDNN compiles kernels for every shape of a product in bfloat16, and keeps those of the last 1024: with
 # micro-batches of many shapes it grew by 0.92 to 0.94 GB, at width 128 and 256 (docs/log.md, 2026-11-23).
 COMPILED = 950_000_000
-# On some processors it multiplies float32, too, rows being rounded (products.py): 150 to 400 MB.
-COMPILED_FLOAT32 = 250_000_000
+# On AMD's processors it multiplies float32, too, rows being rounded (products.py): 150 MB for width 192, 400
+# for 256, of which some are what the allocator keeps (docs/log.md, 2026-11-29).
+COMPILED_FLOAT32 = 300_000_000
 FIRST_ID = 4  # the first that no special piece has
 
 
@@ -175,7 +176,10 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _reach(tensor: Tensor) -> int:
-    """Bytes from the beginning of its storage to its last value; behind it may lie rows that fill up."""
+    """Bytes from the beginning of its storage to its last value.
+
+    Behind it may lie rows that fill up for oneDNN (products.py): 63 at most, which are not foretold.
+    """
     steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return int(tensor.storage_offset() + steps + 1) * tensor.element_size()
 

@@ -16,7 +16,7 @@ def test_both_libraries_are_measured_for_every_size(
     assert "for float32" in who and "oneDNN, packed" in head
     assert [row.split(" | ")[0] for row in rows] == ["| 5 x 6 x 7", "| 64 x 32 x 80"]
     for row in rows:
-        assert len([float(cell) for cell in row.strip("| ").split(" | ")[1:]]) == 5
+        assert len([float(cell) for cell in row.strip("| ").split(" | ")[1:]]) == 6
 
 
 def test_a_torch_without_onednn_is_told(

@@ -8,11 +8,9 @@ from torch.nn import functional as F
 
 from mtkit.model import products
 from mtkit.model.products import (
-    FEW,
-    MANY,
-    SEVERAL,
     add_crossed,
     by_onednn,
+    crossed_by_onednn,
     has_onednn,
     linear,
     packed,
@@ -20,7 +18,7 @@ from mtkit.model.products import (
     product,
 )
 
-MORE = [(2, 3, 4), (5, 8, 2), (33, 7, 20), (6, 1, 1), (77, 9, 4), (203, 4, 9)]  # rows, in, out
+SHAPES = [(2, 3, 4), (15, 8, 2), (33, 7, 20), (16, 1, 1), (77, 9, 4), (203, 4, 9)]  # rows, in, out
 needs_onednn = pytest.mark.skipif(not has_onednn(), reason="this torch has no oneDNN")
 
 
@@ -36,7 +34,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", MORE)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_linear_layer_and_its_gradients_are_torchs(
     shape: tuple[int, int, int], bias: bool, library: str
 ) -> None:
@@ -59,42 +57,88 @@ def test_a_linear_layer_and_its_gradients_are_torchs(
 
 @needs_onednn
 def test_few_numbers_of_rows_are_multiplied_and_as_many_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    met, real = set(), torch.ops.mkldnn._linear_pointwise
+    met, real = set(), products._multiplied
 
-    def counted(rows: torch.Tensor, weight: torch.Tensor, *others: object) -> torch.Tensor:
-        met.add(rows.size(0) if rows.size(1) > 3 else rows.size(1))
-        found: torch.Tensor = real(rows, weight, *others)
-        return found
+    def counted(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        met.add(rows.size(1) if crossing else rows.size(0))
+        return real(rows, weight, bias)
 
-    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
-    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", counted)
+    monkeypatch.setattr(products, "_multiplied", counted)
     torch.manual_seed(1)
     wide, narrow, bias = torch.randn(7, 4), torch.randn(3, 4), torch.randn(7)
-    for count in range(2, 5 * MANY):
-        rows = torch.randn(count, 4)
-        torch.testing.assert_close(linear(rows, wide, bias), F.linear(rows, wide, bias))
-        torch.testing.assert_close(linear(rows, narrow), F.linear(rows, narrow))
-        total = torch.zeros(3, 4)
-        add_crossed(total, rows @ narrow.T, rows)
-        torch.testing.assert_close(total, narrow @ rows.T @ rows, rtol=1e-4, atol=1e-4)
-    assert met == {*range(2, FEW), *range(FEW, SEVERAL + 1, FEW), *range(SEVERAL + MANY, 5 * MANY + 1, MANY)}
+    laid_out = packed(wide, 8)
+    assert laid_out is not None
+    round_numbers = {*range(2, 9), *range(16, 129, 8), *range(192, 321, 64)}
+    for crossing in (False, True):
+        met.clear()
+        for count in range(2, 320):
+            rows = torch.randn(count, 4)
+            if crossing:
+                left = rows @ narrow.T
+                for one, other in ((left, rows), (rows, left)):
+                    found = crossed_by_onednn(one, other)
+                    torch.testing.assert_close(found, one.T @ other, rtol=1e-4, atol=1e-4)
+            else:
+                torch.testing.assert_close(by_onednn(rows, wide, bias), F.linear(rows, wide, bias))
+                torch.testing.assert_close(by_onednn(rows, laid_out, bias), F.linear(rows, wide, bias))
+                torch.testing.assert_close(by_onednn(rows, narrow), F.linear(rows, narrow))
+        assert met == round_numbers - ({320} if crossing else set())
 
 
-def test_only_wanted_gradients_are_computed(library: str) -> None:
-    states, weight = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4)
-    assert not linear(states.detach(), weight).requires_grad
-    linear(states, weight).sum().backward()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(states.grad, weight.sum(0).expand(3, 4))
+@needs_onednn
+def test_biases_and_operands_may_lie_anyhow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
+    states, weight = torch.randn(20, 12)[:, ::2], torch.randn(6, 10).T[::2]
+    for bias in (torch.randn(10)[::2], torch.randn(1).expand(5)):
+        torch.testing.assert_close(linear(states, weight, bias), F.linear(states, weight, bias))
+
+
+def test_only_wanted_gradients_are_computed_and_only_what_they_need_is_kept(library: str) -> None:
+    def told(**wanted: bool) -> tuple[list[torch.Tensor | None], int]:
+        made = {"states": torch.ones(9, 4), "weight": torch.full((5, 4), 2.0), "bias": torch.ones(5)}
+        parts = {name: tensor.requires_grad_(wanted.get(name, False)) for name, tensor in made.items()}
+        kept: list[torch.Tensor] = []
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            kept.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one):
+            found = linear(**parts)
+        if wanted:
+            found.sum().backward()  # type: ignore[no-untyped-call]
+        assert found.requires_grad is bool(wanted)
+        return [tensor.grad for tensor in parts.values()], len(kept)
+
+    assert told() == ([None, None, None], 0)
+    of_states, kept = told(states=True)
+    assert of_states[0] is not None and of_states[0].tolist() == [[10.0] * 4] * 9
+    assert of_states[1:] == [None, None] and kept == 1
+    of_weight, kept = told(weight=True)
+    assert of_weight[1] is not None and of_weight[1].tolist() == [[9.0] * 4] * 5 and kept == 1
+    of_bias, kept = told(bias=True)
+    assert of_bias[2] is not None and of_bias[2].tolist() == [9.0] * 5 and kept == 0
     with torch.no_grad():
-        assert not linear(states, weight).requires_grad
+        assert not linear(torch.ones(9, 4, requires_grad=True), torch.ones(5, 4)).requires_grad
+
+
+@needs_onednn
+def test_it_is_differentiated_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
+    states, weight = torch.randn(9, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    found = linear(states, weight).square().sum()
+    (gradient,) = torch.autograd.grad(found, states, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def test_what_comes_out_may_be_changed_in_place(library: str) -> None:
-    weight = torch.randn(5, 4, requires_grad=True)
-    found = linear(torch.randn(2, 3, 4), weight)
+    states, weight = torch.ones(2, 9, 4), torch.ones(5, 4, requires_grad=True)
+    found = linear(states, weight)
     found[..., 0].mul_(2)
     found.sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
+    assert weight.grad.tolist() == [[36.0] * 4, *[[18.0] * 4] * 4]
 
 
 def test_no_row_and_no_column_make_what_torch_makes(library: str) -> None:
@@ -103,7 +147,7 @@ def test_no_row_and_no_column_make_what_torch_makes(library: str) -> None:
 
 
 def test_products_are_torchs(library: str) -> None:
-    left, right = torch.randn(6, 5), torch.randn(5, 3)
+    left, right = torch.randn(26, 15), torch.randn(15, 13)
     torch.testing.assert_close(product(left, right), left @ right)
     torch.testing.assert_close(product(right.T, left.T), right.T @ left.T)
     batched = torch.randn(2, 3, 4), torch.randn(2, 4, 5)
@@ -113,7 +157,11 @@ def test_products_are_torchs(library: str) -> None:
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("out", "width"), [(3, 7), (7, 3)])
 def test_crossed_products_are_added(out: int, width: int, kind: torch.dtype, library: str) -> None:
-    left, right, total = torch.randn(5, out).to(kind), torch.randn(5, width).to(kind), torch.ones(out, width)
+    left, right, total = (
+        torch.randn(25, out).to(kind),
+        torch.randn(25, width).to(kind),
+        torch.ones(out, width),
+    )
     wanted = total + (left.T @ right).float()
     add_crossed(total, left, right)
     torch.testing.assert_close(total, wanted, rtol=1e-2 if kind == torch.bfloat16 else 1e-5, atol=1e-5)
@@ -122,7 +170,7 @@ def test_crossed_products_are_added(out: int, width: int, kind: torch.dtype, lib
 def test_in_bfloat16_and_under_autocast_torch_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     monkeypatch.setattr(products, "by_onednn", lambda *_: pytest.fail("asked"))
-    states, weight = torch.ones(3, 4), torch.ones(5, 4)
+    states, weight = torch.ones(13, 4), torch.ones(5, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert linear(states, weight).dtype == torch.bfloat16
     assert linear(states.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
@@ -146,6 +194,7 @@ def test_a_packed_matrix_multiplies_as_it_did() -> None:
         ("AMD64", "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", True),
         ("x86_64", "GenuineIntel", False),
         ("AMD64", "Intel64 Family 6 Model 140 Stepping 1, GenuineIntel", False),
+        ("x86_64", "", False),
         ("aarch64", "", False),
     ],
 )
@@ -175,3 +224,9 @@ def test_where_torch_has_no_such_products_mkl_makes_them(
     assert packed(torch.randn(4, 6), 8) is None
     states, weight = torch.randn(3, 6), torch.randn(4, 6)
     torch.testing.assert_close(linear(states, weight), states @ weight.T)
+
+
+@needs_onednn
+def test_what_surrounds_the_first_question_does_not_answer_it(fresh: None) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.device("meta"), torch.inference_mode():
+        assert has_onednn()
