@@ -12,7 +12,7 @@ from mtkit.scoring.metrics import score
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.margin import margin
 from mtkit.translation.converted import Difference
-from mtkit.translation.ctranslate2_engine import KNOWN
+from mtkit.translation.ctranslate2_loading import KNOWN
 from mtkit.translation.engine import Engine
 from mtkit.translation.long_input import rejoin
 from mtkit.translation.torch_engine import TorchEngine

@@ -1,8 +1,8 @@
 """Matrix products on a CPU, by whichever of torch's two libraries is made for it: MKL or oneDNN.
 
 torch multiplies float32 by MKL, which keeps its best code for Intel's processors: on an AMD EPYC of family
-26, one thread reaches 108 GFLOP/s by MKL and 245 by oneDNN (docs/log.md, 2026-11-29). CTranslate2 chooses
-alike. Nothing is measured when a program starts, so that two machines of one kind compute the same bits.
+26, one thread reaches 108 GFLOP/s by MKL and 245 by oneDNN (docs/log.md, 2026-11-29). Nothing is measured
+when a program starts, so that two machines of one kind compute the same bits.
 """
 
 import platform

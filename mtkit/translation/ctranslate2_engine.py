@@ -28,24 +28,20 @@ from mtkit.translation.converted import (
     SHORTLIST_BATCH_TOKENS,
     check_converted,
 )
-from mtkit.translation.ctranslate2_loading import VERSION, open_again, open_converted, read_pieces
+from mtkit.translation.ctranslate2_loading import (
+    CPU,
+    VERSION,
+    gpu_number,
+    open_again,
+    open_converted,
+    read_pieces,
+    unsupported,
+)
 from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
 
 Ids = Sequence[int]
 Asked = Literal["everything", "doubtful"]
 
-KNOWN = frozenset(
-    {
-        "beam_size",
-        "n_best",
-        "length_penalty",
-        "length_penalty_form",
-        "max_length_factor",
-        "max_length_extra",
-        "no_repeat_ngram",
-        "patience",
-    }
-)
 # Any exponent but 0 makes CTranslate2 look for as many translations as we do; with this one its score is the
 # log probability itself, and hypotheses are ranked here.
 NO_PENALTY = 1e-30
@@ -56,15 +52,6 @@ NEVER_BIAS = 256.0
 # this on average (geometric mean), the model itself is asked, so that a low confidence is noticed.
 DOUBTFUL_NATS = 1.0
 ENOUGH_BATCHES = 8  # to measure with how many of them side by side
-
-
-def unsupported(settings: SearchSettings) -> str | None:
-    """Why this engine cannot search so, or None: a setting that it does not know is not at its default."""
-    for name, field in type(settings).model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if name not in KNOWN and getattr(settings, name) != default:
-            return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
-    return None
 
 
 class CTranslate2Engine:
@@ -111,17 +98,19 @@ class CTranslate2Engine:
         folder: Path,
         card: ModelCard,
         *,
+        device: str = CPU,
         threads: int,
         batch_tokens: int,
         say: Callable[[str], None] = lambda _: None,
         every_score: bool = False,
     ) -> "CTranslate2Engine":
-        """Load the converted model of a model folder onto the CPU.
+        """Load the converted model of a model folder.
 
         Args:
             folder: the model folder.
             card: its card.
-            threads: that compute: batches side by side, or fewer with several threads each.
+            device: `cuda`, `cuda:1`, …; any other name means the CPU.
+            threads: of a CPU that compute: batches side by side, or fewer with several threads each.
             batch_tokens: most source tokens of a batch.
             say: hears which, once there is enough to choose by.
             every_score: with a shortlist, ask the model how probable everything found is.
@@ -132,8 +121,8 @@ class CTranslate2Engine:
         certificate = check_converted(folder, card)
         inside = folder / CONVERTED
         asked: Asked = "everything" if every_score else "doubtful"
-        replicas = None
-        if threads > 1:
+        replicas, on_cpu = None, gpu_number(device) is None
+        if threads > 1 and on_cpu:
             key = {
                 "version": VERSION,
                 "model": card.architecture.model_dump(mode="json", by_alias=True),
@@ -142,7 +131,7 @@ class CTranslate2Engine:
             }
             replicas = Replicas(partial(open_again, folder, card, certificate), threads, key, say)
         engine = cls(
-            open_converted(inside, certificate.quantization, threads),
+            open_converted(inside, certificate.quantization, threads if on_cpu else 1, device=device),
             read_pieces(inside),
             architecture=card.architecture,
             max_tokens=certificate.max_tokens,

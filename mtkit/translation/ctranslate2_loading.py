@@ -3,11 +3,13 @@
 The only door to the package in this room.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import ctranslate2
 
+from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.files import read_json
 from mtkit.model.folder import ModelCard
@@ -15,7 +17,30 @@ from mtkit.subword.vocabulary import SIDES
 from mtkit.translation.converted import CONVERTED, Certificate, check_converted
 
 CPU = "cpu"
+GPU = re.compile(r"cuda(?::(\d+))?", re.ASCII)
 VERSION: str = ctranslate2.__version__
+# The settings of search that the engine asks CTranslate2 for, or sees to itself.
+KNOWN = frozenset(
+    {
+        "beam_size",
+        "n_best",
+        "length_penalty",
+        "length_penalty_form",
+        "max_length_factor",
+        "max_length_extra",
+        "no_repeat_ngram",
+        "patience",
+    }
+)
+
+
+def unsupported(settings: SearchSettings) -> str | None:
+    """Why this engine cannot search so, or None: a setting that it does not know is not at its default."""
+    for name, field in type(settings).model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if name not in KNOWN and getattr(settings, name) != default:
+            return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
+    return None
 
 
 def graphics_cards() -> int:
@@ -23,15 +48,40 @@ def graphics_cards() -> int:
     return int(ctranslate2.get_cuda_device_count())
 
 
-def uncomputable(quantization: str) -> str | None:
-    """Why this CPU cannot compute in what a model was rounded to, or None."""
-    known = sorted(ctranslate2.get_supported_compute_types(CPU))
+def gpu_number(device: str) -> int | None:
+    """The GPU that the name of a device means, from 0; None: it means none."""
+    found = GPU.fullmatch(device)
+    return None if found is None else int(found[1] or 0)
+
+
+def unreachable(device: str) -> str | None:
+    """Why CTranslate2 cannot compute on the device of a name, or None."""
+    number = gpu_number(device)
+    if number is None:
+        known = device in ("auto", CPU)
+        return None if known else f"device {device!r}: CTranslate2 computes on no such kind of device"
+    count = graphics_cards()
+    return None if number < count else f"device {device!r}: CTranslate2 sees {count} GPUs here"
+
+
+def uncomputable(quantization: str, device: str = CPU) -> str | None:
+    """Why this machine cannot compute in what a model was rounded to, or None.
+
+    Args:
+        quantization: what weights are rounded to.
+        device: `cuda`, `cuda:1`, …; any other name means the CPU.
+    """
+    number = gpu_number(device)
+    name, kind = ("CPU", CPU) if number is None else ("GPU", "cuda")
+    known = sorted(ctranslate2.get_supported_compute_types(kind, number or 0))
     if quantization in known:
         return None
-    return f"this CPU does not compute in {quantization}; it does in {', '.join(known)}"
+    return f"this {name} does not compute in {quantization}; it does in {', '.join(known)}"
 
 
-def open_converted(folder: Path, quantization: str, replicas: int, threads: int = 1) -> Any:
+def open_converted(
+    folder: Path, quantization: str, replicas: int, threads: int = 1, device: str = CPU
+) -> Any:
     """Load a folder that CTranslate2 can read, without asking whether it is whole.
 
     Args:
@@ -39,22 +89,24 @@ def open_converted(folder: Path, quantization: str, replicas: int, threads: int 
         quantization: what it was rounded to.
         replicas: batches that are searched side by side.
         threads: of each.
+        device: `cuda`, `cuda:1`, …; any other name means the CPU.
 
     Raises:
         ModelError: it cannot be loaded.
-        RunError: this CPU cannot compute in what it was rounded to.
+        RunError: this machine cannot compute in what it was rounded to.
     """
-    if reason := uncomputable(quantization):
+    if reason := uncomputable(quantization, device):
         raise RunError(
             reason,
             where=str(folder),
-            expected="a `--quantization` that this CPU knows",
+            expected="a `--quantization` that this machine knows",
             advice="Export the model with another quantization, or translate with `--engine torch`.",
         )
     try:
         return ctranslate2.Translator(
             str(folder),
-            device=CPU,
+            device=CPU if gpu_number(device) is None else "cuda",
+            device_index=gpu_number(device) or 0,
             compute_type=quantization,
             inter_threads=replicas,
             intra_threads=threads,

@@ -136,6 +136,7 @@ def open_engine(
         return CTranslate2Engine.load(
             folder,
             read_card(folder),
+            device=device,
             threads=wanted,
             batch_tokens=batch_tokens,
             say=say,
@@ -210,14 +211,20 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wi
     """Why CTranslate2 cannot translate here, or None. A damaged folder is no reason: it is an error later."""
     if not _installed("ctranslate2"):
         return "the package ctranslate2 is not installed"
-    from mtkit.translation.ctranslate2_engine import unsupported
-    from mtkit.translation.ctranslate2_loading import graphics_cards, uncomputable
+    from mtkit.translation.ctranslate2_loading import (
+        gpu_number,
+        graphics_cards,
+        uncomputable,
+        unreachable,
+        unsupported,
+    )
 
-    if device not in ("auto", "cpu"):
-        return f"the converted model runs on a CPU, not on {device!r}"
-    if device == "auto" and wish == "auto" and graphics_cards() and _installed("torch"):
+    if reason := unreachable(device):
+        return reason
+    for_a_gpu = gpu_number(device) is not None or (device == "auto" and graphics_cards() > 0)
+    if for_a_gpu and wish == "auto" and _installed("torch"):
         return "this machine has a GPU, which torch computes on"
-    return unsupported(settings) or uncomputable(read_certificate(folder).quantization)
+    return unsupported(settings) or uncomputable(read_certificate(folder).quantization, device)
 
 
 def _installed(package: str) -> bool:

@@ -2,7 +2,7 @@
 
 from mtkit.config.search import Sampling, SearchSettings
 from mtkit.export.comparing import plain_beam
-from mtkit.translation.ctranslate2_engine import unsupported
+from mtkit.translation.ctranslate2_loading import unsupported
 
 
 def test_the_certificate_is_about_a_plain_beam_whatever_else_a_recipe_decodes_by() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.specification import save, specification
 from mtkit.files import read_lines, write_lines
-from mtkit.model.folder import subword_folder
+from mtkit.model.folder import read_card, subword_folder
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.search.hypothesis import Hypothesis
@@ -24,9 +25,15 @@ from mtkit.translation.ctranslate2_engine import (
     NEVER_BIAS,
     Asked,
     CTranslate2Engine,
+)
+from mtkit.translation.ctranslate2_loading import (
+    gpu_number,
+    open_converted,
+    read_pieces,
+    uncomputable,
+    unreachable,
     unsupported,
 )
-from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
 from mtkit.translation.replicas import Replicas
 from mtkit.translation.torch_engine import TorchEngine
 
@@ -276,6 +283,41 @@ def test_a_setting_that_the_engine_does_not_know_is_refused(make: Make, sources:
 def test_what_this_cpu_does_not_compute_in_is_named() -> None:
     assert uncomputable("float32") is None
     assert "does not compute in float17; it does in" in str(uncomputable("float17"))
+
+
+@pytest.mark.parametrize(
+    ("device", "number"), [("cuda", 0), ("cuda:3", 3), ("cpu", None), ("auto", None), ("cuda:x", None)]
+)
+def test_a_device_is_a_gpu_or_it_is_not(device: str, number: int | None) -> None:
+    assert gpu_number(device) == number
+
+
+def test_gpus_that_ctranslate2_sees_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 2)
+    assert [unreachable(device) for device in ("auto", "cpu", "cuda", "cuda:1")] == [None] * 4
+    assert unreachable("cuda:2") == "device 'cuda:2': CTranslate2 sees 2 GPUs here"
+    assert unreachable("mps") == "device 'mps': CTranslate2 computes on no such kind of device"
+
+
+def test_on_a_gpu_a_model_is_opened_once_and_nothing_is_measured(
+    reversing_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, object]] = []
+    types = {"cuda": {"float32", "float16"}, "cpu": {"int8"}}
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda kind, _: types[kind])
+    monkeypatch.setattr("ctranslate2.Translator", lambda _, **given: opened.append(given))
+    module = "mtkit.translation.ctranslate2_engine"
+    certificate = SimpleNamespace(quantization="float32", max_tokens=9, shortlist=None, files={})
+    monkeypatch.setattr(f"{module}.check_converted", lambda *_: certificate)
+    monkeypatch.setattr(f"{module}.read_pieces", lambda _: ([], []))
+    monkeypatch.setattr(f"{module}.Replicas", lambda *_: pytest.fail("measured"))
+    card = read_card(reversing_model)
+    CTranslate2Engine.load(reversing_model, card, device="cuda:1", threads=4, batch_tokens=30)
+    (given,) = opened
+    assert (given["device"], given["device_index"], given["inter_threads"]) == ("cuda", 1, 1)
+    assert uncomputable("int8", "cuda") == "this GPU does not compute in int8; it does in float16, float32"
+    with pytest.raises(RunError, match="this GPU does not compute in int8"):
+        open_converted(reversing_model, "int8", 1, device="cuda")
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])

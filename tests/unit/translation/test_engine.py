@@ -48,13 +48,19 @@ def test_a_converted_model_takes_ctranslate2_on_a_cpu(converted: Path) -> None:
 def test_what_stands_against_it_is_said(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = choose_engine(converted, Newer(temper=1.0))
     assert chosen.engine == "torch" and "temper: 1.0" in chosen.because
-    assert "runs on a CPU" in choose_engine(converted, SETTINGS, "cuda").because
+    assert "sees 0 GPUs" in choose_engine(converted, SETTINGS, "cuda").because
     monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 2)
     assert "has a GPU" in choose_engine(converted, SETTINGS).because
     assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
     assert choose_engine(converted, SETTINGS, wish="ctranslate2") == Choice("ctranslate2")
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda *_: {"float32"})
+    assert "has a GPU" in choose_engine(converted, SETTINGS, "cuda:1").because
+    assert choose_engine(converted, SETTINGS, "cuda:1", wish="ctranslate2") == Choice("ctranslate2")
+    with pytest.raises(ModelError, match="sees 2 GPUs"):
+        choose_engine(converted, SETTINGS, "cuda:2", wish="ctranslate2")
     without("torch", monkeypatch)
     assert choose_engine(converted, SETTINGS) == Choice("ctranslate2")
+    assert choose_engine(converted, SETTINGS, "cuda") == Choice("ctranslate2")
 
 
 def test_an_engine_that_must_be_taken_and_cannot_is_an_error(converted: Path) -> None:
