@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from mtkit.model.products import SMALL_STEP, by_onednn, packed, prefers_onednn
 from mtkit.model.transformer import Transformer
 
-MOST = 128  # rows; with more, torch's own product is about as quick
+MOST = 128  # rows; with more, MKL is about as quick on the processors that it is made for
 
 
 def lay_out_for_few_rows(model: Transformer) -> None:
@@ -28,8 +28,7 @@ class FewRows(nn.Module):
     """A linear layer that has its matrix twice: by columns, and packed as oneDNN's kernels read it.
 
     For one row the columns are the quicker, for more the packed matrix is: 64 rows take 0.6 to 0.9 of the
-    time, five rows 0.4 (docs/log.md). oneDNN makes and keeps kernels for every number of rows that it meets,
-    so there are few of those.
+    time, five rows 0.4 (docs/log.md).
 
     Args:
         weight: [out, in]; both are copies of it.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtkit.model.products import is_quicker, product
+from mtkit.model.products import by_onednn, is_quicker, product
 from mtkit.model.workers import ALONE, Workers
 from mtkit.training.sharding import is_shared_out, shared_out, whole
 from mtkit.training.uncompiled import Uncompiled
@@ -168,6 +168,6 @@ def _by_gram(x: Tensor) -> Tensor:
 def _product(addend: Tensor, left: Tensor, right: Tensor, beta: float, alpha: float) -> Tensor:
     """beta · addend + alpha · left @ right, in one pass, batched or not."""
     if left.dim() == 2 and is_quicker(left, right):
-        return product(left, right).mul_(alpha).add_(addend, alpha=beta)
+        return by_onednn(left, right.mT).mul_(alpha).add_(addend, alpha=beta)
     multiply = torch.addmm if addend.dim() == 2 else torch.baddbmm
     return multiply(addend, left, right, beta=beta, alpha=alpha)

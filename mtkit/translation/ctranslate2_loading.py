@@ -102,11 +102,12 @@ def open_converted(
             expected="a `--quantization` that this machine knows",
             advice="Export the model with another quantization, or translate with `--engine torch`.",
         )
+    number = gpu_number(device)
     try:
         return ctranslate2.Translator(
             str(folder),
-            device=CPU if gpu_number(device) is None else "cuda",
-            device_index=gpu_number(device) or 0,
+            device=CPU if number is None else "cuda",
+            device_index=number or 0,
             compute_type=quantization,
             inter_threads=replicas,
             intra_threads=threads,
