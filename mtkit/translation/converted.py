@@ -20,7 +20,20 @@ FORMAT = 2  # 1: ids that stand for no text were told to search, not written int
 
 # Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
 CTRANSLATE2_BATCH_TOKENS = 500
-SHORTLIST_BATCH_TOKENS = 250  # with a shortlist: what a batch looks at grows with it
+SHORTLIST_BATCH_TOKENS = 250
+
+
+def most_batch_tokens(*, greedy: bool, float32: bool, shortlist: bool) -> int:
+    """The source tokens of a batch with which CTranslate2 is quickest on a CPU (measured: docs/log.md).
+
+    Args:
+        greedy: with one hypothesis a sentence a step has less to do, so more sentences shall share it.
+        float32: a step reads four times as much of weights as in int8, so more shall share it.
+        shortlist: what a batch looks at grows with it.
+    """
+    if shortlist:
+        return SHORTLIST_BATCH_TOKENS
+    return CTRANSLATE2_BATCH_TOKENS * (2 if float32 else 1) * (2 if greedy else 1)
 
 
 class Difference(Settings):

@@ -25,8 +25,8 @@ from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
 from mtkit.translation.converted import (
     CONVERTED,
     CTRANSLATE2_BATCH_TOKENS,
-    SHORTLIST_BATCH_TOKENS,
     check_converted,
+    most_batch_tokens,
 )
 from mtkit.translation.ctranslate2_loading import (
     CPU,
@@ -62,8 +62,8 @@ class CTranslate2Engine:
         pieces: source and target vocabulary by id.
         architecture: the model's; learned positions limit what can be written.
         max_tokens: most tokens of a side that it has positions for, EOS counted; None: any number.
-        batch_tokens: source tokens of a batch, EOS and padding counted; never more than
-            CTRANSLATE2_BATCH_TOKENS.
+        batch_tokens: most source tokens of a batch, EOS and padding counted; a CPU takes fewer if that is
+            quicker.
         replicas: finds out how many batches are best searched side by side; None: that is settled.
         shortlist: look at the target pieces alone that the model's shortlist has for a batch, and ask the
             model itself how probable everything found is, or what is doubtful; None: look at all pieces.
@@ -87,8 +87,7 @@ class CTranslate2Engine:
         positions = architecture.positions
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
-        most = SHORTLIST_BATCH_TOKENS if shortlist else CTRANSLATE2_BATCH_TOKENS
-        self.batch_tokens = min(batch_tokens, most)
+        self.batch_tokens = batch_tokens
         self.certified = ""
         self._begun: list[Any] = []  # results of the last search that was begun
 
@@ -242,7 +241,7 @@ class CTranslate2Engine:
             )
 
         values: dict[int, Sequence[float]] = {}
-        for numbers, results in finished_batches(begin_batches(begin, lengths, self.batch_tokens)):
+        for numbers, results in finished_batches(begin_batches(begin, lengths, self._tokens())):
             values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
         return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
 
@@ -268,9 +267,9 @@ class CTranslate2Engine:
                 asynchronous=True,
             )
 
-        lengths = [len(ids) + 1 for ids in sources]
-        self._settle(lengths, begin)
-        waiting = begin_batches(begin, lengths, self.batch_tokens)
+        lengths, most = [len(ids) + 1 for ids in sources], self._tokens(settings.beam_size == 1)
+        self._settle(token_batches(lengths, most), begin)
+        waiting = begin_batches(begin, lengths, most)
         self._begun = [result for _, results in waiting for result in results]
         return (
             (numbers, self._of_batch(sources, numbers, results, settings))
@@ -285,9 +284,21 @@ class CTranslate2Engine:
             found = self._exact_scores(sources, numbers, found, settings)
         return found
 
-    def _settle(self, lengths: Sequence[int], begin: Callable[[list[int], Any], Any]) -> None:
+    def window_tokens(self, settings: SearchSettings) -> int:
+        """Source tokens that are best begun at once, as `SearchesBeside` says."""
+        return min(
+            self.batch_tokens, 2 * max(CTRANSLATE2_BATCH_TOKENS, self._tokens(settings.beam_size == 1))
+        )
+
+    def _tokens(self, greedy: bool = False) -> int:
+        """Source tokens of a batch."""
+        if self._translator.device != CPU:
+            return self.batch_tokens
+        float32, shortlist = self._translator.compute_type == "float32", self._shortlist is not None
+        return min(self.batch_tokens, most_batch_tokens(greedy=greedy, float32=float32, shortlist=shortlist))
+
+    def _settle(self, batches: Sequence[list[int]], begin: Callable[[list[int], Any], Any]) -> None:
         """Choose how many batches are searched side by side, unless that is settled or there are few."""
-        batches = token_batches(lengths, self.batch_tokens)
         if self._replicas is None or len(batches) < ENOUGH_BATCHES:
             return
         sample = alike(batches, self._replicas.threads)

@@ -91,6 +91,10 @@ class SearchesBeside(Protocol):
         """As `Engine.search`; what it gives waits for the search and gives what was found."""
         ...
 
+    def window_tokens(self, settings: SearchSettings) -> int:
+        """How many source tokens are best begun at once: few, as more can be begun before those are found."""
+        ...
+
 
 def begun(
     engine: Engine, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands

@@ -30,9 +30,9 @@ from mtkit.translation.asked import (
 )
 from mtkit.translation.asked import Codec as AskedCodec
 from mtkit.translation.choosing import Candidates, ranked
-from mtkit.translation.converted import CTRANSLATE2_BATCH_TOKENS
 from mtkit.translation.engine import (
     Engine,
+    SearchesBeside,
     Wish,
     begun,
     choose_engine,
@@ -173,21 +173,22 @@ class Translator:
         settings = settings or card.decoding
         check_vocabularies(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
-        if choice.engine == "ctranslate2":  # it goes on with the next window: small ones do
-            batch_tokens = min(batch_tokens, 2 * CTRANSLATE2_BATCH_TOKENS)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
         alone = partial(open_engine, say=say, every_score=asked.every_score)
         open_one = open_ensemble(asked.others, asked.average) if asked.others else alone
+        opened = open_one(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice)
         from mtkit.subword.codec import Subword
 
         return cls(
-            open_one(folder, device, threads=threads, batch_tokens=batch_tokens, choice=choice),
+            opened,
             Subword.load(subword_folder(folder)),
             form=card.normalize,
             limit=min(source_limit(one.architecture, one.max_tokens) for one in cards),
             settings=settings,
-            batch_tokens=batch_tokens,
+            batch_tokens=opened.window_tokens(settings)
+            if isinstance(opened, SearchesBeside)
+            else batch_tokens,
             languages=(card.source_language, card.target_language),
             asked=asked,
             positions=min(filter(None, (one.architecture.most_positions for one in cards)), default=None),

@@ -320,6 +320,45 @@ def test_on_a_gpu_a_model_is_opened_once_and_nothing_is_measured(
         open_converted(reversing_model, "int8", 1, device="cuda")
 
 
+@pytest.mark.parametrize(
+    ("device", "quantization", "beam_size", "asked", "tokens"),
+    [
+        ("cpu", "int8_float32", 5, None, 500),
+        ("cpu", "int8_float32", 1, None, 1000),
+        ("cpu", "float32", 5, None, 1000),
+        ("cpu", "float32", 1, None, 2000),
+        ("cpu", "int8_float32", 1, "doubtful", 250),
+        ("cuda", "float32", 5, None, 3000),
+    ],
+)
+def test_a_batch_is_as_large_as_is_quick_and_no_larger_than_asked(
+    reversing_model: Path, device: str, quantization: str, beam_size: int, asked: Asked | None, tokens: int
+) -> None:
+    sizes: list[int] = []
+
+    def translate_batch(words: list[list[str]], **_: object) -> list[SimpleNamespace]:
+        sizes.append(sum(len(one) + 1 for one in words))
+        found = SimpleNamespace(hypotheses=[["a", "</s>"]], scores=[-0.1])
+        return [SimpleNamespace(result=lambda: found) for _ in words]
+
+    for most in (3000, 100):
+        engine = CTranslate2Engine(
+            SimpleNamespace(device=device, compute_type=quantization, translate_batch=translate_batch),
+            (["a"], ["", "", "", "</s>", "a"]),
+            architecture=read_card(reversing_model).architecture,
+            max_tokens=None,
+            batch_tokens=most,
+            shortlist=asked,
+        )
+        settings = SearchSettings(beam_size=beam_size)
+        engine.search([[0] * 9] * 400, settings)
+        assert max(sizes) == min(tokens, most)
+        assert engine.window_tokens(settings) == min(
+            most, 3000 if device == "cuda" else max(1000, 2 * tokens)
+        )
+        sizes.clear()
+
+
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_both_engines_block_repetition_alike(
     make: Make, model: Transformer, sources: list[list[int]], length: int
