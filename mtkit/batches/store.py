@@ -22,9 +22,10 @@ from mtkit.files import atomic, read_json, read_lines, user_errors, write_json
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES, Side
 
-FORMAT = 2
+FORMAT = 3  # 2: no hash of the rows
 HEADER = "ids.json"
 CHUNK_PAIRS = 8192  # encoded at a time; decides how much memory writing takes
+HASHED_AT_ONCE = 1 << 20  # numbers
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class IdStoreSummary:
         target_tokens: tokens of all targets, EOS counted.
         types: numpy type of each side's ids.
         hashes: SHA-256 of each side's sentences, as ids and in their order.
+        rows_hash: SHA-256 of the file `rows`.
     """
 
     format: int
@@ -50,6 +52,7 @@ class IdStoreSummary:
     target_tokens: int
     types: dict[Side, str]
     hashes: dict[Side, str]
+    rows_hash: str
 
 
 def write_ids(
@@ -80,7 +83,7 @@ def write_ids(
     left_out = 0
     with ExitStack() as stack:
         writers = [_SideWriter(folder, side, subword.size(side), stack) for side in SIDES]
-        rows = stack.enter_context(atomic(folder / "rows"))
+        rows, rows_hash = stack.enter_context(atomic(folder / "rows")), sha256()
         for first, lines in _chunks(paths):
             encoded = [
                 subword.encode(lines[index], side, threads=threads) for index, side in enumerate(SIDES)
@@ -88,9 +91,11 @@ def write_ids(
             kept = [row for row, pair in enumerate(zip(*encoded, strict=True)) if _fits(pair, max_tokens)]
             for writer, sentences in zip(writers, encoded, strict=True):
                 writer.write([sentences[row] for row in kept])
-            rows.write((first + np.array(kept, dtype="<i8")).tobytes())
+            numbers = (first + np.array(kept, dtype="<i8")).tobytes()
+            rows.write(numbers)
+            rows_hash.update(numbers)
             left_out += len(lines[0]) - len(kept)
-    summary = _summary(writers, left_out, max_tokens)
+    summary = _summary(writers, left_out, max_tokens, rows_hash.hexdigest())
     if not summary.pairs:
         raise _no_pairs(paths, left_out, max_tokens)
     write_json(folder / HEADER, asdict(summary))
@@ -117,7 +122,9 @@ def _fits(pair: Iterable[list[int]], max_tokens: int) -> bool:
     return all(len(ids) + 1 <= max_tokens for ids in pair)
 
 
-def _summary(writers: "list[_SideWriter]", left_out: int, max_tokens: int) -> IdStoreSummary:
+def _summary(
+    writers: "list[_SideWriter]", left_out: int, max_tokens: int, rows_hash: str
+) -> IdStoreSummary:
     source, target = writers
     return IdStoreSummary(
         format=FORMAT,
@@ -128,6 +135,7 @@ def _summary(writers: "list[_SideWriter]", left_out: int, max_tokens: int) -> Id
         target_tokens=target.tokens,
         types={writer.side: writer.type for writer in writers},
         hashes={writer.side: writer.hash for writer in writers},
+        rows_hash=rows_hash,
     )
 
 
@@ -152,7 +160,7 @@ class _SideWriter:
     @property
     def hash(self) -> str:
         """SHA-256 of the sentences so far: of the hashes of their lengths and of their ids."""
-        return sha256(self._length_hash.digest() + self._id_hash.digest()).hexdigest()
+        return _of_both(self._length_hash.digest(), self._id_hash.digest())
 
     def write(self, sentences: Sequence[Sequence[int]]) -> None:
         """Append sentences."""
@@ -164,6 +172,25 @@ class _SideWriter:
         self._offset_stream.write((self._ids + np.cumsum(lengths)).astype("<i8").tobytes())
         self._ids += int(lengths.sum())
         self.sentences += len(sentences)
+
+
+def _of_both(lengths: bytes, ids: bytes) -> str:
+    return sha256(lengths + ids).hexdigest()
+
+
+def _hash(numbers: NDArray[Any], dtype: str | None = None, less: int = 0) -> bytes:
+    """SHA-256 of numbers, of which there may be more than the memory holds.
+
+    Args:
+        numbers: they.
+        dtype: as which their bytes are taken; None: as they are.
+        less: what is taken off each.
+    """
+    found = sha256()
+    for first in range(0, len(numbers), HASHED_AT_ONCE):
+        part = numbers[first : first + HASHED_AT_ONCE]
+        found.update(part.tobytes() if dtype is None else (part.astype(dtype) - less).tobytes())
+    return found.digest()
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[tuple[int, list[list[str]]]]:
@@ -238,6 +265,22 @@ class IdStore:
             return cls(IdStoreSummary(**values), folder)
         except (TypeError, KeyError) as error:
             raise _broken(folder / HEADER, "its entries are not those of an id store") from error
+
+    def check(self, folder: Path) -> None:
+        """Read all files, and compare them with the hashes of what was written.
+
+        Args:
+            folder: which was opened.
+
+        Raises:
+            DataError: a bit is another.
+        """
+        for side in SIDES:
+            lengths = self.source_lengths if side == "source" else self.target_lengths
+            if self.summary.hashes[side] != _of_both(_hash(lengths, "<i8", less=1), _hash(self._ids[side])):
+                raise _broken(folder / f"{side}.ids", f"{side}.ids or {side}.offsets is not as it was written")
+        if self.summary.rows_hash != _hash(self.rows).hex():
+            raise _broken(folder / "rows", "rows is not as it was written")
 
     def __len__(self) -> int:
         return self.summary.pairs

@@ -9,7 +9,7 @@ import torch
 
 from mtkit.batches.batch import Batch
 from mtkit.batches.plan import plan_epoch
-from mtkit.batches.store import IdStore, write_ids
+from mtkit.batches.store import HEADER, IdStore, write_ids
 from mtkit.batches.stream import WHOLE, BatchStream, Share
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import DataError, RecipeError
@@ -66,7 +66,10 @@ def prepare_data(
     for split in ("train", "valid"):
         try:
             store = IdStore.open(folder / split)
-        except DataError:  # not written yet, or not to its end
+            store.check(folder / split)
+        except DataError as error:  # not written yet, not to its end, or damaged since
+            if (folder / split / HEADER).is_file():
+                run.say(f"{split}: the ids are written anew, for {error.found}")
             threads = torch.get_num_threads()
             write_ids(corpus, subword, folder / split, settings.max_tokens, split=split, threads=threads)
             store = IdStore.open(folder / split)

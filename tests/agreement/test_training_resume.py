@@ -13,7 +13,7 @@ import pytest
 
 from mtkit.config.training import TrainSettings
 from mtkit.files import canonical_hash, read_json
-from mtkit.log import RunContext, read_events
+from mtkit.log import RunContext, copy_talk, read_events
 from mtkit.model.folder import ModelCard
 from mtkit.training import loop
 from mtkit.training.train import TrainInputs, TrainSummary, train
@@ -116,21 +116,26 @@ def test_one_seed_gives_the_same_bits_twice_and_another_seed_others(toy: Path, t
     assert hashes(tmp_path / "one")["model"] != hashes(tmp_path / "other")["model"]
 
 
+def cut_off(way: str, toy: Path, out: Path, at: int, patch: pytest.MonkeyPatch) -> None:
+    """A training that dies after an update."""
+    update = loop.Loop._update
+
+    def cut(self: loop.Loop, *arguments: Any) -> None:
+        update(self, *arguments)
+        if self.state.update == at:
+            raise CutError
+
+    with patch.context() as patched, pytest.raises(CutError):
+        patched.setattr(loop.Loop, "_update", cut)
+        run(way, toy, out)
+
+
 def test_a_damaged_newest_checkpoint_costs_updates_and_no_bits(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     way = "adamw, accumulation, sampled subwords, mean of validations"
     run(way, toy, tmp_path / "whole")
-    update = loop.Loop._update
-
-    def cut(self: loop.Loop, *arguments: Any) -> None:
-        update(self, *arguments)
-        if self.state.update == 20:
-            raise CutError
-
-    with monkeypatch.context() as patch, pytest.raises(CutError):
-        patch.setattr(loop.Loop, "_update", cut)
-        run(way, toy, tmp_path / "cut")
+    cut_off(way, toy, tmp_path / "cut", 20, monkeypatch)
     newest = max(path for path in (tmp_path / "cut" / "checkpoints").iterdir() if path.is_dir())
     os.truncate(newest / "state.safetensors", 1000)
     run(way, toy, tmp_path / "cut")
@@ -138,6 +143,24 @@ def test_a_damaged_newest_checkpoint_costs_updates_and_no_bits(
         event for event in read_events(tmp_path / "cut" / "events.jsonl") if event["event"] == "resume"
     ]
     assert [event["update"] for event in resumed] == [12]
+    assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["target.ids", "rows"])
+def test_a_damaged_store_of_ids_is_written_anew_and_costs_no_bits(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    way = "muon, exponential average"
+    run(way, toy, tmp_path / "whole")
+    cut_off(way, toy, tmp_path / "cut", 20, monkeypatch)
+    path = tmp_path / "cut" / "batches" / "train" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 // 8 * 8] ^= 1
+    path.write_bytes(content)
+    with copy_talk(tmp_path / "log.txt"):
+        run(way, toy, tmp_path / "cut")
+    said = (tmp_path / "log.txt").read_text("utf-8")
+    assert f"train: the ids are written anew, for the id store is damaged: {name}" in said
     assert hashes(tmp_path / "cut") == hashes(tmp_path / "whole")
 
 
