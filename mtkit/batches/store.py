@@ -122,9 +122,7 @@ def _fits(pair: Iterable[list[int]], max_tokens: int) -> bool:
     return all(len(ids) + 1 <= max_tokens for ids in pair)
 
 
-def _summary(
-    writers: "list[_SideWriter]", left_out: int, max_tokens: int, rows_hash: str
-) -> IdStoreSummary:
+def _summary(writers: "list[_SideWriter]", left_out: int, max_tokens: int, rows_hash: str) -> IdStoreSummary:
     source, target = writers
     return IdStoreSummary(
         format=FORMAT,
@@ -278,7 +276,9 @@ class IdStore:
         for side in SIDES:
             lengths = self.source_lengths if side == "source" else self.target_lengths
             if self.summary.hashes[side] != _of_both(_hash(lengths, "<i8", less=1), _hash(self._ids[side])):
-                raise _broken(folder / f"{side}.ids", f"{side}.ids or {side}.offsets is not as it was written")
+                raise _broken(
+                    folder / f"{side}.ids", f"{side}.ids or {side}.offsets is not as it was written"
+                )
         if self.summary.rows_hash != _hash(self.rows).hex():
             raise _broken(folder / "rows", "rows is not as it was written")
 

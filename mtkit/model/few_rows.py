@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtkit.model.products import SMALL_STEP, by_onednn, packed, prefers_onednn
+from mtkit.model.products import SMALL_STEP, by_onednn, is_short_of_kernels, packed, prefers_onednn
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, MKL is about as quick on the processors that it is made for
@@ -45,6 +45,7 @@ class FewRows(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """States [..., in] to states [..., out]."""
         rows = states.numel() // states.size(-1)
-        if self.packed is None or rows < 2 or (rows > MOST and not prefers_onednn()):
+        is_for_mkl = rows < 2 or (rows > MOST and not prefers_onednn()) or is_short_of_kernels()
+        if self.packed is None or is_for_mkl:
             return F.linear(states, self.weight, self.bias)
         return by_onednn(states, self.packed, self.bias)

@@ -7,6 +7,7 @@ when a program starts, so that two machines of one kind compute the same bits.
 
 import platform
 from functools import cache
+from threading import Event
 from typing import Any
 
 import torch
@@ -16,8 +17,11 @@ from torch.nn import functional as F
 
 from mtkit.model.cores import cpu_vendor
 
+NO_KERNEL = "could not create a primitive"  # what oneDNN says where the memory does not hold another
 LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # whose processors its best code is not for
 SMALL_STEP, SMALL, STEP = 8, 128, 64  # rows: up to 128 they are filled up by eights, above by 64
+
+_short = Event()  # of memory for kernels
 
 
 class Linear(nn.Linear):
@@ -127,8 +131,19 @@ def _step(rows: int) -> int:
 
 def _multiplied(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     dense = None if bias is None else bias.contiguous()  # the operator does not look at its strides
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, dense, "none", [], "")
+    try:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, dense, "none", [], "")
+    except RuntimeError as error:
+        if NO_KERNEL not in str(error):
+            raise
+        _short.set()
+        return F.linear(rows, weight.to_dense() if weight.is_mkldnn else weight, bias)
     return found
+
+
+def is_short_of_kernels() -> bool:
+    """True once the memory did not hold a kernel of oneDNN's; from then on MKL multiplies."""
+    return _short.is_set()
 
 
 def packed(weight: Tensor, rows: int) -> Tensor | None:
@@ -145,7 +160,9 @@ def is_quicker(left: Tensor, right: Tensor) -> bool:
         return False
     if left.dtype != torch.float32 or right.dtype != torch.float32:
         return False
-    return left.numel() > SMALL_STEP * left.size(-1) and right.numel() > 0 and prefers_onednn()
+    if left.numel() <= SMALL_STEP * left.size(-1) or right.numel() == 0:
+        return False
+    return prefers_onednn() and not is_short_of_kernels()
 
 
 @cache

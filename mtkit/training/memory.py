@@ -39,6 +39,7 @@ COMPILED = 950_000_000
 # On AMD's processors it multiplies float32, too, rows being rounded (products.py): 150 MB for width 192, 400
 # for 256, of which some are what the allocator keeps (docs/log.md, 2026-11-29).
 COMPILED_FLOAT32 = 300_000_000
+LIMIT_NAME = 26  # columns of /proc/self/limits that hold the name
 FIRST_ID = 4  # the first that no special piece has
 
 
@@ -253,7 +254,7 @@ def memory_of(device: torch.device) -> Memory | None:
 
 
 def system_memory(root: Path = Path("/")) -> Memory | None:
-    """This machine's memory, or what a container leaves of it.
+    """This machine's memory, or what a container or a limit of this process leaves of it.
 
     Args:
         root: where /proc and /sys are looked for.
@@ -263,7 +264,7 @@ def system_memory(root: Path = Path("/")) -> Memory | None:
     except OSError:
         return _physical_memory()
     total, free = (1024 * int(facts[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
-    for limit, used in _limits(root):
+    for limit, used in (*_limits(root), *_of_process(root)):
         total, free = min(total, limit), min(free, max(0, limit - used))
     return Memory(total, free)
 
@@ -298,6 +299,19 @@ def _limits(root: Path) -> Iterator[tuple[int, int]]:
                 yield found[0], found[1] - (_cached(folder / "memory.stat") or 0)
             if folder == top:
                 break
+
+
+def _of_process(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of the addresses that this process may have (`ulimit -v`), if they are limited."""
+    try:
+        limits = (root / "proc/self/limits").read_text().splitlines()
+        pages = int((root / "proc/self/statm").read_text().split()[0])
+    except OSError:
+        return
+    for line in limits:
+        name, limit = line[:LIMIT_NAME].strip(), line[LIMIT_NAME:].split()
+        if name == "Max address space" and limit[0].isdigit():
+            yield int(limit[0]), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _number(path: Path) -> int | None:

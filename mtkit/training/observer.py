@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mtkit.config.training import FixedTrainSettings
 from mtkit.log import EventWriter
+from mtkit.model.products import is_short_of_kernels
 from mtkit.training.outlook import Outlook
 from mtkit.training.pieces import Split
 from mtkit.training.preflight import Forecast, forecast
@@ -21,11 +22,13 @@ SETTLING_UPDATES, MEASURED_UPDATES, MEASURED_SECONDS = 3, 10, 3.0
 CORRECTED = 1.25  # times faster or slower than was said, from which on the measured speed is said too
 GATHERING_UPDATES = 20  # after which the processes tell each other what did not fit
 NO_REMEDY = "Nothing need be done: it takes a little longer."
+KERNELS = "kernels"
 # What ran out of memory: where, for people, and what may be done about it.
 TASKS = {
     "update": ("at update", "Should this come often, raise `accumulate`, or set it to `auto`."),
     "validation": ("in the validation at update", NO_REMEDY),
     "translation": ("translating at update", NO_REMEDY),
+    KERNELS: ("at update", "Other programs take the memory, or a limit does; MKL is the slower here."),
 }
 
 
@@ -67,6 +70,7 @@ class Observer:
         self._settings, self._outlook, self._processes, self._events = settings, outlook, processes, events
         self._shortages: list[Shortage] = []
         self._told_tasks: set[str] = set()
+        self._is_short_of_kernels = False
         self._updates, self._tokens, self._seconds = -SETTLING_UPDATES, 0, 0.0
         self._told_speed = False
         self._stalls: list[Stall] = []
@@ -100,6 +104,10 @@ class Observer:
         """
         for split in splits:
             self.in_pieces("update", state.update, split)
+        if is_short_of_kernels() and not self._is_short_of_kernels:
+            self._is_short_of_kernels = True
+            found = "oneDNN had no room for its kernels, so MKL multiplies from now on"
+            self._shortages.append(Shortage(KERNELS, state.update, found, {}))
         self._watcher.add(waited, seconds, tokens)
         self._updates += 1
         if self._updates > 0:
@@ -135,7 +143,7 @@ class Observer:
         for rank, theirs in enumerate(found):
             for one in (Shortage(*values) for values in theirs):
                 self._events.write("out_of_memory", update=one.update, rank=rank, task=one.task, **one.facts)
-                state.in_pieces += 1
+                state.in_pieces += one.task != KERNELS
                 if one.task not in self._told_tasks:
                     self._told_tasks.add(one.task)
                     where, remedy = TASKS[one.task]

@@ -22,6 +22,7 @@ SAID_BY_ALLOCATORS = (
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "could not create a memory",
+    "could not create a primitive",
 )
 
 

@@ -1,5 +1,6 @@
 import platform
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
 import torch
@@ -7,11 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from mtkit.model import products
+from mtkit.model.few_rows import FewRows
 from mtkit.model.products import (
     add_crossed,
     by_onednn,
     crossed_by_onednn,
     has_onednn,
+    is_short_of_kernels,
     linear,
     packed,
     prefers_onednn,
@@ -53,6 +56,42 @@ def test_a_linear_layer_and_its_gradients_are_torchs(
         for one, other in zip((found, *ours.parameters()), (wanted, *theirs.parameters()), strict=True):
             assert one.grad is not None
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-4)
+
+
+@needs_onednn
+def test_where_the_memory_holds_no_further_kernel_mkl_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    states, weight, bias = torch.randn(20, 16), torch.randn(9, 16), torch.randn(9)
+    laid_out, few = packed(weight, 8), FewRows(weight, bias)
+    tried: list[str] = []
+
+    def fail(*_: object) -> None:
+        tried.append("here")
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(products, "_short", Event())
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", fail)
+    assert not is_short_of_kernels()
+    wanted = F.linear(states, weight, bias)
+    assert laid_out is not None
+    for found in (by_onednn(states, weight, bias), by_onednn(states, laid_out, bias)):
+        torch.testing.assert_close(found, wanted)
+    assert is_short_of_kernels()
+    assert len(tried) == 2
+    for found in (linear(states, weight, bias), few(states), product(states, weight.mT) + bias):
+        torch.testing.assert_close(found, wanted)
+    assert len(tried) == 2, "what is known is not tried again"
+
+
+def test_another_error_of_onednn_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("could not execute a primitive")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", fail)
+    with pytest.raises(RuntimeError, match="execute"):
+        by_onednn(torch.ones(16, 4), torch.ones(3, 4))
+    assert not is_short_of_kernels()
 
 
 @needs_onednn

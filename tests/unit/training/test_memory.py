@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,17 @@ def test_a_machine_without_limits_tells_all_its_memory(tmp_path: Path) -> None:
 def test_what_a_container_leaves_counts(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
     root = write_system(tmp_path, groups, {f"sys/fs/cgroup/{name}": text for name, text in files.items()})
     assert system_memory(root) == Memory(LIMIT, LIMIT - USED + CACHED)
+
+
+@pytest.mark.parametrize("soft", [LIMIT, None])
+def test_what_this_process_may_take_counts(tmp_path: Path, soft: int | None) -> None:
+    limits = f"Limit\nMax address space         {soft or 'unlimited':<20} unlimited            bytes\n"
+    pages = USED // os.sysconf("SC_PAGE_SIZE")
+    files = {"proc/self/limits": limits, "proc/self/statm": f"{pages} 2 3 4\n"}
+    left = Memory(8_192_000_000, 4_096_000_000)
+    if soft:
+        left = Memory(LIMIT, LIMIT - pages * os.sysconf("SC_PAGE_SIZE"))
+    assert system_memory(write_system(tmp_path, "0::/\n", files)) == left
 
 
 def test_where_nothing_tells_what_is_free_half_is_taken(tmp_path: Path) -> None:

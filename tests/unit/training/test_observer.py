@@ -140,6 +140,22 @@ def test_what_did_not_fit_in_a_validation_is_told_apart(events: EventWriter) -> 
     assert [event["task"] for event in recorded(events)] == ["validation", "translation"]
 
 
+def test_kernels_that_the_memory_does_not_hold_are_told_once_and_are_no_pieces(
+    events: EventWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtkit.training.observer.is_short_of_kernels", lambda: True)
+    seen, state, said = observer(events), TrainState(update=1), list[str]()
+    for _ in range(2):
+        seen.update(state, 0.0, 0.1, 96, [])
+        seen.tell(state, 1, said.append)
+    assert said == [
+        "out of memory at update 1: oneDNN had no room for its kernels, so MKL multiplies from now on, with"
+        " the same result. Other programs take the memory, or a limit does; MKL is the slower here."
+    ]
+    assert [event["task"] for event in recorded(events)] == ["kernels"]
+    assert state.in_pieces == 0
+
+
 def test_what_did_not_fit_in_another_process_is_told_too(events: EventWriter) -> None:
     said = train(observer(events, Two()), 20, 0.01)
     assert said[0].startswith("out of memory at update 3 (rank 1): computed 5 pairs")

@@ -85,5 +85,6 @@ def test_every_allocator_is_understood() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("could not create a memory object"))
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
     assert not is_out_of_memory(RuntimeError("memory of an elephant"))
     assert not is_out_of_memory(KeyboardInterrupt())
