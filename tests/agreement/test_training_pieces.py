@@ -1,5 +1,9 @@
 """A micro-batch in one piece and in several that fit in the memory: the same gradients, dropout included."""
 
+import json
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -83,3 +87,61 @@ def test_several_workers_make_the_same_pieces(monkeypatch: pytest.MonkeyPatch) -
     _, two, made = computed({"dropout": 0.3}, 2, monkeypatch, workers=2)
     assert made == [2, 4]
     assert all(torch.equal(two[name], gradient) for name, gradient in one.items())
+
+
+LIMITED = textwrap.dedent(
+    """
+    import json, os, resource, sys
+    from pathlib import Path
+    import torch
+    from mtkit.batches.batch import Update
+    from mtkit.config.training import FixedTrainSettings
+    from mtkit.errors import RunError
+    from mtkit.model.products import is_short_of_kernels
+    from mtkit.model.transformer import Transformer
+    from mtkit.training.memory import Shape, probe
+    from mtkit.training.optimizer import Optimizer
+    from mtkit.training.update import Updater
+
+    settings = FixedTrainSettings.model_validate(json.loads(sys.argv[1]))
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    model = Transformer(settings.model, 600, 600).train()
+    updater = Updater(model, Optimizer(model, settings.optimizer), settings, 1)
+    updater.gradients(Update.whole([probe(Shape(2, 5, 5, 10), model)]), 1)  # what is loaded late is loaded
+    if spare := int(sys.argv[2]):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + spare
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        updater.gradients(Update.whole([probe(Shape(160, 90, 90, 160 * 90), model)]), 2)
+    except RunError as error:
+        print(json.dumps({"error": error.found}))
+        sys.exit()
+    norm = sum(float(one.grad.double().square().sum()) for one in model.parameters()) ** 0.5
+    pieces = [split.pieces for split in updater.splits()]
+    print(json.dumps({"norm": norm, "pieces": pieces, "is_short": is_short_of_kernels()}))
+    """
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="addresses are limited as Linux limits them")
+def test_memory_that_really_runs_out_costs_no_update() -> None:
+    model = {"dim": 64, "ffn_dim": 256, "heads": 2, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.1}
+    settings = {"until": {"updates": 9000}, "batch_tokens": 99999, "accumulate": 1, "model": model}
+
+    def gradients(spare: int) -> dict[str, Any]:
+        command = [sys.executable, "-c", LIMITED, json.dumps(settings), str(spare)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return dict(json.loads(done.stdout))
+
+    whole, limited = gradients(0), [gradients(spare * 1_000_000) for spare in (400, 250, 150, 100, 20)]
+    assert whole["pieces"] == []
+    assert any(found.get("pieces") for found in limited), "so little was never enough"
+    for found in limited:
+        assert (
+            "memory does not hold" in found["error"]
+            if "error" in found
+            else (found["norm"] == pytest.approx(whole["norm"], rel=1e-3))
+        )
