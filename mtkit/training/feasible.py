@@ -8,6 +8,8 @@ import torch
 
 from mtkit.config.training import TrainSettings
 from mtkit.errors import RecipeError, RunError
+from mtkit.model.cores import cpu_name
+from mtkit.training.tuning import has_bfloat16
 
 
 def check_parts(settings: TrainSettings, pairs: int) -> None:
@@ -48,19 +50,26 @@ def check_warm_up(settings: TrainSettings, updates_per_epoch: int) -> None:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """A CPU without bfloat16 emulates it; torch does so on a GPU too, far slower than float32.
+    """What has no bfloat16 emulates it in torch, far slower than float32.
 
     Raises:
-        RunError: the GPU does not compute in the precision asked for.
+        RunError: the device does not compute in the precision asked for.
     """
-    if precision != "bfloat16" or device.type != "cuda":
+    if precision != "bfloat16":
         return
-    with torch.cuda.device(device):
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            name = torch.cuda.get_device_name(device)
+            has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+        kind, better = "GPU", "a GPU of compute capability 8.0 or later"
+    else:
+        name, has_it = cpu_name(), has_bfloat16()
+        kind, better = "CPU", "a CPU with AVX512-BF16 or AMX (x86), or with BF16 (ARM)"
+    if has_it:
+        return
     raise RunError(
-        f"precision bfloat16, in which this GPU ({torch.cuda.get_device_name(device)}) does not compute",
+        f"precision bfloat16, in which this {kind} ({name}) does not compute",
         where=str(device),
-        expected="float32 or auto; or a GPU of compute capability 8.0 or later",
+        expected=f"float32 or auto; or {better}",
         advice="Set `stages.train.precision: auto`, which takes the faster one of those that are there.",
     )

@@ -6,6 +6,7 @@ import torch
 
 from mtkit.config.training import TrainSettings
 from mtkit.errors import RecipeError, RunError
+from mtkit.training import feasible
 from mtkit.training.feasible import check_parts, check_precision, check_warm_up
 
 
@@ -37,9 +38,18 @@ def test_a_gpu_that_only_emulates_bfloat16_is_told_of(gpu: SimpleNamespace) -> N
     check_precision("bfloat16", torch.device("cuda", 1))
 
 
-@pytest.mark.parametrize(
-    ("precision", "device"), [("float32", "cuda"), ("auto", "cuda"), ("bfloat16", "cpu")]
-)
+def test_a_cpu_that_only_emulates_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feasible, "cpu_name", lambda: "Old CPU")
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda: False)
+    with pytest.raises(RunError, match=r"bfloat16.*this CPU \(Old CPU\)") as caught:
+        check_precision("bfloat16", torch.device("cpu"))
+    assert caught.value.where == "cpu"
+    assert "AVX512-BF16" in caught.value.expected
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda: True)
+    check_precision("bfloat16", torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("precision", "device"), [("float32", "cuda"), ("auto", "cuda"), ("float32", "cpu")])
 def test_what_every_device_can_do_is_not_asked_about(
     precision: str, device: str, gpu: SimpleNamespace
 ) -> None:
