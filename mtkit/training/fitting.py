@@ -36,6 +36,7 @@ class Work:
         precision: the faster one here, for `auto`.
         precision_reason: why it is.
         taken: bytes that this process takes before it trains, those of the model included.
+        is_whole: False if the pairs are made up, so that nobody knows how many there are.
     """
 
     model: Transformer
@@ -48,6 +49,7 @@ class Work:
     precision: Precision = "float32"
     precision_reason: str = "nothing faster is known"
     taken: int = 0
+    is_whole: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -141,7 +143,7 @@ class Fitting:
     def batch_tokens(self) -> tuple[int, str]:
         """The largest update, and why it is no larger."""
         work = self._work
-        corpus = work.tokens // LEAST_UPDATES_PER_EPOCH
+        corpus = work.tokens // LEAST_UPDATES_PER_EPOCH if work.is_whole else MOST_BATCH_TOKENS
         parts = self._side_by_side if self._settings.accumulate == "auto" else self._settings.accumulate
         least = max(8, work.longest * (1 if self._settings.accumulate == "auto" else parts))
         most = max(least, min(MOST_BATCH_TOKENS, corpus))
@@ -156,6 +158,8 @@ class Fitting:
                 return least, "the least that the longest pairs need; memory is scarce"
             tokens = max(least, int(tokens * SHRINKING))
             reason = "the memory holds no more"
+        if not work.is_whole:
+            reason += f"; fewer if an epoch had less than {LEAST_UPDATES_PER_EPOCH} updates"
         return tokens, reason
 
     def accumulate(self, batch_tokens: int) -> tuple[int, str]:

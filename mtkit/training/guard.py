@@ -4,6 +4,7 @@ What follows on it is decided in `roll_back.py`.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,11 +46,14 @@ class DivergedError(Exception):
     Attributes:
         update: at which it showed.
         what: the finding in a few words.
+        lines: of the update's pairs, from 1; none if it was a validation that showed it.
     """
 
-    def __init__(self, update: int, what: str, *, where: str, expected: str) -> None:
+    def __init__(
+        self, update: int, what: str, *, where: str, expected: str, lines: Sequence[int] = ()
+    ) -> None:
         super().__init__(what)
-        self.update, self.what = update, what
+        self.update, self.what, self.lines = update, what, list(lines)
         self._where, self._expected = where, expected
 
     def told(self, checkpoint: Path | None, after: str = "") -> RunError:
@@ -57,13 +61,13 @@ class DivergedError(Exception):
 
         Args:
             checkpoint: the last good one.
-            after: what has been tried, to follow on the finding.
+            after: what has been tried, to follow on the finding; empty: nothing.
         """
         return RunError(
             f"{self.what}: training cannot go on{after}",
             where=self._where,
             expected=self._expected,
-            advice=_advice(checkpoint),
+            advice=_advice(checkpoint, rolls_back=bool(after)),
         )
 
 
@@ -122,8 +126,9 @@ def check_measured(measured: Measured) -> None:
 
 def _not_finite(item: Observed, loss: float, norm: float) -> DivergedError:
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
-    where = f"update {item.update}, {_lines(item.rows)} of the training pairs"
-    return DivergedError(item.update, what, where=where, expected="finite numbers")
+    lines = _lines(item)
+    where = f"update {item.update}, {_shown(lines)} of the corpus stage's train.source and train.target"
+    return DivergedError(item.update, what, where=where, expected="finite numbers", lines=lines)
 
 
 def _diverged(item: Observed, state: GuardState) -> DivergedError:
@@ -132,19 +137,24 @@ def _diverged(item: Observed, state: GuardState) -> DivergedError:
         f" it has stayed there for {state.updates_above} updates"
     )
     expected = f"a loss that stays within {FAR_ABOVE:g} nats of its best"
-    return DivergedError(item.update, what, where=f"update {item.update}", expected=expected)
+    where = f"update {item.update}"
+    return DivergedError(item.update, what, where=where, expected=expected, lines=_lines(item))
 
 
-def _advice(checkpoint: Path | None) -> str:
+def _advice(checkpoint: Path | None, *, rolls_back: bool) -> str:
     last = f"The last good checkpoint is {checkpoint}." if checkpoint else "There is no checkpoint yet."
+    by_itself = "; `on_divergence: {kind: roll_back}` does the first by itself"
     return (
         "Halve `optimizer.learning_rate`, or raise `schedule.warmup_updates`, set `clip_norm: 1.0` or"
-        " `precision: float32`, and train again; `on_divergence: {kind: roll_back}` does the first by itself."
-        f" {last}"
+        f" `precision: float32`, and train again{'' if rolls_back else by_itself}. {last}"
     )
 
 
-def _lines(rows: NDArray[np.int64]) -> str:
-    numbers = sorted((rows + 1).tolist())
-    shown = ", ".join(str(number) for number in numbers[:SHOWN_LINES])
-    return f"lines {shown}" + (f" and {len(numbers) - SHOWN_LINES} more" * (len(numbers) > SHOWN_LINES))
+def _lines(item: Observed) -> list[int]:
+    return sorted((item.rows + 1).tolist())
+
+
+def _shown(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:SHOWN_LINES]))
+    more = len(lines) - SHOWN_LINES
+    return f"lines {shown}" + (f" and {more} more (events.jsonl has all)" if more > 0 else "")

@@ -188,6 +188,7 @@ class Loop:
             self.saver.look()
             self._next(display, interruption)
         except DivergedError as error:
+            self.parts.events.write("divergence", update=error.update, found=error.what, lines=error.lines)
             self.saver.wait()
             self.processes.wait_for_first()  # which tells of it, once its checkpoint is whole
             self._roll_back(

@@ -219,6 +219,7 @@ def _work(
         model, lengths.source, lengths.target, workers=tuned.workers, seed=run.seed,
         processes=processes, local_processes=processes,
         precision=tuned.precision, precision_reason=tuned.precision_reason, taken=taken_bytes(device),
+        is_whole=lengths.is_whole,
     )  # fmt: skip
     return work, tuned
 

@@ -108,7 +108,15 @@ def test_what_goes_wrong_again_and_again_stops_after_so_many_times(
     with pytest.raises(RunError, match=r"update 16, lines .* after going back 2 times") as caught:
         run(toy, tmp_path, settings())
     assert "00000012" in caught.value.advice
+    assert "roll_back" not in caught.value.advice, "that has been tried"
+    assert "of the corpus stage's train.source and train.target" in caught.value.where
     assert told(tmp_path, "roll_back", "rate") == [0.5, 0.25]
+    assert told(tmp_path, "divergence", "update") == [16] * 3
+    lines, *others = told(tmp_path, "divergence", "lines")
+    assert others == [lines] * 2, "the same pairs come again"
+    begun, more = (lines[:8], len(lines) - 8)
+    shown = ", ".join(map(str, begun)) + (f" and {more} more (events.jsonl has all)" if more > 0 else "")
+    assert f"lines {shown} of" in caught.value.where
 
 
 @pytest.mark.parametrize("cuts", [(14, 15, 16), (12, 13, 17)])

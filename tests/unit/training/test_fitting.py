@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,12 @@ def test_the_largest_update_is_bounded_by_its_limit_and_by_the_corpus() -> None:
     tokens, reason = fitting(small).batch_tokens()
     assert tokens == small.tokens // 100
     assert "100 updates" in reason
+
+
+def test_pairs_that_are_made_up_bound_no_update() -> None:
+    tokens, reason = fitting(replace(work(pairs=10_000), is_whole=False)).batch_tokens()
+    assert tokens == MOST_BATCH_TOKENS
+    assert reason == "the most it may be, 25,000; fewer if an epoch had less than 100 updates"
 
 
 def test_the_largest_update_is_bounded_by_the_memory() -> None:

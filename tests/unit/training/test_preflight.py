@@ -101,3 +101,5 @@ def test_without_a_corpus_what_is_assumed_is_said(tmp_path: Path) -> None:
     assert "to the end" not in told  # nobody knows how long an epoch is
     assert "chosen" not in told
     assert "to the end" in probe_training(settings(), assumed_lengths(30, 16), RUN)
+    largest = probe_training(settings(batch_tokens="auto"), assumed_lengths(30, 16), RUN)
+    assert "fewer if an epoch had less than 100 updates" in largest
