@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mtkit.config.fields import tree
@@ -11,6 +12,7 @@ from mtkit.config.settings import Settings
 from mtkit.pipeline.fingerprint import Ingredients, ingredients
 from mtkit.pipeline.store import Store
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 DIFFERENCES_SHOWN = 3
 VALUE_WIDTH = 60
 
@@ -37,12 +39,19 @@ class Planned:
         return self.ingredients.fingerprint
 
 
-def plan(stages: list[Stage], recipe: Recipe, store: Store, earlier: Mapping[str, Any]) -> list[Planned]:
+def plan(
+    stages: list[Stage],
+    recipe: Recipe,
+    store: Store,
+    earlier: Mapping[str, Any],
+    begun: Mapping[str, Any] = NOTHING,
+) -> list[Planned]:
     """Decide for each stage, in order.
 
     Args:
         stages: each after those it reads.
         earlier: stage name → what the last finished run of this recipe noted of it.
+        begun: stage name → what the last run, if it was not finished, was going to make.
     """
     planned: dict[str, Planned] = {}
     for stage in stages:
@@ -50,7 +59,8 @@ def plan(stages: list[Stage], recipe: Recipe, store: Store, earlier: Mapping[str
         parts = ingredients(stage, recipe, inputs)
         kind, fingerprint = parts.kind, parts.fingerprint
         stored = store.is_stored(kind, fingerprint)
-        reason = "" if stored else _reason(stage, parts, store, earlier.get(stage.name))
+        before = earlier.get(stage.name), begun.get(stage.name)
+        reason = "" if stored else _reason(stage, parts, store, *before)
         planned[stage.name] = Planned(stage, parts, store.folder(kind, fingerprint), stored, reason)
     return list(planned.values())
 
@@ -74,20 +84,33 @@ def lines(planned: list[Planned]) -> list[str]:
     ]
 
 
-def _reason(stage: Stage, now: Ingredients, store: Store, before: Mapping[str, Any] | None) -> str:
+def _reason(
+    stage: Stage,
+    now: Ingredients,
+    store: Store,
+    before: Mapping[str, Any] | None,
+    begun: Mapping[str, Any] | None,
+) -> str:
     damage = store.damage(now.kind, now.fingerprint)
     if damage is not None:
         return f"what is stored is damaged: {damage}"
     partial = store.partial_folder(now.kind, now.fingerprint)
     if before is None:
-        return "it was not finished" if partial.exists() else "it never ran"
+        if partial.exists():
+            return "it was not finished"
+        left = store.partial_folder(begun["kind"], begun["fingerprint"]) if begun else None
+        if begun is None or left is None or not left.exists():
+            return "it never ran"
+        return f"{_shown(stage, now, begun)} since {left.name} was begun, which stays as it is"
     if before["fingerprint"] == now.fingerprint:
         return "its folder is no longer in the store"
+    return _shown(stage, now, before) + ("; it was not finished" if partial.exists() else "")
+
+
+def _shown(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> str:
     changes = list(_changes(stage, now, before))
-    shown = ", ".join(changes[:DIFFERENCES_SHOWN])
     more = len(changes) - DIFFERENCES_SHOWN
-    shown += f" and {more} more" if more > 0 else ""
-    return shown + ("; it was not finished" if partial.exists() else "")
+    return ", ".join(changes[:DIFFERENCES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Iterator[str]:

@@ -84,7 +84,7 @@ def run(
     """
     goals = [goal] if isinstance(goal, str) else goal or list(recipe.stages)
     run_folder = runs.open_run(store.root.parent, recipe.name)
-    planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier)
+    planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier, run_folder.begun)
     if runs.MODEL not in recipe.stages:
         check_place(run_folder.path / runs.MODEL)
     _check_machine(planned, recipe)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the newest model is found without all that makes a plan
 MANIFEST = "manifest.json"
 STORE = "store"
 MODEL = "model"
+NOTED = {"kind", "folder", "finished"}  # of a finished stage, at least
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without links say
 
 
@@ -59,6 +60,12 @@ class RunFolder:
     def outdated(self) -> dict[str, dict[str, Any]]:
         """As `stages`, those that no longer fit the others."""
         noted: dict[str, dict[str, Any]] = self.manifest.get("outdated", {})
+        return noted
+
+    @property
+    def begun(self) -> dict[str, dict[str, Any]]:
+        """Stage name → what the last run that was not finished was going to make."""
+        noted: dict[str, dict[str, Any]] = self.manifest.get("begun", {})
         return noted
 
     @property
@@ -113,15 +120,11 @@ def _is_manifest(value: Any) -> bool:
     """True for what `note_plan` and the others below write, and for nothing noted yet."""
     if not isinstance(value, dict):
         return False
-    planned = value.get("planned", {})
-    noted = [value.get(key, {}) for key in ("stages", "outdated")]
-    return isinstance(planned, dict) and all(
-        isinstance(stages, dict)
-        and all(
-            isinstance(stage, dict) and {"kind", "folder", "finished"} <= set(stage)
-            for stage in stages.values()
-        )
-        for stages in noted
+    needed = {"stages": NOTED, "outdated": NOTED, "begun": {"kind", "fingerprint"}}
+    return isinstance(value.get("planned", {}), dict) and all(
+        isinstance(stages := value.get(key, {}), dict)
+        and all(isinstance(stage, dict) and keys <= set(stage) for stage in stages.values())
+        for key, keys in needed.items()
     )
 
 
@@ -160,9 +163,15 @@ def note_plan(run: RunFolder, planned: "list[Planned]", about: dict[str, Any]) -
     for item in planned:
         _check_link(run.path / item.stage.name, _linked(item.folder.name))
     folders = {item.stage.name: item.folder.name for item in planned}
+    begun = {
+        item.stage.name: {**asdict(item.ingredients), "fingerprint": item.fingerprint}
+        for item in planned
+        if not item.is_stored
+    }
     with alone_in(run) as now:
-        noted = {"stages": now.stages, "outdated": now.outdated, "planned": folders, "finished": None}
-        return _write(run, {**about, **noted}, {})
+        stages = {"stages": now.stages, "outdated": now.outdated}
+        plan = {"planned": folders, "begun": begun, "finished": None}
+        return _write(run, {**about, **stages, **plan}, {})
 
 
 def note_stage(
@@ -205,7 +214,7 @@ def note_end(run: RunFolder, order: Iterable[str], finished: str) -> RunFolder:
             (run.path / name).unlink(missing_ok=True)
         for name in kept.keys() & run.made:
             link(run.path / name, _linked(kept[name]["folder"]))
-        stages = {"stages": kept, "outdated": outdated}
+        stages = {"stages": kept, "outdated": outdated, "begun": {}}
         return _write(run, {**run.manifest, **stages, "finished": finished}, run.made)
 
 

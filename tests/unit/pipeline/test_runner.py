@@ -112,6 +112,33 @@ def test_a_failing_stage_is_named_and_goes_on_later(
     assert toys.calls == ["text", "repeat", "repeat", "count"]
 
 
+def test_what_differs_from_an_unfinished_run_is_said_and_that_stays(
+    read: Read, store: Store, context: RunContext, toys: Any
+) -> None:
+    def interrupt(name: str, out: Path) -> None:
+        if name == "repeat":
+            raise KeyboardInterrupt
+
+    def planned(*changes: str) -> str:
+        return run(read(*changes), None, store, context, dry_run=True).lines[1]
+
+    before, toys.before = toys.before, interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(read(), None, store, context)
+    toys.before = before
+    partial = next(store.root.glob("repeat-*.partial"))
+    begun = f"since {partial.name} was begun, which stays as it is"
+    assert planned() == "repeat  to run, because it was not finished"
+    assert planned("stages.repeat.times=3") == f"repeat  to run, because stages.repeat.times 2 → 3 {begun}"
+    assert planned("seed=9").startswith("repeat  to run, because seed ")
+    assert planned("stages.text.case=lower") == f"repeat  to run, because text changed {begun}"
+    run(read("stages.repeat.times=3"), None, store, context)
+    assert partial.exists()
+    assert planned("stages.repeat.times=4").endswith("because stages.repeat.times 3 → 4")
+    run(read(), None, store, context)
+    assert not partial.exists()
+
+
 def test_ctrl_c_says_where_the_work_is_and_passes(
     read: Read, store: Store, context: RunContext, toys: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
