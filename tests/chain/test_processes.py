@@ -57,8 +57,9 @@ def test_two_processes_run_a_recipe_with_two_trainings_to_the_scores_of_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_torchrun_restarts_after_a_kill_and_ends_with_the_weights_of_an_undisturbed_run(
-    recipe: Path, tmp_path: Path, here: Here
+    recipe: Path, tmp_path: Path, here: Here, rank: int
 ) -> None:
     here("train", "tiny.yaml", "--runs", "whole", *SHORT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -66,7 +67,7 @@ def test_torchrun_restarts_after_a_kill_and_ends_with_the_weights_of_an_undistur
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        os.kill(second_rank(process, tmp_path / "cut"), signal.SIGKILL)
+        os.kill(number_of(rank, process, tmp_path / "cut"), signal.SIGKILL)
         _, errors = process.communicate(timeout=500)
     assert process.returncode == 0, errors
     (events,) = (read_events(path) for path in tmp_path.glob("cut/store/train-*/events.jsonl"))
@@ -74,8 +75,8 @@ def test_torchrun_restarts_after_a_kill_and_ends_with_the_weights_of_an_undistur
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
 
 
-def second_rank(process: "subprocess.Popen[str]", runs: Path) -> int:
-    """Number of the process of rank 1, once there is a checkpoint."""
+def number_of(rank: int, process: "subprocess.Popen[str]", runs: Path) -> int:
+    """Number of the process of a rank, once there is a checkpoint."""
     while process.poll() is None:
         if list(runs.glob("store/train-*/checkpoints/0*/checkpoint.json")):
             for path in Path("/proc").glob("[0-9]*/environ"):
@@ -84,7 +85,7 @@ def second_rank(process: "subprocess.Popen[str]", runs: Path) -> int:
                     parent = int((path.parent / "stat").read_text().rpartition(")")[2].split()[1])
                 except OSError:
                     continue
-                if b"RANK=1" in named and parent == process.pid:
+                if f"RANK={rank}".encode() in named and parent == process.pid:
                     return int(path.parent.name)
         time.sleep(0.02)
     pytest.fail(f"it ended: {process.communicate()[1]}")

@@ -2,6 +2,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -88,6 +89,36 @@ def test_what_killed_processes_left_in_the_store_misleads_nobody(
         met[0].order({"train": "a"})
         assert met[1].next_order() == {"train": "a"}
         assert met[1].may_tell(RunError("the disk is full"))
+
+
+def test_a_process_of_another_version_is_told_of(
+    place: Place, first_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {0: "1.0", 1: "0.9"}
+    told: list[RunError] = []
+    met: list[Meeting] = []  # rank 0 holds what both read
+
+    def come(one: Place) -> None:
+        try:
+            met.append(Meeting(one))
+        except RunError as error:
+            told.append(error)
+
+    def named() -> str:
+        return versions[int(threading.current_thread().name)]
+
+    monkeypatch.setattr(meeting, "platform", SimpleNamespace(python_version=named))
+    both = (first_place, replace(place, port=first_place.port))
+    threads = [threading.Thread(target=come, args=[one], name=str(one.rank)) for one in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (error,) = told
+    assert error.found.startswith("rank 1 has mtkit ")
+    assert error.found.replace("python 0.9", "python 1.0").count("python 1.0") == 2
+    assert error.where.startswith("rank 1 on ")
+    assert error.expected == "the same versions everywhere"
 
 
 def test_orders_arrive_one_after_the_other(two: tuple[Meeting, Meeting]) -> None:
