@@ -6,6 +6,7 @@ changes nothing.
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,19 +56,21 @@ class Machine:
     """What a watcher asks about the machine; nothing here costs more than a few microseconds.
 
     Attributes:
-        workers: that compute side by side.
+        workers: of this training that compute side by side, in all its processes.
         cores: that this process may use.
         core_share: the share of a core that each worker had since it was last asked; None: it is not known,
             or a GPU computes.
         busy_seconds: processor time of all programs on these cores so far; None: nobody tells.
-        own_seconds: processor time of this program so far.
+        own_seconds: processor time of this training so far; None: nobody tells.
+        shares_out: the share of a core can be told from what other programs leave, where it is not known.
     """
 
     workers: int
     cores: int
     core_share: Callable[[], float | None]
     busy_seconds: Callable[[], float | None]
-    own_seconds: Callable[[], float] = time.process_time
+    own_seconds: Callable[[], float | None] = time.process_time
+    shares_out: bool = False
 
 
 class Watcher:
@@ -120,7 +123,7 @@ class Watcher:
         self._machine.core_share()  # what was before does not count
         self._at_begin = self._clocks()
 
-    def _clocks(self) -> tuple[float, float | None, float]:
+    def _clocks(self) -> tuple[float, float | None, float | None]:
         return time.monotonic(), self._machine.busy_seconds(), self._machine.own_seconds()
 
     def _look(self) -> None:
@@ -141,17 +144,20 @@ class Watcher:
         )
 
     def _taken_cores(self) -> Stall | None:
-        share, others = self._machine.core_share(), self._others()
+        machine, share, others = self._machine, self._machine.core_share(), self._others()
+        if share is None and machine.shares_out and others is not None:
+            share = min(1.0, max(0.0, machine.cores - others) / machine.workers)
         if share is None or share >= CORE_SHARE or (others is not None and others < TAKEN_CORES):
             return None
-        machine = self._machine
-        found = f"each of {machine.workers} workers gets {share:.0%} of a core"
+        each = f"each of {machine.workers} workers" if machine.workers > 1 else "the one worker"
+        found = f"{each} gets {share:.0%} of a core"
         left = machine.workers - 1
         if others is not None:
             found += f"; other programs use {others:.1f} of the {machine.cores} cores"
             left = min(left, round(machine.cores - others))
         remedy = "End them" if others is not None else "End other programs"
-        remedy += f", or train with `--threads {left}`." if left >= 1 else "."
+        fewer = "fewer processes" if machine.shares_out else f"`--threads {left}`"
+        remedy += f", or train with {fewer}." if left >= 1 else "."
         return Stall("cores", share, found, remedy)
 
     def _slow(self) -> Stall | None:
@@ -171,7 +177,7 @@ class Watcher:
     def _others(self) -> float | None:
         """Cores that other programs used in this window."""
         (began, busy_before, own_before), (now, busy, own) = self._at_begin, self._clocks()
-        if busy is None or busy_before is None or now <= began:
+        if busy is None or busy_before is None or own is None or own_before is None or now <= began:
             return None
         return max(0.0, (busy - busy_before - (own - own_before)) / (now - began))
 
@@ -184,13 +190,38 @@ def machine_of(workers: Workers, device: torch.device, processes: int = 1) -> Ma
         device: that they compute on.
         processes: of this training on this machine; they take cores from each other, which is nobody's fault.
     """
-    on_cpu = device.type == "cpu" and processes == 1
+    cores, several = available_cores(), processes > 1
+    on_cpu = device.type == "cpu"
     return Machine(
-        workers=workers.count,
-        cores=available_cores(),
-        core_share=workers.core_share if on_cpu else lambda: None,
+        # more of them than cores are told of before the training
+        workers=min(workers.count * processes, max(cores, workers.count)),
+        cores=cores,
+        core_share=workers.core_share if on_cpu and not several else lambda: None,
         busy_seconds=busy_seconds,
+        own_seconds=(lambda: family_seconds(processes)) if several else time.process_time,
+        shares_out=on_cpu and several,
     )
+
+
+def family_seconds(processes: int, root: Path = Path("/")) -> float | None:
+    """Processor time so far of this process and those that the same launcher has started.
+
+    Args:
+        processes: how many they are; None is the answer where fewer are found.
+        root: where /proc is looked for; None is the answer where there is none.
+    """
+    found = []
+    try:
+        ticks = os.sysconf("SC_CLK_TCK")
+        for path in (root / "proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                # what follows its name, in brackets, begins with the third column
+                columns = path.read_text("utf-8", "replace").rpartition(")")[2].split()
+                if int(columns[1]) == os.getppid():
+                    found.append((int(columns[11]) + int(columns[12])) / ticks)
+    except (OSError, AttributeError, ValueError, IndexError):
+        return None
+    return sum(found) if len(found) >= processes else None
 
 
 def busy_seconds(root: Path = Path("/")) -> float | None:

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from mtkit.model.workers import Workers
 from mtkit.training import stall
-from mtkit.training.stall import Machine, Stall, Watcher, busy_seconds
+from mtkit.training.stall import Machine, Stall, Watcher, busy_seconds, family_seconds, machine_of
 
 
 class Made:
@@ -101,6 +103,36 @@ def test_workers_that_wait_although_nobody_takes_their_cores_are_not_the_users_f
     made.share = 0.5
     made.train(Watcher(made.machine, made.told.append), FIRST + 3 * WINDOW)
     assert made.told == []
+
+
+@pytest.mark.parametrize(("others", "is_told"), [(1.0, True), (0.2, False), (None, False)])
+def test_what_other_programs_leave_is_what_several_processes_get(
+    monkeypatch: pytest.MonkeyPatch, others: float | None, is_told: bool
+) -> None:
+    made = Made(monkeypatch, others=others)
+    machine = Machine(2, 2, lambda: None, made.busy, lambda: made.own, shares_out=True)
+    made.train(Watcher(machine, made.told.append), FIRST + 2 * WINDOW)
+    said = [
+        "each of 2 workers gets 50% of a core; other programs use 1.0 of the 2 cores. End them, or train with"
+        " fewer processes."
+    ]
+    assert [str(told) for told in made.told] == (said if is_told else [])
+
+
+def test_what_several_processes_compute_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workers(2) as workers:
+        one, three = (machine_of(workers, torch.device("cpu"), count) for count in (1, 3))
+        on_gpu = machine_of(workers, torch.device("cuda"), 3)
+    assert (one.shares_out, three.shares_out, on_gpu.shares_out) == (False, True, False)
+    assert three.core_share() is None
+    monkeypatch.setattr("os.getppid", lambda: 7)
+    monkeypatch.setattr("os.sysconf", lambda _: 100)
+    for number, name, parent in ((11, "mtkit", 7), (12, "a) (b", 7), (13, "bash", 8)):
+        columns = f"{number} ({name}) S {parent} 1 1 0 -1 4194304 9 9 0 0 150 50 0 0 20 0 1 0 5"
+        (tmp_path / "proc" / str(number)).mkdir(parents=True)
+        (tmp_path / "proc" / str(number) / "stat").write_text(columns)
+    assert family_seconds(2, tmp_path) == 4.0
+    assert family_seconds(3, tmp_path) is None, "one of them has another parent"
 
 
 def test_late_data_are_not_taken_for_taken_cores(monkeypatch: pytest.MonkeyPatch) -> None:
