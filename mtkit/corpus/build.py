@@ -17,6 +17,7 @@ from mtkit.corpus.cleaning import Cleaner, Tally, normalized
 from mtkit.corpus.datasets import prepare
 from mtkit.corpus.held_out import FOLDINGS, HeldOut
 from mtkit.corpus.identity import CorpusInputs, data_identity, named_sources
+from mtkit.corpus.licences import licences_of
 from mtkit.corpus.pair import empty
 from mtkit.corpus.pairs import Files, locate, read_files
 from mtkit.corpus.writing import PairWriter
@@ -173,9 +174,6 @@ class _Build:
             "train_pairs_read": self._cleaner.read,
             "filters": self._cleaner.records(),
             "held_out_removed": self._held_out_tally.removed,
-            "licences": [
-                {key: dataset[key] for key in ("dataset", "licence", "attribution")}
-                for dataset in self._datasets.values()
-            ],
+            "licences": licences_of(self._settings, self._inputs.folder),
             "datasets": list(self._datasets.values()),
         }

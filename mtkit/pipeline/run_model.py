@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtkit.config.corpus import CorpusSettings
 from mtkit.config.export import ExportSettings
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.corpus.licences import licences_of
 from mtkit.errors import ModelError, RunError
 from mtkit.files import put_back, read_json, replace_folder, sample_lines, user_errors, write_json
 from mtkit.model.folder import CARD, TARGET_SCRIPTS, WEIGHTS, ModelCard, read_card
@@ -112,6 +114,9 @@ def _card(stored: Path, trained: str, run: RunFolder, recipe: Recipe, noted: Not
     }
     decoding = next(iter(searches.values()), card.decoding)
     provenance = {**card.provenance, "recipe": recipe.name, "about": recipe.about}
+    corpus = recipe.stages[recipe.stages[trained].reads["corpus"]].settings
+    if isinstance(corpus, CorpusSettings):  # a licence may have been corrected since
+        provenance["data"] = licences_of(corpus, recipe.folder)
     done = {name for name in searches if _searched_with(decoding, noted.get(name))}
     scores = [
         {"stage": stage.name, **score}

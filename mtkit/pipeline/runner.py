@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtkit import __version__
+from mtkit.config.corpus import CorpusSettings
 from mtkit.config.fields import leaves, tree
 from mtkit.config.nodes import dotted
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.show import show
+from mtkit.corpus.licences import licences_of
 from mtkit.errors import RunError
 from mtkit.files import read_text
 from mtkit.log import RunContext
@@ -207,6 +209,11 @@ def _about(recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "expect": {figure: str(expected) for figure, expected in recipe.expect.items()},
         "mtkit": __version__,
+        "licences": {
+            stage.name: licences_of(stage.settings, recipe.folder)
+            for stage in recipe.stages.values()
+            if isinstance(stage.settings, CorpusSettings)
+        },
     }
 
 

@@ -1,6 +1,6 @@
 """The sections of a run's report, each from the files of one kind of stage."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,14 @@ def expectations_section(expectations: tuple[Outcome, ...]) -> list[str]:
     return section("Expectations", table(["figure", "expected", "measured", ""], rows, "llr") if rows else [])
 
 
-def corpus_section(name: str, folder: Path) -> list[str]:
-    """Pairs in each split, what each filter removed with examples, licences."""
+def corpus_section(name: str, folder: Path, licences: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """Pairs in each split, what each filter removed with examples, licences.
+
+    Args:
+        name: of the stage.
+        folder: of the stage.
+        licences: of its datasets as they are now; None: as they were when it was made.
+    """
     facts = read_json(folder / "corpus.json")
     pairs = ", ".join(f"{split} {count:,}" for split, count in facts["pairs"].items())
     lines = [
@@ -61,11 +67,11 @@ def corpus_section(name: str, folder: Path) -> list[str]:
         for where, item in _filtered(facts)
     ]
     filters = table(["where", "filter", "removed", "for example"], rows, "llr") if rows else []
-    licences = [
+    said = [
         f"- {text(item['dataset'])}: {text(item['licence'])}. {text(item['attribution'] or '')}".rstrip()
-        for item in facts["licences"]
+        for item in (facts["licences"] if licences is None else licences)
     ]
-    return section(f"Corpus ({name})", lines, filters, licences)
+    return section(f"Corpus ({name})", lines, filters, said)
 
 
 def _filtered(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -99,6 +99,7 @@ def test_the_card_has_the_search_of_the_test_split_and_its_scores(finish: Run, r
     assert card.provenance == {
         "recipe": "toy",
         "about": "a toy",
+        "data": [],
         "training": {"updates": 100},
         "scores": [{"stage": "score", **SCORES[0]}],
     }
