@@ -52,7 +52,8 @@ def score_pairs(source: Path, target: Path | None, model: Path | None, **options
     Formats:
       (default)  score TAB log-probability TAB target tokens
       --json     {line, source, target, score, log_probability, tokens,
-                 pieces, token_log_probabilities}
+                 pieces, token_log_probabilities}; without a score
+                 unscored: blank or too_long
       --keep     source TAB target
 
     \b
@@ -130,7 +131,7 @@ def _open(folder: Path, options: Options) -> "list[Translator]":
 def _scored(
     models: "list[Translator]", pairs: Iterator[tuple[str, str]], *, pieces: bool
 ) -> Iterator[Scored]:
-    from mtkit.translation.given import dual, score_given
+    from mtkit.translation.given import beside, dual, score_given
 
     while window := list(islice(pairs, 1000)):
         forth = score_given(models[0], window, pieces=pieces, most_tokens=models[0].limit)
@@ -139,7 +140,8 @@ def _scored(
             continue
         turned = [(target, source) for source, target in window]
         back = score_given(models[1], turned, most_tokens=models[1].limit)
-        yield from (Scored(given, dual(given, other)) for given, other in zip(forth, back, strict=True))
+        for given, other in zip(forth, back, strict=True):
+            yield Scored(beside(given, other), dual(given, other))
 
 
 def _write(scored: Iterator[Scored], *, as_json: bool, quiet: bool) -> None:
@@ -151,7 +153,8 @@ def _write(scored: Iterator[Scored], *, as_json: bool, quiet: bool) -> None:
         total.add(given)
         if as_json:
             rounded = None if score is None else round(score, 6)
-            click.echo(json_line({"line": total.pairs, "score": rounded, **given.record()}))
+            why = {"unscored": given.unscored} if given.unscored is not None else {}
+            click.echo(json_line({"line": total.pairs, "score": rounded, **given.record(), **why}))
         elif score is None:
             click.echo("\t\t0")
         else:
@@ -161,6 +164,11 @@ def _write(scored: Iterator[Scored], *, as_json: bool, quiet: bool) -> None:
 
 def _write_best(scored: list[Scored], share: float, *, quiet: bool) -> None:
     """The best of all pairs; of equal scores the first."""
+    from mtkit.translation.given import GivenTotal
+
+    total = GivenTotal()
+    for given, _ in scored:
+        total.add(given)
     ranked = sorted(
         (-score, row) for row, (_, score) in enumerate(scored) if score is not None
     )  # [(how bad, row)]
@@ -168,6 +176,8 @@ def _write_best(scored: list[Scored], share: float, *, quiet: bool) -> None:
     for row in kept:
         source, target = scored[row].given.source, scored[row].given.target
         click.echo("\t".join(side.replace("\t", " ") for side in (source, target)))
-    unscored = len(scored) - len(ranked)
+    unscored = f"{len(scored) - len(ranked):,} without a score"
+    if total.unscored:
+        unscored += f" ({total.why_unscored()})"
     worst = f", the worst with a score of {-ranked[len(kept) - 1][0]:.4f}" if kept else ""
-    say(f"{len(kept):,} of {len(scored):,} pairs kept{worst} · {unscored:,} without a score", quiet=quiet)
+    say(f"{len(kept):,} of {len(scored):,} pairs kept{worst} · {unscored}", quiet=quiet)

@@ -1,16 +1,20 @@
 """Translations that somebody gives: how probable the model finds each, by the chain rule over its tokens."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mtkit.corpus.normalize import normalize
 from mtkit.translation.scored_pieces import ScoredPieces, scored_pieces
 from mtkit.translation.translator import Translator
 
 _WINDOW_PAIRS = 1000
+
+Unscored: TypeAlias = Literal["blank", "too_long"]
+UNSCORED: dict[Unscored, str] = {"blank": "with a blank side", "too_long": "too long"}
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,10 @@ class Given:
     Attributes:
         source: the source line as it came.
         target: the given translation as it came.
-        log_probability: log P(target | source) in nats, EOS included; None if a side is blank.
-        tokens: target tokens, EOS counted; 0 if a side is blank.
+        log_probability: log P(target | source) in nats, EOS included; None if the pair has no score.
+        tokens: target tokens, EOS counted; 0 if the pair has no score.
         scored: piece by piece, if somebody asked for that.
+        unscored: why the pair has no score; None if it has one.
     """
 
     source: str
@@ -30,10 +35,11 @@ class Given:
     log_probability: float | None
     tokens: int
     scored: ScoredPieces | None = None
+    unscored: Unscored | None = None
 
     @property
     def mean(self) -> float | None:
-        """log P of a token on average, in nats; None if a side is blank."""
+        """log P of a token on average, in nats; None if the pair has no score."""
         return None if self.log_probability is None else self.log_probability / self.tokens
 
     def record(self) -> dict[str, Any]:
@@ -50,19 +56,19 @@ class Given:
 
 @dataclass
 class GivenTotal:
-    """Sums over pairs; those with a blank side are counted apart and are in no sum."""
+    """Sums over pairs; those without a score are counted apart, by what they lack, and are in no sum."""
 
     pairs: int = 0
-    blank: int = 0
+    unscored: Counter[Unscored] = field(default_factory=Counter)
     log_probability: float = 0.0
     tokens: int = 0
 
     def add(self, given: Given) -> None:
         """Count one more pair."""
         self.pairs += 1
-        if given.log_probability is None:
-            self.blank += 1
-        else:
+        if given.unscored is not None:
+            self.unscored[given.unscored] += 1
+        elif given.log_probability is not None:
             self.log_probability += given.log_probability
             self.tokens += given.tokens
 
@@ -80,20 +86,28 @@ class GivenTotal:
         """For JSON; null where nothing was scored."""
         return {
             "sentences": self.pairs,
-            "blank": self.blank,
+            "blank": self.unscored["blank"],
             "log_probability": round(self.log_probability, 6),
             "tokens": self.tokens,
             "nats_per_token": round(self.nats_per_token, 6) if self.tokens else None,
             "perplexity": round(self.perplexity, 6) if self.tokens else None,
         }
 
+    def why_unscored(self) -> str:
+        """How many pairs have no score for which reason; reasons that never occurred are left out."""
+        return ", ".join(
+            f"{self.unscored[reason]:,} {words}"
+            for reason, words in UNSCORED.items()
+            if self.unscored[reason]
+        )
+
     def line(self) -> str:
         """The total in one line for people."""
+        left_out = f" ({self.why_unscored()} left out)" if self.unscored else ""
         if not self.tokens:
-            return f"{self.pairs:,} sentences, all with a blank side: nothing to score"
-        blank = f" ({self.blank:,} with a blank side left out)" if self.blank else ""
+            return f"{self.pairs:,} sentences{left_out}: nothing to score"
         return (
-            f"{self.pairs:,} sentences{blank} · {self.tokens:,} tokens · log P {self.log_probability:.2f}"
+            f"{self.pairs:,} sentences{left_out} · {self.tokens:,} tokens · log P {self.log_probability:.2f}"
             f" nats · {self.nats_per_token:.4f} nats a token · perplexity {self.perplexity:.3f}"
         )
 
@@ -114,7 +128,7 @@ def score_given(
         translator: an open model.
         pairs: source and target lines.
         pieces: score every piece as well.
-        most_tokens: a pair with a longer side, EOS counted, is left out as one with a blank side is.
+        most_tokens: a pair with a longer side, EOS counted, has no score, as one with a blank side.
 
     Source: log P(y|x) = Σ log P(y_t | y_<t, x), the factorisation that training maximises.
     """
@@ -129,11 +143,8 @@ def _score_window(
     codec, form = translator.codec, translator.form
     sources = codec.encode([normalize(source, form) for source, _ in window], "source")
     targets = codec.encode([normalize(target, form) for _, target in window], "target")
-    rows = [
-        row
-        for row, (source, target) in enumerate(zip(sources, targets, strict=True))
-        if source and target and (most_tokens is None or max(len(source), len(target)) < most_tokens)
-    ]
+    why = [_unscored(*pair, most_tokens) for pair in zip(sources, targets, strict=True)]
+    rows = [row for row, reason in enumerate(why) if reason is None]
     some = [sources[row] for row in rows], [targets[row] for row in rows]
     if pieces:
         scores = translator.engine.token_scores(*some, [True] * len(rows))
@@ -150,7 +161,28 @@ def _score_window(
         if row in known:
             yield Given(source, target, known[row], len(targets[row]) + 1, by_piece.get(row))
         else:
-            yield Given(source, target, None, 0)
+            yield Given(source, target, None, 0, unscored=why[row])
+
+
+def _unscored(source: Sequence[int], target: Sequence[int], most_tokens: int | None) -> Unscored | None:
+    """Why the ids of a pair get no score, if they get none."""
+    if not source or not target:
+        return "blank"
+    if most_tokens is not None and max(len(source), len(target)) >= most_tokens:
+        return "too_long"
+    return None
+
+
+def beside(forth: Given, back: Given) -> Given:
+    """A pair that both directions were asked for: without a score if one of them has none.
+
+    Args:
+        forth: the pair, scored from source to target.
+        back: the same pair turned round, scored by a model of the other direction.
+    """
+    if forth.unscored is not None or back.unscored is None:
+        return forth
+    return Given(forth.source, forth.target, None, 0, unscored=back.unscored)
 
 
 def dual(forth: Given, back: Given) -> float | None:

@@ -35,6 +35,11 @@ def test_each_pair_has_a_line_and_a_score_a_token(tiny_model: Path, files: list[
         assert float(found[row][0]) == pytest.approx(float(found[row][1]) / int(found[row][2]), abs=1e-3)
 
 
+def test_what_is_too_long_is_not_counted_as_blank(tiny_model: Path, files: list[str]) -> None:
+    told = invoke("--model", tiny_model, *files).stderr
+    assert "5 sentences (1 with a blank side, 1 too long left out)" in told
+
+
 def test_it_says_what_perplexity_says(tiny_model: Path, files: list[str]) -> None:
     other = click.testing.CliRunner().invoke(mtkit, ["perplexity", "--model", str(tiny_model), *files])
     wanted = [line.split("\t") for line in other.stdout.splitlines()]
@@ -54,6 +59,7 @@ def test_json_has_every_piece_and_they_add_up(tiny_model: Path, files: list[str]
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [record["line"] for record in records] == [1, 2, 3, 4, 5]
     assert records[1]["score"] is None and "pieces" not in records[1]
+    assert [record.get("unscored") for record in records] == [None, "blank", None, None, "too_long"]
     for record in (records[0], records[2]):
         assert len(record["pieces"]) == len(record["token_log_probabilities"]) == record["tokens"]
         assert sum(record["token_log_probabilities"]) == pytest.approx(record["log_probability"], abs=1e-4)
@@ -68,7 +74,7 @@ def test_the_best_share_is_kept_in_its_order(tiny_model: Path, files: list[str])
     kept = invoke("--model", tiny_model, "--keep", "0.4", *files)
     assert rows(kept) == [[SOURCES[at], TARGETS[at]] for at in best]
     assert "2 of 5 pairs kept" in kept.stderr
-    assert "2 without a score" in kept.stderr
+    assert "2 without a score (1 with a blank side, 1 too long)" in kept.stderr
     everything = rows(invoke("--model", tiny_model, "--keep", "1", *files))
     assert everything == [[SOURCES[at], TARGETS[at]] for at in (0, 2, 3)]
 
