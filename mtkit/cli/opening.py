@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import click
@@ -10,12 +10,13 @@ from click.core import ParameterSource
 
 from mtkit.cli.options import MODEL_VARIABLE, RUNS
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
-from mtkit.files import decode_lines, read_lines
+from mtkit.files import decode_lines, lenient_lines, read_lines
 from mtkit.log import say
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 RECIPE_KEYS = ("recipe:", "base:", "stages:")  # a recipe has at least one of them
 MOST_HEAD_LINES = 200  # in which to look for them
+MOST_LINES_WITHOUT_TAB = 1000  # at the head of a table; with more it is none
 
 
 def find_model(named: Path | None, *, quiet: bool) -> Path:
@@ -72,18 +73,25 @@ def _reads_like_a_recipe(path: Path) -> bool:
         return False
 
 
-def lines_of(path: Path) -> Iterator[str]:
+def lines_of(path: Path, *, lenient: bool = False) -> Iterator[str]:
     """The lines of a text, or of stdin if the path is `-`; raises as `read_lines`."""
-    return decode_lines(sys.stdin.buffer, "stdin") if str(path) == "-" else read_lines(path)
+    if str(path) == "-":
+        return (lenient_lines if lenient else decode_lines)(sys.stdin.buffer, "stdin")
+    return read_lines(path, lenient=lenient)
 
 
-def pairs_of(source: Path, target: Path) -> list[tuple[str, str]]:
+def pairs_of(source: Path, target: Path, *, lenient: bool = False) -> list[tuple[str, str]]:
     """The pairs of two texts, line by line.
+
+    Args:
+        source: the one text, or `-`.
+        target: the other.
+        lenient: True to decode as `lenient_lines` does.
 
     Raises:
         DataError: one has more lines than the other; or as `read_lines`.
     """
-    sources, targets = list(lines_of(source)), list(lines_of(target))
+    sources, targets = (list(lines_of(path, lenient=lenient)) for path in (source, target))
     if len(sources) != len(targets):
         raise DataError(
             f"{len(sources):,} and {len(targets):,} lines",
@@ -94,22 +102,31 @@ def pairs_of(source: Path, target: Path) -> list[tuple[str, str]]:
     return list(zip(sources, targets, strict=True))
 
 
-def pairs_of_table(path: Path) -> Iterator[tuple[str, str]]:
+def pairs_of_table(path: Path) -> Iterator[tuple[str, str | None]]:
     """The pairs of a table: source TAB target; what stands behind another tab is left alone.
 
+    A line without a tab has no target: None. Bytes that are no UTF-8 are decoded as `lenient_lines` does.
+
     Raises:
-        DataError: a line has no tab; or as `read_lines`.
+        DataError: this is no table: its first lines have no tab, or it has none at all; or as `read_lines`.
     """
-    for number, line in enumerate(lines_of(path), start=1):
+    lines = lines_of(path, lenient=True)
+    head: list[str] = []
+    for line in islice(lines, MOST_LINES_WITHOUT_TAB):
+        head.append(line)
+        if "\t" in line:
+            break
+    if head and "\t" not in head[-1]:
+        is_head = len(head) == MOST_LINES_WITHOUT_TAB
+        raise DataError(
+            f"no tab in any of the first {len(head):,} lines" if is_head else "no tab in any line",
+            where="stdin" if str(path) == "-" else str(path),
+            expected="source TAB target in each line",
+            advice="Join two files with `paste source target`, or name both of them.",
+        )
+    for line in chain(head, lines):
         source, tab, rest = line.partition("\t")
-        if not tab:
-            raise DataError(
-                "no tab in this line",
-                where=f"{'stdin' if str(path) == '-' else path}:{number}",
-                expected="source TAB target",
-                advice="Join two files with `paste source target`, or name both of them.",
-            )
-        yield source, rest.partition("\t")[0]
+        yield source, rest.partition("\t")[0] if tab else None
 
 
 def given_on_command_line(name: str) -> bool:

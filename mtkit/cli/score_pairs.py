@@ -14,7 +14,7 @@ from mtkit.errors import ModelError, RecipeError
 from mtkit.log import say
 
 if TYPE_CHECKING:
-    from mtkit.translation.given import Given
+    from mtkit.translation.given import Given, Sides
     from mtkit.translation.translator import Translator
 
 
@@ -45,15 +45,16 @@ def score_pairs(source: Path, target: Path | None, model: Path | None, **options
 
     The pairs are lines of two files, or of one table: source TAB target. A pair's score is log P(target |
     source) of a token on average, in nats; with --reverse it is -(|A - B| + (A + B) / 2), where A and B are
-    the nats per token of both directions. Higher is better. A pair with a blank side, or a side longer than
-    the model was trained on, has no score and is never kept.
+    the nats per token of both directions. Higher is better. A pair with a blank side, with a side longer than
+    the model was trained on or with bytes that are no UTF-8, and a line of a table without a tab, has no
+    score, is never kept, and is counted on stderr.
 
     \b
     Formats:
       (default)  score TAB log-probability TAB target tokens
       --json     {line, source, target, score, log_probability, tokens,
                  pieces, token_log_probabilities}; without a score
-                 unscored: blank or too_long
+                 unscored: blank, too_long, invalid_utf8 or no_tab
       --keep     source TAB target
 
     \b
@@ -73,7 +74,7 @@ def score_pairs(source: Path, target: Path | None, model: Path | None, **options
     from mtkit.training.openmp import quiet_openmp
 
     folder = find_model(model, quiet=chosen.quiet)
-    pairs = _first_read(pairs_of_table(source) if target is None else pairs_of(source, target))
+    pairs = _first_read(pairs_of_table(source) if target is None else pairs_of(source, target, lenient=True))
     quiet_openmp()
     scored = _scored(_open(folder, chosen), pairs, pieces=chosen.as_json)
     if chosen.keep is None:
@@ -101,7 +102,7 @@ class Scored(NamedTuple):
     score: float | None
 
 
-def _first_read(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _first_read(pairs: "Iterable[Sides]") -> "Iterator[Sides]":
     """The same, the first pair now: what cannot be read is told before the model is loaded."""
     rest = iter(pairs)
     return chain(list(islice(rest, 1)), rest)
@@ -128,9 +129,7 @@ def _open(folder: Path, options: Options) -> "list[Translator]":
     return [Translator.open(one, plain, options.device, threads=options.threads) for one in folders]
 
 
-def _scored(
-    models: "list[Translator]", pairs: Iterator[tuple[str, str]], *, pieces: bool
-) -> Iterator[Scored]:
+def _scored(models: "list[Translator]", pairs: "Iterator[Sides]", *, pieces: bool) -> Iterator[Scored]:
     from mtkit.translation.given import beside, dual, score_given
 
     while window := list(islice(pairs, 1000)):

@@ -8,13 +8,20 @@ from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from mtkit.corpus.normalize import normalize
+from mtkit.files import NO_CHARACTER
 from mtkit.translation.scored_pieces import ScoredPieces, scored_pieces
 from mtkit.translation.translator import Translator
 
 _WINDOW_PAIRS = 1000
 
-Unscored: TypeAlias = Literal["blank", "too_long"]
-UNSCORED: dict[Unscored, str] = {"blank": "with a blank side", "too_long": "too long"}
+Unscored: TypeAlias = Literal["blank", "too_long", "invalid_utf8", "no_tab"]
+UNSCORED: dict[Unscored, str] = {
+    "blank": "with a blank side",
+    "too_long": "too long",
+    "invalid_utf8": "with bytes that are no UTF-8",
+    "no_tab": "without a tab",
+}
+Sides: TypeAlias = tuple[str | None, str | None]  # source and target; None: the line that held it has no tab
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,8 @@ class Given:
     """A pair and its probability.
 
     Attributes:
-        source: the source line as it came.
-        target: the given translation as it came.
+        source: the source line as it came; what is no character in it is replaced by U+FFFD.
+        target: the given translation, likewise; empty if there is none.
         log_probability: log P(target | source) in nats, EOS included; None if the pair has no score.
         tokens: target tokens, EOS counted; 0 if the pair has no score.
         scored: piece by piece, if somebody asked for that.
@@ -114,7 +121,7 @@ class GivenTotal:
 
 def score_given(
     translator: Translator,
-    pairs: Iterable[tuple[str, str]],
+    pairs: Iterable[Sides],
     *,
     pieces: bool = False,
     most_tokens: int | None = None,
@@ -126,7 +133,8 @@ def score_given(
 
     Args:
         translator: an open model.
-        pairs: source and target lines.
+        pairs: source and target lines, what is no UTF-8 in them as `lenient_lines` reads it; such a pair has
+            no score, nor has one that lacks a side.
         pieces: score every piece as well.
         most_tokens: a pair with a longer side, EOS counted, has no score, as one with a blank side.
 
@@ -138,12 +146,16 @@ def score_given(
 
 
 def _score_window(
-    translator: Translator, window: Sequence[tuple[str, str]], pieces: bool, most_tokens: int | None
+    translator: Translator, window: Sequence[Sides], pieces: bool, most_tokens: int | None
 ) -> Iterator[Given]:
     codec, form = translator.codec, translator.form
-    sources = codec.encode([normalize(source, form) for source, _ in window], "source")
-    targets = codec.encode([normalize(target, form) for _, target in window], "target")
-    why = [_unscored(*pair, most_tokens) for pair in zip(sources, targets, strict=True)]
+    texts = [(_characters(source), _characters(target)) for source, target in window]
+    sources = codec.encode([normalize(source, form) for source, _ in texts], "source")
+    targets = codec.encode([normalize(target, form) for _, target in texts], "target")
+    why = [
+        _unread(sides) or _unscored(source, target, most_tokens)
+        for sides, source, target in zip(window, sources, targets, strict=True)
+    ]
     rows = [row for row, reason in enumerate(why) if reason is None]
     some = [sources[row] for row in rows], [targets[row] for row in rows]
     if pieces:
@@ -157,11 +169,24 @@ def _score_window(
     else:
         values, by_piece = translator.engine.log_probabilities(*some), {}
     known = dict(zip(rows, values, strict=True))
-    for row, (source, target) in enumerate(window):
+    for row, (source, target) in enumerate(texts):
         if row in known:
             yield Given(source, target, known[row], len(targets[row]) + 1, by_piece.get(row))
         else:
             yield Given(source, target, None, 0, unscored=why[row])
+
+
+def _characters(side: str | None) -> str:
+    """A side as it can be shown and encoded."""
+    return NO_CHARACTER.sub("\ufffd", side or "")
+
+
+def _unread(sides: Sides) -> Unscored | None:
+    """Why there is no pair of texts, if there is none."""
+    source, target = sides
+    if source is None or target is None:
+        return "no_tab"
+    return "invalid_utf8" if NO_CHARACTER.search(source) or NO_CHARACTER.search(target) else None
 
 
 def _unscored(source: Sequence[int], target: Sequence[int], most_tokens: int | None) -> Unscored | None:

@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "source"), str(tmp_path / "target")]
 
 
-def invoke(*arguments: str | Path, text: str = "") -> click.testing.Result:
+def invoke(*arguments: str | Path, text: str | bytes = "") -> click.testing.Result:
     return click.testing.CliRunner().invoke(mtkit, ["score-pairs", *map(str, arguments)], input=text)
 
 
@@ -88,10 +88,58 @@ def test_both_directions_make_one_score(tiny_model: Path, tmp_path: Path) -> Non
     assert [float(row[0]) for row in both] == pytest.approx([wanted, wanted], abs=1e-4)
 
 
-def test_a_line_without_a_tab_is_named(tiny_model: Path) -> None:
-    result = invoke("--model", tiny_model, "-", text="a\tb\nc d\n")
+NOISY = b"the lamp is on.\tlamp\nno tab\nthe lamp\tl\xffmp\n\nl\xffmp\tthe lamp\n\tx\nlamp\tthe lamp\tmore\n"
+LEFT_OUT = "1 with a blank side, 2 with bytes that are no UTF-8, 2 without a tab"
+
+
+def test_a_noisy_table_is_scored_to_its_end_line_by_line(tiny_model: Path, tmp_path: Path) -> None:
+    table = tmp_path / "noisy.tsv"
+    table.write_bytes(NOISY)
+    result = invoke("--model", tiny_model, table)
+    found = rows(result)
+    assert [row == ["", "", "0"] for row in found] == [False, True, True, True, True, True, False]
+    assert f"7 sentences ({LEFT_OUT} left out)" in result.stderr
+    assert found == rows(invoke("--model", tiny_model, "-", text=NOISY))
+
+
+def test_json_says_why_a_pair_has_no_score(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "--json", "-", text=NOISY)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    why = [record.get("unscored") for record in records]
+    assert why == [None, "no_tab", "invalid_utf8", "no_tab", "invalid_utf8", "blank", None]
+    assert (records[1]["source"], records[1]["target"]) == ("no tab", "")
+    assert records[2]["target"] == "l\ufffdmp"
+
+
+def test_what_has_no_score_is_never_kept(tiny_model: Path) -> None:
+    kept = invoke("--model", tiny_model, "--keep", "1", "-", text=NOISY)
+    assert rows(kept) == [["the lamp is on.", "lamp"], ["lamp", "the lamp"]]
+    assert "2 of 7 pairs kept" in kept.stderr
+    assert f"5 without a score ({LEFT_OUT})" in kept.stderr
+    both = invoke("--model", tiny_model, "--reverse", tiny_model, "--keep", "1", "-", text=NOISY)
+    assert rows(both) == rows(kept)
+
+
+def test_two_noisy_texts_are_scored_to_their_end(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"the lamp\nl\xffmp\nlamp\n")
+    (tmp_path / "target").write_bytes(b"the lamp\nlamp\nlamp\n")
+    found = rows(invoke("--model", tiny_model, tmp_path / "source", tmp_path / "target"))
+    assert [row == ["", "", "0"] for row in found] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "found"),
+    [
+        ("a b\nc d\n", "stdin", "no tab in any line"),
+        ("a b\n" * 1500 + "c\td\n", "stdin", "no tab in any of the first 1,000 lines"),
+        ("a\tb\n".encode("utf-16"), "stdin:1", "this is UTF-16, not UTF-8"),
+    ],
+)
+def test_what_is_no_table_is_refused(tiny_model: Path, text: str | bytes, where: str, found: str) -> None:
+    result = invoke("--model", tiny_model, "-", text=text)
     assert isinstance(result.exception, DataError)
-    assert result.exception.where == "stdin:2"
+    assert (result.exception.where, result.exception.found) == (where, found)
+    assert result.stdout == ""
 
 
 def test_unequal_files_and_contradicting_options_are_refused(tiny_model: Path, files: list[str]) -> None:
