@@ -276,8 +276,14 @@ def _write(
 
     units = Units(lines, options.format, card.source_language if options.document else None)
     file = _file(translator, card, options)
+    name = "stdin" if options.path is None or str(options.path) == "-" else options.path
+
+    def place(unit: int) -> str:
+        return f"{name}:{units.first_line(unit)}"
+
     try:
-        with closing(translator.windows(units, live=live, sentences=options.document)) as windows:
+        windows = translator.windows(units, live=live, sentences=options.document, place=place)
+        with closing(windows):
             deliver(translator, units, windows, file or Stdout(), tally)
         if file is not None:
             file.finish()

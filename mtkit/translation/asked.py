@@ -149,7 +149,7 @@ def banned(settings: SearchSettings, codec: Codec, form: str) -> Banned | None:
 
 def prefix_ids(
     prefix: str,
-    source: str,
+    where: str,
     source_ids: Sequence[int],
     search: SearchSettings,
     codec: Codec,
@@ -160,7 +160,7 @@ def prefix_ids(
 
     Args:
         prefix: the text; blank: none.
-        source: what is translated, for messages.
+        where: the line that is translated, for messages.
         source_ids: of its first part.
         search: says how long a translation may be.
         codec: the target's vocabulary.
@@ -172,10 +172,9 @@ def prefix_ids(
     """
     text = normalize(NO_CHARACTER.sub("\ufffd", prefix), form)
     ids = codec.encode([text], "target")[0] if text else []
-    where = f"target prefix of the line {_short(source)!r}"
     if UNK in ids:
         raise DataError(
-            f"{_short(prefix)!r} has characters that the model has no piece for",
+            f"the target prefix {_short(prefix)!r} has characters that the model has no piece for",
             where=where,
             expected="text that the model can write",
             advice="Leave these characters out.",
@@ -184,7 +183,7 @@ def prefix_ids(
     if len(ids) >= limit:
         is_models = positions is not None and len(ids) >= positions
         raise DataError(
-            f"{_short(prefix)!r} has {len(ids)} tokens",
+            f"the target prefix {_short(prefix)!r} has {len(ids)} tokens",
             where=where,
             expected=f"fewer than the {limit} that "
             + ("this model can write" if is_models else "this translation may have"),

@@ -5,7 +5,7 @@ search is the engine's business; where lines come from and go to is the caller's
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -215,21 +215,39 @@ class Translator:
             yield from done
 
     def windows(
-        self, lines: Iterable[str], *, live: bool | None = None, sentences: bool = False
+        self,
+        lines: Iterable[str],
+        *,
+        live: bool | None = None,
+        sentences: bool = False,
+        place: Callable[[int], str] = "line {}".format,
     ) -> Generator[Window[Prepared], None, None]:
-        """Lines that `translate` searches together, for `begin` and `finish`; arguments as there."""
+        """Lines that `translate` searches together, for `begin` and `finish`; arguments as there.
+
+        Args:
+            place: how messages call the line of a number, from 1.
+
+        Raises:
+            DataError: a line cannot have the prefix that was asked for.
+        """
         if isinstance(lines, str):
             raise TypeError("translate takes lines of text, not one string")
-        prepare, tokens = partial(self.prepare, sentences=sentences), self.batch_tokens
+
+        def prepared(lines: Iterable[str]) -> Iterator[Prepared]:
+            for number, line in enumerate(lines, start=1):
+                yield self.prepare(line, sentences=sentences, place=partial(place, number))
+
+        tokens = self.batch_tokens
         if isinstance(lines, Sequence) and not live:
-            yield from windows_of(map(prepare, lines), lambda: False, tokens, live=False)
+            yield from windows_of(prepared(lines), lambda: False, tokens, live=False)
             return
         with Arrivals(lines) as arrivals:
-            found = map(prepare, arrivals)
-            yield from windows_of(found, arrivals.lull, tokens, live=live is not False)
+            yield from windows_of(prepared(arrivals), arrivals.lull, tokens, live=live is not False)
 
-    def prepare(self, line: str, *, sentences: bool = False) -> Prepared:
-        """Normalise, split and encode one line."""
+    def prepare(
+        self, line: str, *, sentences: bool = False, place: Callable[[], str] = lambda: "the line"
+    ) -> Prepared:
+        """Normalise, split and encode one line; `place` is how messages call it."""
         line, replaced = NO_CHARACTER.subn("\ufffd", line)
         source, prefix = self.asked.prefixes.split(line)
         normal = normalize(source, self.form)
@@ -247,7 +265,7 @@ class Translator:
         begins: tuple[int, ...] = ()
         if prefix and kept:
             first = kept[0][1]
-            begins = prefix_ids(prefix, source, first, self.settings, self.codec, self.form, self.positions)
+            begins = prefix_ids(prefix, place(), first, self.settings, self.codec, self.form, self.positions)
         return Prepared(
             source,
             normal,

@@ -15,6 +15,11 @@ from mtkit.translation.translation import Translation
 class Unit(Protocol):
     """What becomes some lines of output."""
 
+    @property
+    def number(self) -> int:
+        """The number of its first line, from 1."""
+        ...
+
     def shapes(self) -> list[Fits]:
         """For each line of output whether given bytes can be it."""
         ...
@@ -80,6 +85,7 @@ class Units:
         self._format = output
         self._language = language
         self._waiting: deque[Unit] = deque()
+        self._taken = 0
 
     def __iter__(self) -> Iterator[str]:
         if self._language is None:
@@ -95,4 +101,9 @@ class Units:
 
     def take(self, count: int) -> list[Unit]:
         """The next units; their texts have been iterated over."""
+        self._taken += count
         return [self._waiting.popleft() for _ in range(count)]
+
+    def first_line(self, unit: int) -> int:
+        """The number of the first line of the unit of a number, both from 1; it has not been taken yet."""
+        return self._waiting[unit - 1 - self._taken].number

@@ -15,7 +15,7 @@ from mtkit.cli.search_options import search_settings
 from mtkit.config.model import LearnedPositions
 from mtkit.config.search import Diversity, Sampling, SearchSettings
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
-from mtkit.files import read_json, write_json
+from mtkit.files import read_json, write_json, write_lines
 
 LINES = "the lamp is on.\n\nthe lamp is old.\n"
 
@@ -83,6 +83,29 @@ def test_a_prefix_longer_than_a_translation_may_be_is_refused(tiny_model: Path) 
     assert isinstance(result.exception, DataError)
     assert "fewer than the" in str(result.exception)
     assert result.stdout == ""
+
+
+def test_a_prefix_that_cannot_be_is_told_with_its_line(tiny_model: Path, tmp_path: Path) -> None:
+    options = ("--model", tiny_model, "--with-prefixes")
+    bad = "the lamp is old.\t" + "the lamp is old. " * 9
+    text = "the lamp is on.\tlamp\n\n" * 300 + bad + "\nlamp\n"  # behind more lines than a window has
+    result = invoke(*options, text=text)
+    assert isinstance(result.exception, DataError)
+    assert result.exception.where == "stdin:601"
+    assert len(result.stdout.splitlines()) == 600
+    write_lines(tmp_path / "text", ["lamp", bad])
+    result = invoke(*options, "--input", tmp_path / "text")
+    assert isinstance(result.exception, DataError)
+    assert result.exception.where == f"{tmp_path / 'text'}:2"
+
+
+def test_a_prefix_that_a_block_cannot_have_is_told_with_its_first_line(tiny_model: Path) -> None:
+    options = ("--model", tiny_model, "--document", "--target-prefix", "the lamp is old. " * 2)
+    result = invoke(
+        *options, text="the lamp is on the lamp is on the lamp is on,\nthe lamp is old.\n\nlamp\n"
+    )
+    assert isinstance(result.exception, DataError)
+    assert result.exception.where == "stdin:4"
 
 
 def test_a_prefix_longer_than_the_models_positions_is_refused_whatever_a_translation_may_have(
