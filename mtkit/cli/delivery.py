@@ -71,11 +71,20 @@ def strict_flags(given: str | None) -> frozenset[str]:
         given: what was given with it: flags with commas between them, or ALL_STRICT; None: nothing.
 
     Raises:
-        RecipeError: there is no such flag.
+        RecipeError: there is no such flag, or none is named.
     """
+    if given is None:
+        return frozenset()
     if given == ALL_STRICT:
         return frozenset(FLAGS).difference(HARMLESS_FLAGS)
-    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise RecipeError(
+            f"{given!r} names no flag",
+            where="--strict",
+            expected=f"some of {', '.join(FLAGS)}",
+            advice="Name flags with commas between them, or write --strict alone for all that do harm.",
+        )
     for name in names:
         if name not in FLAGS:
             from mtkit.config.nearest import did_you_mean

@@ -196,7 +196,7 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
         "--scores": options.scores,
         "--json": options.as_json,
         "--document": options.document,
-        "--strict": options.strict,
+        "--strict": options.strict is not None,
         "--engine": options.engine != "auto",
         "--set": options.overrides,
         "--target-prefix": options.target_prefix,

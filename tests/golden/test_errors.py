@@ -269,6 +269,7 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "document_with_scores": (f"{WITH_MODEL} --document --scores", nothing),
     "document_with_prefixes": (f"{WITH_MODEL} --document --with-prefixes", nothing),
     "flag_unknown": (f"{WITH_MODEL} --strict=truncate", nothing),
+    "flag_not_named": (f"{WITH_MODEL} --strict=", nothing),
     "flags_that_strict_does_not_allow": (
         "translate --model model --input t --output out --strict=invalid_utf8",
         write("t", b"one\nf\xf6ur\n\xff\n"),

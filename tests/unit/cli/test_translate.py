@@ -120,6 +120,15 @@ def test_strict_alone_allows_what_does_no_harm() -> None:
         strict_flags("truncate")
 
 
+@pytest.mark.parametrize("given", ["", " ", ","])
+def test_strict_with_nothing_named_is_refused(tiny_model: Path, given: str) -> None:
+    with pytest.raises(RecipeError, match="names no flag"):
+        strict_flags(given)
+    result = invoke("--model", tiny_model, f"--strict={given}")
+    assert isinstance(result.exception, RecipeError)
+    assert result.stdout == ""
+
+
 def test_no_input_gives_no_output(tiny_model: Path) -> None:
     result = invoke("--model", tiny_model, text="")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -183,6 +192,9 @@ def test_options_for_text_do_not_go_with_a_recipe(tiny_model: Path, tmp_path: Pa
     result = invoke(tmp_path / "recipe.yaml", "--model", tiny_model, "--json", "--beam-size", "2")
     assert isinstance(result.exception, RecipeError)
     assert "--model, --beam-size, --json together with a recipe" in str(result.exception)
+    result = invoke(tmp_path / "recipe.yaml", "--strict=")
+    assert isinstance(result.exception, RecipeError)
+    assert "--strict together with a recipe" in str(result.exception)
 
 
 def test_a_recipe_is_run_up_to_its_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
