@@ -18,15 +18,20 @@ NOT_INHERITED = ("recipe", "about", "base", "expect")  # said of one recipe, unt
 def find_recipe(name: str | Path) -> Path:
     """The file of a recipe, given by its path or by the name of a shipped recipe.
 
+    A folder hides no shipped recipe: one that was made by a run may well bear its name.
+
     Raises:
         RecipeError: there is no such file and no shipped recipe of that name.
     """
     path = Path(name)
-    if path.exists() or path.suffix in (".yaml", ".yml"):
+    is_folder = path.is_dir()
+    if (path.exists() and not is_folder) or path.suffix in (".yaml", ".yml"):
         return path
     names = shipped_recipes()
     if str(name) in names:
         return names[str(name)]
+    if is_folder:
+        return path  # which whoever reads it refuses
     raise RecipeError(
         f"no recipe '{name}'",
         expected="the path of a file, or the name of a shipped recipe",

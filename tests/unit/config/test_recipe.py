@@ -96,6 +96,21 @@ def test_bases_and_recipes_are_also_looked_up_among_the_shipped_ones(
     assert caught.value.advice == "Did you mean 'known'?"
 
 
+def test_a_folder_hides_no_shipped_recipe_of_its_name(
+    write: Write, kinds: Kinds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(edited("recipe: tiny\n", ""), "shipped/known.yaml")
+    monkeypatch.setattr("mtkit.config.sources.shipped", lambda _: Path.cwd() / "shipped")
+    Path("known").mkdir()
+    assert read_recipe("known", kinds).path == Path("shipped/known.yaml")
+    with pytest.raises(RecipeError, match="shipped: this is a directory"):
+        read_recipe("shipped", kinds)
+    write(edited("source: de", "source: nl"), "other/known.yaml")
+    Path("known").rmdir()
+    Path("known").symlink_to("other/known.yaml")
+    assert read_recipe("known", kinds).source == "nl"
+
+
 def test_like_copies_kind_settings_and_from(write: Write, kinds: Kinds) -> None:
     text = edited("  score: {}\n", "  score: {}\n  more: {like: corpus, limit: 5}\n")
     text += "  student: {like: train, from: more, model: {dim: 32}}\n  again: {like: student}\n"
