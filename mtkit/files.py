@@ -37,13 +37,25 @@ _COMPRESSIONS = {
 
 
 @contextmanager
-def user_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about `path` into errors that say what to do."""
+def user_errors(path: Path, *, makes: bool = False) -> Iterator[None]:
+    """Turn the operating system's errors about `path` into errors that say what to do.
+
+    Args:
+        path: the file or folder.
+        makes: the block makes it anew, so that what is not there is no file but a place for one.
+    """
     try:
         yield
     except BrokenPipeError:  # whoever read it has gone, and the command ends
         raise
     except FileNotFoundError as error:
+        if makes:
+            raise RunError(
+                "nothing can be written here",
+                where=str(path),
+                expected="a file system that takes new files",
+                advice="Choose another place.",
+            ) from error
         raise DataError(
             "no such file",
             where=str(path),
@@ -249,8 +261,9 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A binary stream that becomes `path` in one move when the block ends well, and nothing otherwise."""
     with user_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        with user_errors(path, makes=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 yield stream

@@ -287,7 +287,7 @@ def _check_writable(path: Path) -> None:
     is_new = not os.path.lexists(path)
     if not (is_new or path.is_file() or path.is_dir()):
         return  # a pipe or a device
-    with user_errors(path):
+    with user_errors(path, makes=True):
         path.open("ab").close()
         if is_new:
             path.unlink()

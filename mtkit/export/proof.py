@@ -139,7 +139,7 @@ def fresh_folder(out: Path) -> Iterator[Path]:
 
     What stepped aside for one that was killed before it took the place is put back.
     """
-    with user_errors(out):
+    with user_errors(out, makes=True):
         out.parent.mkdir(parents=True, exist_ok=True)
         put_back(out)
         fresh = Path(mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=out.parent))

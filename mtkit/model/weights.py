@@ -31,7 +31,7 @@ def save_model(folder: Path, model: Transformer, card: ModelCard, subword: Path)
         RunError: the disk is full or may not be written.
     """
     _check_same(card, model)
-    with user_errors(folder):
+    with user_errors(folder, makes=True):
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
     try:

@@ -29,7 +29,7 @@ def holding(store: Path, name: str) -> Iterator[None]:
         name: of the lock.
     """
     lock = store / LOCKS / f"{name}.lock"
-    with user_errors(store):
+    with user_errors(store, makes=True):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock, is_singleton=True)
         held.acquire()

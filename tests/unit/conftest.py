@@ -140,6 +140,14 @@ def toy_recipe(tmp_path: Path, toys: Toys) -> Path:
 
 
 @pytest.fixture
+def unwritable() -> Path:
+    """A place that no file can take, not even by root, and of which the system says that it is not there."""
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc on this system")
+    return Path("/proc/mtkit")
+
+
+@pytest.fixture
 def one_seed() -> Iterator[None]:
     """The same random numbers in every test, and one thread of torch."""
     threads = torch.get_num_threads()

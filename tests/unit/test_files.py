@@ -14,6 +14,7 @@ from mtkit.files import (
     sample_lines,
     sha256,
     write_lines,
+    write_text,
     zstd_module,
 )
 
@@ -112,6 +113,13 @@ def test_a_full_disk_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(RunError, match="no space left"):
         fill()
+
+
+def test_a_place_that_cannot_be_written_is_no_file_that_is_missing(unwritable: Path) -> None:
+    for path in (unwritable, unwritable / "deep" / "file"):
+        with pytest.raises(RunError, match="nothing can be written here") as caught:
+            write_text(path, "x")
+        assert caught.value.where == str(path)
 
 
 def test_a_damaged_json_names_its_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtkit.cli.delivery import Tally, check_output, interruptions_wait
-from mtkit.errors import DataError, FlagError, RecipeError
+from mtkit.errors import DataError, FlagError, RecipeError, RunError
 from mtkit.translation.resuming import Already
 from mtkit.translation.translation import Candidate, Translation
 
@@ -91,6 +91,11 @@ def test_text_and_translations_must_be_two_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"the text and the note beside .*out are the same file"):
         check_output(tmp_path / "out.unfinished", tmp_path / "out")
     assert (tmp_path / "out.unfinished").read_text() == "one\n"
+
+
+def test_a_place_that_takes_no_files_is_no_file_that_is_missing(unwritable: Path) -> None:
+    with pytest.raises(RunError, match="nothing can be written here"):
+        check_output(None, unwritable)
 
 
 def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtkit.config.export import ExportSettings
-from mtkit.errors import ModelError
+from mtkit.errors import ModelError, RunError
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import Proof
 from mtkit.export.safetensors_export import export_safetensors
@@ -40,3 +40,11 @@ def test_a_damaged_model_is_refused_and_nothing_is_left(
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         export(tmp_path / "model", toy, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_place_that_cannot_be_written_is_told_as_such(
+    reversing_model: Path, toy: Path, unwritable: Path
+) -> None:
+    with pytest.raises(RunError, match="nothing can be written here") as caught:
+        export(reversing_model, toy, unwritable)
+    assert caught.value.where == str(unwritable)

@@ -7,7 +7,7 @@ import torch
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.subword import SubwordSettings
-from mtkit.errors import ModelError
+from mtkit.errors import ModelError, RunError
 from mtkit.files import write_lines
 from mtkit.log import RunContext
 from mtkit.model.folder import CARD, WEIGHTS, ModelCard, read_card
@@ -140,3 +140,9 @@ def test_the_folder_can_be_moved(tmp_path: Path, subword: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     load_model(tmp_path / "b" / "model")
     assert read_card(tmp_path / "b" / "model").target_language == "en"
+
+
+def test_a_place_that_takes_no_files_is_told_as_such(subword: Path, unwritable: Path) -> None:
+    model, card = make()
+    with pytest.raises(RunError, match="nothing can be written here"):
+        save_model(unwritable, model, card, subword)

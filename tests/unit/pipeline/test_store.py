@@ -12,6 +12,7 @@ import pytest
 
 from mtkit.errors import RunError
 from mtkit.files import read_json, write_text
+from mtkit.pipeline.at_work import deciding
 from mtkit.pipeline.fingerprint import Ingredients
 from mtkit.pipeline.store import Store, folder_damage
 
@@ -229,3 +230,8 @@ def test_a_damaged_note_of_sessions_loses_no_work(store: Store, sessions: str) -
         assert partial is not None
         assert (partial.path / "half").exists()
         assert len(partial.sessions()) == 1
+
+
+def test_a_store_where_nothing_can_be_written_is_told_as_such(unwritable: Path) -> None:
+    with pytest.raises(RunError, match="nothing can be written here"), deciding(unwritable / "store"):
+        pass
