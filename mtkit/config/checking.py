@@ -72,15 +72,32 @@ def check_settings(
     data = _completed(node, shape, None, (), at)
     settings = _validated(data, settings_class, node, at)
     for inner, finding in _sound_findings(data, shape, (), at) if judge_together else ():
-        told, place = place_of(node, key, inner + finding.path)
-        at.report(told, place, finding.found, finding.expected, finding.advice)
+        problems.append(problem_of(finding, inner, path, node, key))
+        at.bad.add(inner)
     return None if at.bad else settings
 
 
-def place_of(node: MapNode, key: Place, path: Path) -> tuple[Path, Place]:
-    """As much of a path as is written in a mapping, and where that stands; `key` if nothing is."""
-    told = _existing(node, path)
-    return told, find(node, key, told).span
+def problem_of(finding: Finding, inner: Path, path: Path, node: MapNode, key: Place) -> Problem:
+    """A finding with its place: that of as much of its path as is written, `key` if nothing is.
+
+    Args:
+        finding: a problem between settings.
+        inner: where the object that found it stands in the mapping.
+        path: where the mapping stands in the recipe.
+        node: the mapping.
+        key: the place of its own key.
+    """
+    whole = inner + finding.path
+    told = _existing(node, whole)
+    is_key = told == whole and all(isinstance(part, str) for part in told)  # a list is written as a whole
+    return Problem(
+        find(node, key, told).span,
+        dotted(path + told),
+        finding.found,
+        finding.expected,
+        finding.advice,
+        idle=finding.idle and is_key,
+    )
 
 
 def _sound_findings(data: Any, shape: Shape, path: Path, at: _At) -> list[tuple[Path, Finding]]:

@@ -52,7 +52,11 @@ class TextSource(Settings):
             )
         if self.split and not self.dataset:
             yield Finding(
-                ("split",), "`split` without `dataset` has no effect", "", "Remove it, or name a dataset."
+                ("split",),
+                "`split` without `dataset` has no effect",
+                "",
+                "Remove it, or name a dataset.",
+                idle=True,
             )
 
 

@@ -84,6 +84,7 @@ class ExportSettings(Settings):
                 f"`shortlist` has no effect on {self.to}",
                 "a setting with an effect",
                 "Remove it, or export to ctranslate2.",
+                idle=True,
             )
         if self.quantization not in ROUNDINGS[self.to]:
             yield Finding(
@@ -99,6 +100,7 @@ class ExportSettings(Settings):
                     f"`{name}` has no effect on float32, which must agree token for token",
                     "a setting with an effect",
                     "Remove it, or choose another `quantization`.",
+                    idle=True,
                 )
 
     def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:

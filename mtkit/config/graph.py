@@ -20,6 +20,7 @@ class Draft:
         key: where that key stands.
         kind: None if it could not be found out.
         node: its settings, with those that `like` brings.
+        own: its mapping without what `like` brings.
         from_: where `from` stands and the names it holds with their places; None if it is left out.
         reads: role → name of the stage that fills it.
         read_origins: role → `file:line`, or `default` where `from` does not say.
@@ -30,6 +31,7 @@ class Draft:
     key: Place
     kind: Kind | None
     node: MapNode
+    own: MapNode
     from_: list[tuple[str, Place]] | None = None
     reads: dict[str, str] = field(default_factory=dict)
     read_origins: dict[str, str] = field(default_factory=dict)
@@ -80,7 +82,8 @@ class _Drafter:
         kind = self._kind(name, entry, node, model)
         origin = kind_node.place.label if (kind_node := node.get("kind")) is not None else "default"
         names = _from_names(node, name, self._problems)
-        return Draft(name, entry.key, kind, node.without(*STRUCTURE), names, kind_origin=origin)
+        settings = node.without(*STRUCTURE)
+        return Draft(name, entry.key, kind, settings, entry.value, names, kind_origin=origin)
 
     def _with_like(self, name: str, own: MapNode) -> tuple[MapNode, Draft | None]:
         """The stage's mapping laid over that of the stage it is like, and that stage."""

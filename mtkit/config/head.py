@@ -45,7 +45,8 @@ class RecipeHead(Settings):
         default_factory=list,
         description="recipe file or files it builds on, beside this one or shipped; later ones win,"
         " mappings merge, everything else replaces; at most two levels;"
-        " recipe, about and expect are not inherited",
+        " recipe, about and expect are not inherited,"
+        " nor is a setting without effect beside the recipe's own",
     )
     source: Language = Field(description="language of the source side")
     target: Language = Field(description="language of the target side")

@@ -22,6 +22,7 @@ class Problem:
         expected: what would have been right.
         advice: what to do next, as sentences.
         final: nothing else is worth telling of this path, as its value could not even be read.
+        idle: the culprit is a setting without effect, which changes nothing if it is left out.
     """
 
     place: Place
@@ -30,6 +31,7 @@ class Problem:
     expected: str = ""
     advice: str = ""
     final: bool = False
+    idle: bool = False
 
     def __str__(self) -> str:
         """The problem as it is printed."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtkit.config.checking import check_settings, place_of
+from mtkit.config.checking import check_settings, problem_of
 from mtkit.config.expect import MINUTES, Expectation
 from mtkit.config.fields import leaves, tree
 from mtkit.config.graph import Draft, draft_stages
 from mtkit.config.head import RecipeHead, recipe_name
 from mtkit.config.hints import Hints
+from mtkit.config.inherited import leave_out_idle
 from mtkit.config.kind import Kind
 from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import MapNode, Node, Place, ScalarNode, dotted
@@ -100,8 +101,10 @@ def _checked(root: MapNode, path: Path, kinds: Mapping[str, Kind], problems: lis
         problems=problems,
         hint=hints,
     )
-    stages = {name: stage for name, draft in drafts.items() if (stage := _stage(draft, hints, problems))}
-    _check_beside(stages, drafts, problems)
+    stages: dict[str, Stage] = {}
+    for name, draft in drafts.items():  # each after those it reads
+        if stage := _stage(draft, stages, hints, problems, root.place.file):
+            stages[name] = stage
     expect = _expectations(root, drafts, problems)
     if problems or not isinstance(head, RecipeHead):
         return None
@@ -131,30 +134,43 @@ def _drafts(root: MapNode, kinds: Mapping[str, Kind], problems: list[Problem]) -
     return {}
 
 
-def _stage(draft: Draft, hints: Hints, problems: list[Problem]) -> Stage | None:
+def _stage(
+    draft: Draft, before: Mapping[str, Stage], hints: Hints, problems: list[Problem], file: str
+) -> Stage | None:
+    """A stage of its draft, which is left without what it inherits to no effect.
+
+    Args:
+        draft: the stage before it is checked.
+        before: the stages before it.
+        hints: for unknown keys.
+        problems: what is wrong is added here.
+        file: the recipe's own.
+    """
     if draft.kind is None:
         return None
     path = ("stages", draft.name)
+    found: list[Problem] = []
     settings = check_settings(
-        draft.node, draft.kind.settings, path=path, key=draft.key, problems=problems, hint=hints
+        draft.node, draft.kind.settings, path=path, key=draft.key, problems=found, hint=hints
     )
-    if settings is None:
-        return None
+    stage = None if settings is None else _with_origins(draft, settings)
+    if stage is not None:
+        beside = findings_beside(stage, before)
+        found += [problem_of(finding, (), path, draft.node, draft.key) for finding in beside]
+    if leave_out_idle(draft, found, file):
+        return _stage(draft, before, hints, problems, file)
+    problems += found
+    return stage
+
+
+def _with_origins(draft: Draft, settings: Settings) -> Stage:
+    assert draft.kind is not None
     origins = {dotted(leaf): origin(draft.node, leaf) for leaf, _ in leaves(tree(settings))}
     origins["kind"] = draft.kind_origin
     read = {role: draft.reads[role] for role in draft.kind.reads if role in draft.reads}
     if read:
         origins["from"] = next((o for o in draft.read_origins.values() if o != "default"), "default")
     return Stage(draft.name, draft.kind, settings, read, origins)
-
-
-def _check_beside(stages: Mapping[str, Stage], drafts: Mapping[str, Draft], problems: list[Problem]) -> None:
-    """Add the problems between each stage's settings and those of the stages it reads."""
-    for name, stage in stages.items():
-        for finding in findings_beside(stage, stages):
-            path, place = place_of(drafts[name].node, drafts[name].key, finding.path)
-            where = dotted(("stages", name, *path))
-            problems.append(Problem(place, where, finding.found, finding.expected, finding.advice))
 
 
 def findings_beside(

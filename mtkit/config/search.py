@@ -198,6 +198,7 @@ def _no_effect(path: tuple[str, ...], why: str, remedy: str) -> Finding:
         f"`{path[-1]}` has no effect on {why}",
         "a setting with an effect",
         f"Remove it, or {remedy}.",
+        idle=True,
     )
 
 

@@ -20,12 +20,14 @@ class Finding(NamedTuple):
         found: what was found.
         expected: what would be right.
         advice: what to do next.
+        idle: True if the culprit is a setting without effect, which changes nothing if it is left out.
     """
 
     path: tuple[str | int, ...]
     found: str
     expected: str = ""
     advice: str = ""
+    idle: bool = False
 
 
 class Settings(BaseModel):

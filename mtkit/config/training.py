@@ -45,6 +45,7 @@ class Validate(Settings):
                         f"`{name}` has no effect: `by: loss` with `samples: 0` translates nothing",
                         "a setting with an effect",
                         f"Remove `{name}`, or validate by bleu or chrf.",
+                        idle=True,
                     )
 
 
@@ -346,6 +347,7 @@ class TrainSettings(Settings):
                 f"`{unused}` has no effect on a vocabulary learnt by {subword.algorithm}",
                 "`probability` for bpe, `temperature` for unigram",
                 f"Remove `{unused}`, or choose the other algorithm in the subword stage.",
+                idle=True,
             )
 
 
