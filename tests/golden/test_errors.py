@@ -293,6 +293,17 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
             replace("other/model.json", '"subword/shared.model": "', '"subword/shared.model": "0')(f),
         ),
     ),
+    "ensemble_of_opposite_directions": (
+        f"{WITH_MODEL} --model back",
+        lambda f: write_model(
+            f / "back",
+            f / "model/subword",
+            seed=2,
+            source_language="bb",
+            target_language="aa",
+            normalize="nfc",
+        ),
+    ),
     "reranked_by_a_model_of_the_same_direction": (f"{WITH_MODEL} --rerank-by model", nothing),
     "reranked_with_one_hypothesis": (f"{WITH_MODEL} --beam-size 1 --rerank-by model", nothing),
     "pairs_without_a_tab": ("score-pairs --model model text/test.aa", nothing),
