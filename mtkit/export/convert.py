@@ -337,8 +337,7 @@ def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:
 
 
 def _settle(fresh: Path, out: Path, certificate: Certificate) -> None:
-    values = certificate.model_dump(mode="json")
-    write_json(fresh / CERTIFICATE, values | {"search": certificate.search.written()})
+    write_json(fresh / CERTIFICATE, certificate.written())
     with user_errors(out):
         fresh.chmod(0o755)
         replace_folder(fresh, out)

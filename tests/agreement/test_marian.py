@@ -20,7 +20,7 @@ from mtkit.export.convert import convert
 from mtkit.export.huggingface_export import export_huggingface
 from mtkit.export.marian_import import import_marian
 from mtkit.export.probe import nasty_lines
-from mtkit.files import read_json, write_json
+from mtkit.files import write_json
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES
@@ -245,7 +245,8 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     assert text.stdout.splitlines() == [" ".join(line.split()) for line in wanted]
     again = ["import", "marian", str(folder / "theirs"), str(out)]
     assert click.testing.CliRunner().invoke(mtkit, again).exit_code == 0
-    write_json(out / "model.json", {**read_json(out / "model.json"), "provenance": {}})  # trained here, say
+    trained_here = read_card(out).model_copy(update={"provenance": {}})
+    write_json(out / "model.json", trained_here.written())
     refused = click.testing.CliRunner().invoke(mtkit, again)
     assert isinstance(refused.exception, RunError) and "was not imported" in str(refused.exception)
 

@@ -12,6 +12,7 @@ from mtkit.model.folder import read_card
 from mtkit.translation.converted import (
     CERTIFICATE,
     CONVERTED,
+    OWN_HASH,
     check_converted,
     is_converted,
     read_certificate,
@@ -73,6 +74,21 @@ def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None
     with pytest.raises(ModelError, match="older mtkit, which searched otherwise") as told:
         read_certificate(converted)
     assert "Export the model again" in str(told.value)
+
+
+def test_a_certificate_that_was_changed_is_told_and_one_of_before_there_was_a_hash_is_read(
+    converted: Path,
+) -> None:
+    path = converted / CONVERTED / CERTIFICATE
+    whole = read_certificate(converted)
+    values = read_json(path)
+    write_json(path, {**values, "quantization": "int8"})
+    with pytest.raises(ModelError, match="not the one that was written") as told:
+        read_certificate(converted)
+    assert told.value.where == str(path)
+    older = {name: value for name, value in values.items() if name != OWN_HASH}
+    write_json(path, {**older, "format": 2})
+    assert read_certificate(converted) == whole.model_copy(update={"format": 2})
 
 
 def test_what_was_exported_anew_meanwhile_is_not_opened_again(converted: Path) -> None:
