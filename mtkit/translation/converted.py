@@ -158,7 +158,7 @@ class Certificate(Settings):
 
 def is_converted(folder: Path) -> bool:
     """True if a model folder holds a converted model, whole or not."""
-    return (folder / CONVERTED / CERTIFICATE).is_file()
+    return (folder / CONVERTED).is_dir()
 
 
 def read_certificate(folder: Path) -> Certificate:
@@ -168,13 +168,15 @@ def read_certificate(folder: Path) -> Certificate:
         ModelError: there is none, it is damaged, or of a newer version.
     """
     path = folder / CONVERTED / CERTIFICATE
-    if not path.is_file():
+    if not is_converted(folder):
         raise ModelError(
             "this model has not been converted",
             where=str(folder),
             expected=f"a folder {CONVERTED}/ with {CERTIFICATE}",
             advice=f"Run `mtkit export ctranslate2 {folder}`, or translate with `--engine torch`.",
         )
+    if not path.is_file():
+        raise _damaged(path, "the certificate of the converted model is missing")
     values = read_versioned_json(path, FORMAT, error=ModelError)
     if isinstance(values, dict) and values.get("format") in range(1, OLDEST):
         raise _damaged(path, "converted by an older mtkit, which searched otherwise")

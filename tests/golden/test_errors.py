@@ -246,6 +246,10 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "model_card_lacks_fields": (WITH_MODEL, write("model/model.json", '{"format": 1}')),
     "model_card_is_not_utf8": (WITH_MODEL, write("model/model.json", b"\xff")),
     "model_card_changed": (WITH_MODEL, replace("model/model.json", '"heads": 2', '"heads": 4')),
+    "converted_model_without_its_certificate": (
+        f"{WITH_MODEL} --device cpu",
+        lambda f: (f / "model/ctranslate2").mkdir(),
+    ),
     "weights_flipped": (WITH_MODEL, flip("model/model.safetensors")),
     "weights_cut_short": (WITH_MODEL, cut("model/model.safetensors", 100)),
     "weights_missing": (WITH_MODEL, remove("model/model.safetensors")),

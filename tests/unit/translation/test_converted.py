@@ -1,5 +1,5 @@
+import shutil
 from pathlib import Path
-from shutil import copytree
 
 import pytest
 
@@ -23,7 +23,7 @@ from mtkit.translation.ctranslate2_loading import open_again
 @pytest.fixture
 def converted(reversing_model: Path, toy: Path, tmp_path: Path) -> Path:
     """A model folder of the test's own, exported."""
-    folder = copytree(reversing_model, tmp_path / "model")
+    folder = shutil.copytree(reversing_model, tmp_path / "model")
     convert(folder, folder / CONVERTED, ExportSettings(), corpus_lines(toy / "corpus", 5), say=print)
     return folder
 
@@ -52,6 +52,18 @@ def test_a_file_that_is_not_the_certified_one_is_noticed(converted: Path, name: 
     path.unlink()
     with pytest.raises(ModelError, match="is missing"):
         check_converted(converted, read_card(converted))
+
+
+def test_a_certificate_that_is_missing_is_noticed(converted: Path) -> None:
+    path = converted / CONVERTED / CERTIFICATE
+    path.unlink()
+    assert is_converted(converted)
+    with pytest.raises(ModelError, match="certificate of the converted model is missing") as told:
+        read_certificate(converted)
+    assert told.value.where == str(path)
+    assert told.value.advice == "Export the model again, or translate with `--engine torch`."
+    shutil.rmtree(converted / CONVERTED)
+    assert not is_converted(converted)
 
 
 def test_a_conversion_of_other_weights_is_noticed(converted: Path) -> None:
