@@ -24,7 +24,7 @@ from mtkit.translation.asked import (
     NOTHING_ASKED,
     Asked,
     banned,
-    check_vocabularies,
+    check_together,
     prefix_ids,
     searched_with,
 )
@@ -171,7 +171,7 @@ class Translator:
         cards = [read_card(one) for one in (folder, *asked.others)]
         card = cards[0]
         settings = settings or card.decoding
-        check_vocabularies(folder, asked.others)
+        check_together(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
