@@ -190,7 +190,7 @@ def convert_unproved(folder: Path, quantization: str) -> None:
     save(specification(model, names, names, POSITIONS), inside, quantization)
     card = read_card(folder)
     certificate = _certificate(card, quantization, inside)
-    write_json(inside / CERTIFICATE, certificate.model_dump(mode="json"))
+    write_json(inside / CERTIFICATE, certificate.written())
 
 
 def _certificate(card: ModelCard, quantization: str, inside: Path) -> Certificate:

@@ -155,6 +155,7 @@ def made_up_store(folder: Path, case: Case) -> IdStore:
         target_tokens=int(target.sum()) + case.pairs,
         types={"source": "<u2", "target": "<u2"},
         hashes={"source": "made up", "target": "made up"},
+        rows_hash="made up",
     )
     write_json(folder / HEADER, asdict(summary))
     return IdStore.open(folder)

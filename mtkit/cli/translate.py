@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 
 import click
 
@@ -23,6 +23,7 @@ from mtkit.errors import RecipeError
 from mtkit.files import canonical_hash, lenient_lines, read_lines
 from mtkit.log import say
 from mtkit.translation.arrivals import byte_lines
+from mtkit.translation.document import Document
 from mtkit.translation.flags import HARMLESS_FLAGS
 from mtkit.translation.formats import Format
 from mtkit.translation.resuming import Unfinished
@@ -77,8 +78,11 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 @click.option(
     "--document",
-    is_flag=True,
-    help="Translate by sentences what runs on over several lines; keep layout and blank lines.",
+    is_flag=False,
+    flag_value="wrapped",
+    type=click.Choice(get_args(Document)),
+    help="Translate by sentences; keep layout and blank lines. wrapped, or nothing: what runs on over several"
+    " lines is one text; paragraphs: each line is.",
 )
 @click.option(
     "--strict",
@@ -116,8 +120,8 @@ def translate(recipe: Path | None, models: tuple[Path, ...], **options: Any) -> 
                   source_pieces, alignment and attention as well
 
     A score is the log-probability in nats divided by the length penalty. Flags: empty, split, truncated,
-    repeated, retried, copied, unknown, vanished, length_ratio, low_confidence, wrong_script, invalid_utf8
-    (docs/translating.md).
+    repeated, retried, copied, unknown, vanished, invented, broken, length_ratio, low_confidence,
+    wrong_script, invalid_utf8 (docs/translating.md).
 
     \b
     Examples:
@@ -150,7 +154,7 @@ class Options:
     n_best: int | None
     scores: bool
     as_json: bool
-    document: bool
+    document: Document | None
     strict: str | None
     device: str
     engine: Literal["auto", "torch", "ctranslate2"]
@@ -274,7 +278,7 @@ def _write(
 ) -> None:
     from mtkit.translation.units import Units
 
-    units = Units(lines, options.format, card.source_language if options.document else None)
+    units = Units(lines, options.format, card.source_language, options.document)
     file = _file(translator, card, options)
     name = "stdin" if options.path is None or str(options.path) == "-" else options.path
 
@@ -282,8 +286,8 @@ def _write(
         return f"{name}:{units.first_line(unit)}"
 
     try:
-        windows = translator.windows(units, live=live, sentences=options.document, place=place)
-        with closing(windows):
+        sentences = options.document is not None
+        with closing(translator.windows(units, live=live, sentences=sentences, place=place)) as windows:
             deliver(translator, units, windows, file or Stdout(), tally)
         if file is not None:
             file.finish()
@@ -304,7 +308,7 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "engine": type(translator.engine).__name__,
         "converted": translator.engine.certified,
         "format": options.format.name,
-        "document": options.document,
+        "document": options.document or False,
         "asked": [options.target_prefix, options.with_prefixes, options.token_scores, options.alignment],
         "models": [canonical_hash(read_card(other).files) for other in translator.asked.others],
         "average": options.average,

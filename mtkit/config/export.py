@@ -103,11 +103,30 @@ class ExportSettings(Settings):
                     idle=True,
                 )
 
-    def findings_beside(self, reads: Mapping[str, Settings]) -> Iterator[Finding]:
-        model = getattr(reads.get("train"), "model", None)
+    def findings_beside(self, behind: Mapping[str, Settings]) -> Iterator[Finding]:
+        model = getattr(behind.get("train"), "model", None)
         if isinstance(model, ModelSettings):
             for reason in inexpressible(model, self.to):
                 yield Finding((), reason, f"an architecture that {self.to} has", _ADVICE)
+        pieces = getattr(behind.get("subword"), "pieces", None)
+        if isinstance(pieces, int) and self.to == "ctranslate2":
+            yield from against_shortlist(self.shortlist, pieces)
+
+
+def against_shortlist(shortlist: int | None, pieces: int) -> Iterator[Finding]:
+    """Why a shortlist would leave nothing out, if so.
+
+    Args:
+        shortlist: target pieces of a source piece; None: no shortlist.
+        pieces: of the target vocabulary.
+    """
+    if shortlist is not None and shortlist >= pieces:
+        yield Finding(
+            ("shortlist",),
+            f"a shortlist of {shortlist:,} pieces, but the target vocabulary has {pieces:,}",
+            "a small part of the vocabulary, such as 20 pieces",
+            "Ask for fewer, or export without a shortlist, which looks at all of them.",
+        )
 
 
 _ADVICE = "Remove the export stage, or change the model of the train stage."

@@ -176,9 +176,20 @@ def _with_origins(draft: Draft, settings: Settings) -> Stage:
 def findings_beside(
     stage: Stage, stages: Mapping[str, Stage], settings: Settings | None = None
 ) -> list[Finding]:
-    """The problems between a stage's settings, or others in their place, and those of the stages it reads."""
-    reads = {role: stages[other].settings for role, other in stage.reads.items() if other in stages}
-    return list((settings or stage.settings).findings_beside(reads))
+    """The problems between a stage's settings, or others in their place, and those of what is behind it."""
+    return list((settings or stage.settings).findings_beside(_behind(stage, stages)))
+
+
+def _behind(stage: Stage, stages: Mapping[str, Stage]) -> dict[str, Settings]:
+    """Role → settings of the stages that a stage reads, and that those read; of a role the nearest."""
+    found: dict[str, Settings] = {}
+    readers = [stage]
+    for reader in readers:  # a role is followed once: an end, even where stages read each other in a circle
+        for role, name in reader.reads.items():
+            if role not in found and name in stages:
+                found[role] = stages[name].settings
+                readers.append(stages[name])
+    return found
 
 
 def _expectations(

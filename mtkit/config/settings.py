@@ -50,8 +50,9 @@ class Settings(BaseModel):
         """
         return iter(())
 
-    def findings_beside(self, _reads: Mapping[str, "Settings"]) -> Iterator[Finding]:
-        """The problems between a stage's settings and those of the stages it reads, by role."""
+    def findings_beside(self, _behind: Mapping[str, "Settings"]) -> Iterator[Finding]:
+        """The problems between a stage's settings and those of the stages it reads, at first hand or through
+        others, by role."""
         return iter(())
 
 

@@ -10,7 +10,7 @@ import ctranslate2
 from ctranslate2.specs.transformer_spec import TransformerSpec
 
 from mtkit import __version__
-from mtkit.config.export import ExportSettings, Quantization
+from mtkit.config.export import ExportSettings, Quantization, against_shortlist
 from mtkit.config.model import LearnedPositions, SinusoidalPositions
 from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import (
@@ -310,14 +310,8 @@ def _check_shortlist(settings: ExportSettings, codec: Subword, aligned: Aligned 
             expected="a run with its corpus, or a parallel text",
             advice="Name a run rather than a model folder, or a text with `--shortlist-text STEM`.",
         )
-    size = codec.size("target")
-    if settings.shortlist >= size:
-        raise ModelError(
-            f"a shortlist of {settings.shortlist:,} pieces, but the target vocabulary has {size:,}",
-            where="shortlist",
-            expected="a small part of the vocabulary, such as 20 pieces",
-            advice="Ask for fewer, or export without a shortlist, which looks at all of them.",
-        )
+    for wrong in against_shortlist(settings.shortlist, codec.size("target")):
+        raise ModelError(wrong.found, where="shortlist", expected=wrong.expected, advice=wrong.advice)
 
 
 def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:
@@ -337,8 +331,7 @@ def _refused(tried: Sequence[Attempt], verdict: Verdict) -> ModelError:
 
 
 def _settle(fresh: Path, out: Path, certificate: Certificate) -> None:
-    values = certificate.model_dump(mode="json")
-    write_json(fresh / CERTIFICATE, values | {"search": certificate.search.written()})
+    write_json(fresh / CERTIFICATE, certificate.written())
     with user_errors(out):
         fresh.chmod(0o755)
         replace_folder(fresh, out)

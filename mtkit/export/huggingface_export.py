@@ -248,7 +248,9 @@ def _texts(
     Raises:
         ModelError: a line of the held-out text is cut or joined otherwise.
     """
-    loaded = [transformers.AutoTokenizer.from_pretrained(folder) for folder in folders]
+    loaded = [
+        transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False) for folder in folders
+    ]
     tokens, of_target = loaded[0], loaded[-1]
     translator = opened.translator(settings)
     looked, otherwise = 0, []

@@ -6,7 +6,7 @@ Neither transformers nor a pickle is needed. What our model cannot be is named, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -39,6 +39,8 @@ SIZES = (
     "encoder_attention_heads",
     "vocab_size",
 )
+RATES: Mapping[str, float] = {"dropout": 0.1, "attention_dropout": 0.0, "activation_dropout": 0.0}  # defaults
+POSITIONS = "max_position_embeddings"
 SHOWN = 8  # problems that a message lists
 
 
@@ -139,32 +141,47 @@ def architecture_of(theirs: Theirs) -> ModelSettings:
             "norm_order": "post",
             "activation": ACTIVATIONS[config["activation_function"]],
             "tied_embeddings": ("all" if theirs.shared else "target") if tied else "none",
-            "dropout": config.get("dropout", 0.1),
-            "attention_dropout": config.get("attention_dropout", 0.0),
-            "activation_dropout": config.get("activation_dropout", 0.0),
+            **{name: config.get(name, default) for name, default in RATES.items()},
         }
     )
 
 
 def _misfits(config: Mapping[str, Any]) -> Iterator[str]:
     """What of a config our model cannot be."""
-    for name in SIZES:
-        if not isinstance(config.get(name), int) or config[name] < 1:
-            yield f"`{name}` is {config.get(name)!r}, not a size"
+    yield from _no_numbers(config)
     for kind in ("attention_heads", "ffn_dim"):
         ours, other = config.get(f"encoder_{kind}"), config.get(f"decoder_{kind}")
         if ours != other:
             yield f"`encoder_{kind}` is {ours!r}, `decoder_{kind}` {other!r}, but both sides are alike here"
     activation = config.get("activation_function")
-    if activation not in ACTIVATIONS:
+    if activation not in list(ACTIVATIONS):  # a list bears what has no hash
         yield f"`activation_function` is {activation!r}, but there are {', '.join(ACTIVATIONS)}"
     for name, wanted in FIXED.items():
         given = config.get(name, wanted if name != "scale_embedding" else False)
         if given != wanted:
             yield f"`{name}` is {given!r}, but ours is {wanted!r}"
     dim, heads = config.get("d_model"), config.get("encoder_attention_heads")
-    if isinstance(dim, int) and isinstance(heads, int) and heads > 0 and (dim % heads or dim % 2):
+    if _is_int(dim) and _is_int(heads) and heads > 0 and (dim % heads or dim % 2):
         yield f"`d_model` is {dim}, which is odd or no multiple of {heads} heads"
+
+
+def _no_numbers(config: Mapping[str, Any]) -> Iterator[str]:
+    """What of a config is not the number that it should be."""
+    for name in SIZES:
+        if not _is_int(config.get(name)) or config[name] < 1:
+            yield f"`{name}` is {config.get(name)!r}, not a size"
+    for name, default in RATES.items():
+        rate = config.get(name, default)
+        if not (_is_int(rate) or isinstance(rate, float)) or not 0 <= rate < 1:
+            yield f"`{name}` is {rate!r}, not a probability below 1"
+    positions = config.get(POSITIONS)
+    if positions is not None and (not _is_int(positions) or positions < 2):
+        yield f"`{POSITIONS}` is {positions!r}, not a number of tokens from 2"
+
+
+def _is_int(value: Any) -> TypeGuard[int]:
+    """True for a whole number; true and false are none, though Python counts with them."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def order_of(theirs: Theirs, side: Side) -> list[int]:
@@ -179,7 +196,7 @@ def order_of(theirs: Theirs, side: Side) -> list[int]:
     pad, eos = config.get("pad_token_id"), config.get("eos_token_id")
     start = config.get("decoder_start_token_id") if side == "target" or theirs.shared else pad
     for name, number in (("pad_token_id", pad), ("eos_token_id", eos), ("decoder_start_token_id", start)):
-        if not isinstance(number, int) or not 0 <= number < len(pieces):
+        if not _is_int(number) or not 0 <= number < len(pieces):
             problems.append(f"`{name}` is {number!r}, not one of {len(pieces):,} ids")
     if problems:
         raise unfit(theirs.folder / CONFIG, problems)

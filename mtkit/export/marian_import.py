@@ -23,6 +23,7 @@ from mtkit.export import marian_layout as layout
 from mtkit.export.marian_folder import (
     CONFIG,
     GENERATION,
+    POSITIONS,
     SPM,
     TOKENIZER,
     WEIGHTS,
@@ -33,11 +34,11 @@ from mtkit.export.marian_folder import (
     read_theirs,
     unfit,
 )
-from mtkit.files import sha256, user_errors
+from mtkit.files import sha256
 from mtkit.model.folder import IMPORTED, ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import save_model
-from mtkit.subword.codec import IMPORTED_FORMAT, Subword, SubwordCard, vocabulary_file
+from mtkit.subword.codec import IMPORTED_FORMAT, Subword, SubwordCard, foreign_model, vocabulary_file
 from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, UNK, Side
 
 SPECIAL = ("pad", "unk", "s", "/s")
@@ -75,7 +76,7 @@ def import_marian(
         source_size=len(orders["source"]),
         target_size=len(orders["target"]),
         output_bias=True,
-        max_tokens=theirs.config.get("max_position_embeddings"),
+        max_tokens=theirs.config.get(POSITIONS),
         decoding=decoding,
         provenance={
             IMPORTED: {
@@ -182,9 +183,7 @@ def _subword(theirs: Theirs, orders: Mapping[Side, Sequence[int]]) -> Subword:
     share: Literal["source-and-target", "none"] = "source-and-target" if theirs.shared else "none"
     files: dict[str, bytes] = {}
     for side in SIDES:
-        path = theirs.folder / SPM[side]
-        with user_errors(path):
-            files[f"{side}.model"] = path.read_bytes()
+        files[f"{side}.model"] = foreign_model(theirs.folder / SPM[side])
         pieces = {number: piece for piece, number in theirs.vocabularies[side].items()}
         listed = [pieces[number] for number in orders[side]]
         for number in _repeated(orders[side]):  # every piece has a name of its own
@@ -211,6 +210,27 @@ def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None
     """How they search by default, as far as it can be said here."""
     path = folder / GENERATION
     given = json_of(folder, GENERATION) if path.is_file() else dict(config)
+    never = [ids for ids in given.get("bad_words_ids") or [] if ids != [config.get("pad_token_id")]]
+    left_out = {"bad_words_ids": never} | {
+        name: given.get(name) for name in ("min_length", "num_beam_groups", "do_sample", "repetition_penalty")
+    }
+    told = [f"{name}: {value}" for name, value in left_out.items() if value and value != 1.0]
+    if told:
+        say(f"import: left out of the search: {', '.join(told)}")
+    try:
+        return _searched(given)
+    except (ValueError, TypeError) as error:
+        names = ("num_beams", "length_penalty", "no_repeat_ngram_size")
+        shown = ", ".join(f"{name}: {given[name]}" for name in names if given.get(name) is not None)
+        raise ModelError(
+            f"it searches in a way that cannot be said here: {shown}",
+            where=str(path if path.is_file() else folder),
+            expected="a beam of 1 to 100, and a length penalty of 0 or more",
+            advice="Change it there; `mtkit translate` has options of its own.",
+        ) from error
+
+
+def _searched(given: Mapping[str, Any]) -> SearchSettings:
     beam = given.get("num_beams") or 1
     settings: dict[str, Any] = {"beam_size": beam}
     if beam > 1:
@@ -220,23 +240,7 @@ def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None
             settings["length_penalty_form"] = "average"
     if given.get("no_repeat_ngram_size"):
         settings["no_repeat_ngram"] = given["no_repeat_ngram_size"]
-    never = [ids for ids in given.get("bad_words_ids") or [] if ids != [config.get("pad_token_id")]]
-    left_out = {"bad_words_ids": never} | {
-        name: given.get(name) for name in ("min_length", "num_beam_groups", "do_sample", "repetition_penalty")
-    }
-    told = [f"{name}: {value}" for name, value in left_out.items() if value and value != 1.0]
-    if told:
-        say(f"import: left out of the search: {', '.join(told)}")
-    try:
-        return SearchSettings.model_validate(settings)
-    except ValueError as error:
-        shown = ", ".join(f"{name}: {value}" for name, value in settings.items())
-        raise ModelError(
-            f"it searches in a way that cannot be said here: {shown}",
-            where=str(path if path.is_file() else folder),
-            expected="a beam of 1 to 100, and a length penalty of 0 or more",
-            advice="Change it there; `mtkit translate` has options of its own.",
-        ) from error
+    return SearchSettings.model_validate(settings)
 
 
 def _languages(folder: Path, named: tuple[str | None, str | None]) -> tuple[str, str]:

@@ -10,13 +10,14 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings, misfits
 from mtkit.errors import ModelError
-from mtkit.files import read_versioned_json, sha256, write_json
+from mtkit.files import canonical_hash, read_versioned_json, sha256, write_json
 
 FORMAT = 1  # raised when a reader of the old format could not read the new one
 CARD = "model.json"
 WEIGHTS = "model.safetensors"
 IMPORTED = "imported"  # of provenance: from where
 TARGET_SCRIPTS = "target_scripts"  # of provenance, where versions that do not know of it leave it alone
+OWN_HASH = "card_sha256"  # likewise, but in the file alone: of all else that the card says
 SUBWORD = "subword"  # the folder of the subword model, inside the model folder
 
 
@@ -53,10 +54,11 @@ class ModelCard(Settings):
         return frozenset(self.provenance.get(TARGET_SCRIPTS, ()))
 
     def written(self) -> dict[str, Any]:
-        """For a file; what only imported models have stands in their cards alone, so that older versions
-        read the others."""
+        """For a file, with the hash of all that it says; what only imported models have stands in their cards
+        alone, so that older versions read the others."""
         values = self.model_dump(mode="json", exclude=None if self.output_bias else {"output_bias"})
-        return values | {"decoding": self.decoding.written()}
+        values |= {"decoding": self.decoding.written()}
+        return values | {"provenance": {**values["provenance"], OWN_HASH: canonical_hash(values)}}
 
 
 def subword_folder(folder: Path) -> Path:
@@ -65,7 +67,7 @@ def subword_folder(folder: Path) -> Path:
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write `model.json`, with the hashes of the files that are in the folder now."""
+    """Write `model.json`, with the hashes of the files that are in the folder now, and its own."""
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -76,10 +78,10 @@ def write_card(folder: Path, card: ModelCard) -> None:
 
 
 def read_card(folder: Path) -> ModelCard:
-    """Read `model.json`; nothing else in the folder is looked at.
+    """Read `model.json` and compare it with its own hash; nothing else in the folder is looked at.
 
     Raises:
-        ModelError: no model folder, a newer format, or a card that is not what it should be.
+        ModelError: no model folder, a newer format, or a card that is not what it should be, or was.
     """
     path = folder / CARD
     if not path.is_file():
@@ -90,8 +92,14 @@ def read_card(folder: Path) -> ModelCard:
             advice="Name the `model` folder of a finished training stage.",
         )
     value = read_versioned_json(path, FORMAT, error=ModelError)
+    own_hash = _taken_out(value)
     try:
-        return ModelCard.model_validate(value)
+        card = ModelCard.model_validate(value)
+        if own_hash is not None and own_hash != canonical_hash(value):
+            raise _damaged(
+                path, "the card is not the one that was saved", "what matches the card's own SHA-256"
+            )
+        return card
     except ValueError as error:  # pydantic's error is one
         wrong = ", ".join(misfits(error))
         raise ModelError(
@@ -100,6 +108,12 @@ def read_card(folder: Path) -> ModelCard:
             expected="the card as mtkit wrote it",
             advice="Restore the model folder from where it was copied.",
         ) from error
+
+
+def _taken_out(value: Any) -> Any:
+    """The hash that a card says it has, which is not hashed itself; None: made before there was one."""
+    provenance = value.get("provenance") if isinstance(value, dict) else None
+    return provenance.pop(OWN_HASH, None) if isinstance(provenance, dict) else None
 
 
 def check_folder(folder: Path) -> ModelCard:

@@ -34,7 +34,7 @@ SUBWORD = Kind(
 )
 TRAIN = Kind(
     name="train",
-    version=4,
+    version=5,
     settings=TrainSettings,
     function="mtkit.pipeline.stages:train",
     forecast="mtkit.pipeline.stages:train_forecast",
@@ -47,7 +47,7 @@ TRAIN = Kind(
 )
 EXPORT = Kind(
     name="export",
-    version=3,
+    version=4,
     settings=ExportSettings,
     function="mtkit.pipeline.stages:export",
     check="mtkit.pipeline.stages:export_needs",

@@ -30,6 +30,7 @@ CARD = "subword.json"
 # SentencePiece writes U+2581 for a space, so that one in the text would come back as a space. Normalised
 # text holds no control characters: one of them stands for U+2581 inside the models.
 SPACE_MARK_INSIDE = "\x1a"
+_NO_MODEL = "it is not a SentencePiece model"
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -229,12 +230,37 @@ def _byte_outside(byte: int) -> bytes:
     return b"" if byte < 0x20 or byte == 0x7F else bytes([byte])
 
 
-def _processor(name: str, model: bytes) -> Any:
-    processor = sentencepiece.SentencePieceProcessor()
+def foreign_model(path: Path) -> bytes:
+    """The bytes of a SentencePiece model that another toolkit left.
+
+    Raises:
+        ModelError: it is none.
+    """
+    with user_errors(path):
+        model = path.read_bytes()
     try:
-        processor.load(model_proto=model)
+        _loaded(model)
     except (RuntimeError, ValueError) as error:
-        raise _damaged(name, "it is not a SentencePiece model") from error
+        raise ModelError(
+            _NO_MODEL,
+            where=str(path),
+            expected="the file as the makers of the model wrote it",
+            advice="Fetch the model again.",
+        ) from error
+    return model
+
+
+def _processor(name: str, model: bytes) -> Any:
+    try:
+        return _loaded(model)
+    except (RuntimeError, ValueError) as error:
+        raise _damaged(name, _NO_MODEL) from error
+
+
+def _loaded(model: bytes) -> Any:
+    """A SentencePiece model, or RuntimeError or ValueError where it is none."""
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.load(model_proto=model)
     return processor
 
 

@@ -9,7 +9,7 @@ from mtkit.config.search import Average, SearchSettings
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError, ModelError, RecipeError
 from mtkit.files import NO_CHARACTER
-from mtkit.model.folder import SUBWORD, read_card
+from mtkit.model.folder import SUBWORD, ModelCard, read_card
 from mtkit.search.demands import Banned
 from mtkit.search.length import length_limit
 from mtkit.subword.vocabulary import UNK, Side
@@ -101,17 +101,25 @@ class Codec(Protocol):
         ...
 
 
-def check_vocabularies(folder: Path, others: Sequence[Path]) -> None:
+def check_together(folder: Path, others: Sequence[Path]) -> None:
     """Refuse models that cannot speak together.
 
     Raises:
-        ModelError: the vocabularies are not the same, bit for bit; or the texts are normalised differently.
+        ModelError: the languages are not the same; the vocabularies are not, bit for bit; or the texts are
+            normalised differently.
     """
     if not others:
         return
     first = read_card(folder)
     for other in others:
         card = read_card(other)
+        if _direction(card) != _direction(first):
+            raise ModelError(
+                f"it translates {card.source_language} to {card.target_language}",
+                where=str(other),
+                expected=f"a model from {first.source_language} to {first.target_language}, as {folder} is",
+                advice="Name models of one direction, or translate with each by itself.",
+            )
         names = sorted(name for name in {*first.files, *card.files} if name.startswith(f"{SUBWORD}/"))
         differing = [name for name in names if first.files.get(name) != card.files.get(name)]
         if card.normalize != first.normalize:
@@ -123,6 +131,10 @@ def check_vocabularies(folder: Path, others: Sequence[Path]) -> None:
                 expected="models that were trained with the same subword stage",
                 advice="Train them with one recipe and several seeds, or translate with each by itself.",
             )
+
+
+def _direction(card: ModelCard) -> tuple[str, str]:
+    return card.source_language, card.target_language
 
 
 def banned(settings: SearchSettings, codec: Codec, form: str) -> Banned | None:

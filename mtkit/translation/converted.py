@@ -10,13 +10,15 @@ from mtkit.config.export import Quantization
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings, misfits
 from mtkit.errors import ModelError
-from mtkit.files import read_versioned_json, sha256
+from mtkit.files import canonical_hash, read_versioned_json, sha256
 from mtkit.model.folder import WEIGHTS, ModelCard
 
 CONVERTED = "ctranslate2"  # the folder, inside the model folder
 CERTIFICATE = "certificate.json"
 BINARY = "model.bin"  # CTranslate2's weights; what lies beside them are its config and vocabularies
-FORMAT = 2  # 1: ids that stand for no text were told to search, not written into the model
+OWN_HASH = "sha256"  # of all else that the certificate says; in the file alone
+FORMAT = 3  # 2: it had no hash of its own
+OLDEST = 2  # 1: ids that stand for no text were told to search, not written into the model
 
 # Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
 CTRANSLATE2_BATCH_TOKENS = 500
@@ -107,7 +109,7 @@ class Shortlist(Settings):
 class Certificate(Settings):
     """That a converted model translates like its original: what was compared, and what was found."""
 
-    format: int = Field(FORMAT, ge=FORMAT, description="version of the certificate's layout")
+    format: int = Field(FORMAT, ge=OLDEST, description="version of the certificate's layout")
     mtkit: str = Field(description="version of mtkit that made it")
     ctranslate2: str = Field(description="version of CTranslate2 that was compared")
     quantization: Quantization = Field(description="what weights were rounded to")
@@ -130,6 +132,11 @@ class Certificate(Settings):
     weights: str = Field(description="SHA-256 of the weights that were converted")
     files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
 
+    def written(self) -> dict[str, Any]:
+        """For a file, with the hash of all that it says."""
+        values = self.model_dump(mode="json") | {"search": self.search.written()}
+        return values | {OWN_HASH: canonical_hash(values)}
+
     def line(self) -> str:
         """It in one line for people."""
         lines = sum(self.probe.values())
@@ -151,28 +158,34 @@ class Certificate(Settings):
 
 def is_converted(folder: Path) -> bool:
     """True if a model folder holds a converted model, whole or not."""
-    return (folder / CONVERTED / CERTIFICATE).is_file()
+    return (folder / CONVERTED).is_dir()
 
 
 def read_certificate(folder: Path) -> Certificate:
-    """The certificate of a model folder's converted model; the files are not looked at.
+    """The certificate of a model folder's converted model, if its own hash is right; files are not looked at.
 
     Raises:
         ModelError: there is none, it is damaged, or of a newer version.
     """
     path = folder / CONVERTED / CERTIFICATE
-    if not path.is_file():
+    if not is_converted(folder):
         raise ModelError(
             "this model has not been converted",
             where=str(folder),
             expected=f"a folder {CONVERTED}/ with {CERTIFICATE}",
             advice=f"Run `mtkit export ctranslate2 {folder}`, or translate with `--engine torch`.",
         )
+    if not path.is_file():
+        raise _damaged(path, "the certificate of the converted model is missing")
     values = read_versioned_json(path, FORMAT, error=ModelError)
-    if isinstance(values, dict) and values.get("format") in range(1, FORMAT):
+    if isinstance(values, dict) and values.get("format") in range(1, OLDEST):
         raise _damaged(path, "converted by an older mtkit, which searched otherwise")
+    own_hash = values.pop(OWN_HASH, None) if isinstance(values, dict) else None
     try:
-        return Certificate.model_validate(values)
+        certificate = Certificate.model_validate(values)
+        if own_hash is not None and own_hash != canonical_hash(values):
+            raise _damaged(path, "the certificate is not the one that was written")
+        return certificate
     except ValueError as error:  # pydantic's error is one
         wrong = ", ".join(misfits(error))
         raise _damaged(path, f"not a certificate; missing or wrong: {wrong}") from error

@@ -7,11 +7,15 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mtkit.corpus.normalize import normalize
 from mtkit.files import NO_CHARACTER
+from mtkit.translation.flags import has_letters
 from mtkit.translation.long_input import UNSPACED, meets_unspaced
 from mtkit.translation.sentences import sentence_ends
+
+Document = Literal["wrapped", "paragraphs"]
 
 MOST_LINES = 200  # of a block; where text runs on longer, it is cut
 _SENTENCE_CHARACTERS = 500  # of two lines that are looked at to see whether a sentence ends between them
@@ -78,16 +82,21 @@ class Block:
         return [line.before + text + line.after for line, text in zip(self.lines, texts, strict=True)]
 
 
-def blocks(lines: Iterable[str], language: str = "") -> Iterator[Block]:
+def blocks(lines: Iterable[str], language: str = "", document: Document = "wrapped") -> Iterator[Block]:
     """The blocks of a document, which together are its lines.
 
-    A line runs on in the next if neither is blank, no sentence ends with it, and the next has no mark of a
-    list or heading, the same quotation marks, and from the third line on the same indentation.
+    Of paragraphs each line is a block. Where text is wrapped, a line runs on in the next if neither is blank,
+    no sentence ends with it, and the next has no mark of a list or heading, the same quotation marks, and
+    from the third line on the same indentation.
 
     Args:
         lines: without `\\n`.
         language: of the document, for where sentences end.
+        document: how its lines belong together.
     """
+    if document == "paragraphs":
+        yield from (Block((line,)) for line in map(_parsed, lines))
+        return
     block: list[Line] = []
     for line in map(_parsed, lines):
         if block and not _runs_on(block, line, language):
@@ -114,7 +123,7 @@ def _parsed(line: str) -> Line:
 
 
 def _has_text(line: str) -> bool:
-    return any(character.isalnum() for character in line) or NO_CHARACTER.search(line) is not None
+    return has_letters(line) or NO_CHARACTER.search(line) is not None
 
 
 def _runs_on(block: Sequence[Line], line: Line, language: str) -> bool:

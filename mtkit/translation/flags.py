@@ -4,6 +4,7 @@ Flags never change a translation; they are counted, shown and written beside it,
 them. That a loop is searched again is the translator's doing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ FLAGS = {
     "copied": "the translation is the source, untranslated",
     "unknown": "the source has characters that the model has no piece for",
     "vanished": "the source has text, the translation has none",
+    "invented": "the source has no letter and no digit, the translation has",
+    "broken": "the model wrote bytes that are no UTF-8; what they should have been shows as U+FFFD",
     "length_ratio": "the translation is far shorter or longer than the source, in tokens",
     "low_confidence": "the model gives the tokens of the translation low probabilities",
     "wrong_script": "most letters of the translation are of a script that the model has not learnt to write",
@@ -26,6 +29,13 @@ FLAGS = {
 }
 HARMLESS_FLAGS = ("empty", "split", "retried")  # what `--strict` alone allows
 
+# White space, the blank of braille, and what is ignored where it cannot be shown: joiners, variation
+# selectors, fillers, tags (Default_Ignorable_Code_Point, Unicode Standard Annex 44).
+_UNSEEN = re.compile(
+    "[\\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]*"
+)
 LONGEST_LOOP = 12  # words or characters of a unit that repeats
 WORD_EXCESS = 3  # times that a word or phrase follows itself beyond the source's own repetition
 CHARACTER_EXCESS = 7  # the same for one character: `-------` is a line, not a loop
@@ -102,6 +112,8 @@ def find_flags(source: str, text: str, known: Known | None = None) -> tuple[str,
         "copied": is_copied(source, text),
         "unknown": known.unknown,
         "vanished": not blank and is_blank(text),
+        "invented": not blank and not has_letters(source) and has_letters(text),
+        "broken": "\ufffd" in text and "\ufffd" not in source,
         "length_ratio": not blank and known.odd_length,
         "low_confidence": not blank and known.unsure,
         "wrong_script": is_wrong_script(source, text, known.language, known.scripts),
@@ -111,8 +123,13 @@ def find_flags(source: str, text: str, known: Known | None = None) -> tuple[str,
 
 
 def is_blank(text: str) -> bool:
-    """True if there is nothing but white space."""
-    return not text.strip()
+    """True if there is nothing to be seen."""
+    return _UNSEEN.fullmatch(text) is not None
+
+
+def has_letters(text: str) -> bool:
+    """True if there is a letter or a digit of any script."""
+    return any(character.isalnum() for character in text)
 
 
 def is_copied(source: str, text: str) -> bool:

@@ -1,7 +1,7 @@
 """Lines too long for the model: split into sentences, else clauses, else chunks; rejoined afterwards.
 
-A line that fits is never touched. Nothing but white space between parts is lost. Time and memory grow
-with the line's length, not faster.
+A line that fits is never touched. White space between parts is kept, and nothing else is lost. Time and
+memory grow with the line's length, not faster.
 """
 
 import re
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from mtkit.config.model import ModelSettings
+from mtkit.corpus.normalize import REMOVED
 from mtkit.translation.sentences import sentence_ends
+from mtkit.translation.translation import one_line
 
 LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
 # where a sentence that is too long may be cut, best places first; a cut is made behind each match
@@ -23,6 +25,7 @@ _CUTS = (
     re.compile(rf"[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*"),
     re.compile(r"\s+"),
 )
+_WHITE_SPACE = re.compile(r"\s+")
 _CHARACTERS_PER_TOKEN = 4  # where the search for the longest stretch that fits begins
 
 # scripts written without spaces: CJK, kana and their marks, Thai, Lao, Burmese, Khmer
@@ -38,10 +41,12 @@ class Part:
     Attributes:
         text: the part, without white space at its ends.
         spaced: True if words end between the part before and this one.
+        space: what is written between both then: the source's white space, or a space where it has none.
     """
 
     text: str
     spaced: bool
+    space: str = " "
 
 
 def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
@@ -71,25 +76,44 @@ def split_line(text: str, limit: int, count: Callable[[str], int], language: str
     return split_sentences(text, limit, count, language)
 
 
-def split_sentences(text: str, limit: int, count: Callable[[str], int], language: str = "") -> list[Part]:
-    """As `split_line`, but every sentence is a part of its own even if the whole line fits."""
+def split_sentences(
+    text: str, limit: int, count: Callable[[str], int], language: str = "", source: str = ""
+) -> list[Part]:
+    """As `split_line`, but every sentence is a part of its own even if the whole line fits.
+
+    Args:
+        text: a normalised line.
+        limit: most tokens of a part.
+        count: tokens of a text.
+        language: of the text.
+        source: the line as it came, for its white space.
+    """
     parts: list[Part] = []
-    before = ""
+    before, spaces = "", 0
+    as_it_came = _white_space(source, text)
     sentences = _cut_at(text, sentence_ends(text, language))
     for piece in chain.from_iterable(_split(sentence, 0, limit, count) for sentence in sentences):
         if stripped := piece.strip():
-            spaced = bool(before) and (before[-1].isspace() or UNSPACED.match(before[-1]) is not None)
-            parts.append(Part(stripped, spaced))
+            is_apart = before[-1:].isspace()
+            space = as_it_came[spaces - 1] if is_apart and as_it_came else " "
+            parts.append(Part(stripped, is_apart or UNSPACED.match(before[-1:]) is not None, space))
+        spaces += piece.count(" ")
         before = piece
     return parts
 
 
+def _white_space(source: str, text: str) -> list[str]:
+    """For each space of a normalised text what its source has there; empty where they do not correspond."""
+    found = _WHITE_SPACE.findall(REMOVED.sub("", source).strip())
+    return [one_line(space) for space in found] if len(found) == text.count(" ") else []
+
+
 def rejoin(parts: Sequence[Part], translations: Sequence[str]) -> str:
-    """Join the parts' translations, with a space where the target's script has one."""
+    """Join the parts' translations, with white space where the target's script has some."""
     line = ""
     for part, translation in zip(parts, translations, strict=True):
         if line and translation and part.spaced and not meets_unspaced(line, translation):
-            line += " "
+            line += part.space
         line += translation
     return line
 

@@ -24,7 +24,7 @@ from mtkit.translation.asked import (
     NOTHING_ASKED,
     Asked,
     banned,
-    check_vocabularies,
+    check_together,
     prefix_ids,
     searched_with,
 )
@@ -39,7 +39,7 @@ from mtkit.translation.engine import (
     open_engine,
     open_ensemble,
 )
-from mtkit.translation.flags import Known, find_flags
+from mtkit.translation.flags import Known, find_flags, is_blank
 from mtkit.translation.flow import Window, each_once, one_ahead, windows_of
 from mtkit.translation.long_input import LIMIT_TOKENS, Part, rejoin, split_sentences
 from mtkit.translation.long_input import source_limit as source_limit  # for other rooms too
@@ -171,7 +171,7 @@ class Translator:
         cards = [read_card(one) for one in (folder, *asked.others)]
         card = cards[0]
         settings = settings or card.decoding
-        check_vocabularies(folder, asked.others)
+        check_together(folder, asked.others)
         choice = choose_engine(folder, settings, device, engine, asked.of_torch)
         if choice.because:
             say(f"engine: {choice.engine}, because {choice.because}")
@@ -251,14 +251,14 @@ class Translator:
         line, replaced = NO_CHARACTER.subn("\ufffd", line)
         source, prefix = self.asked.prefixes.split(line)
         normal = normalize(source, self.form)
-        if not normal:
+        if is_blank(normal):
             return Prepared(source, "", (), (), bool(replaced))
         (ids,) = self.codec.encode([normal], "source")
         is_long = len(ids) >= self.limit
         if not is_long and not sentences:
             parts, encoded = [Part(normal, False)], [ids]
         else:
-            parts = split_sentences(normal, self.limit - 1, self._count, self.languages[0])
+            parts = split_sentences(normal, self.limit - 1, self._count, self.languages[0], source)
             encoded = self.codec.encode([part.text for part in parts], "source")
         # a part without any piece has nothing that could be translated
         kept = [(part, some) for part, some in zip(parts, encoded, strict=True) if some]

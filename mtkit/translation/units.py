@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from mtkit.translation.document import Block, Line, blocks
+from mtkit.translation.document import Block, Document, Line, blocks
 from mtkit.translation.formats import Format
 from mtkit.translation.resuming import Fits
 from mtkit.translation.translation import Translation
@@ -77,24 +77,28 @@ class Units:
     Args:
         lines: of the text.
         output: the format.
-        language: of the text, if it is a document, otherwise None.
+        language: of the text.
+        document: how the lines of a document belong together; None: it is none.
     """
 
-    def __init__(self, lines: Iterable[str], output: Format, language: str | None) -> None:
+    def __init__(
+        self, lines: Iterable[str], output: Format, language: str = "", document: Document | None = None
+    ) -> None:
         self._lines = lines
         self._format = output
         self._language = language
+        self._document = document
         self._waiting: deque[Unit] = deque()
         self._taken = 0
 
     def __iter__(self) -> Iterator[str]:
-        if self._language is None:
+        if self._document is None:
             for number, line in enumerate(self._lines, start=1):
                 self._waiting.append(LineUnit(number, self._format))
                 yield line
             return
         number = 1
-        for block in blocks(self._lines, self._language):
+        for block in blocks(self._lines, self._language, self._document):
             self._waiting.append(BlockUnit(number, self._format, block))
             yield block.text
             number += len(block.lines)

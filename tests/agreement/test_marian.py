@@ -20,7 +20,7 @@ from mtkit.export.convert import convert
 from mtkit.export.huggingface_export import export_huggingface
 from mtkit.export.marian_import import import_marian
 from mtkit.export.probe import nasty_lines
-from mtkit.files import read_json, write_json
+from mtkit.files import write_json
 from mtkit.model.folder import read_card, subword_folder
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import SIDES
@@ -245,7 +245,8 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     assert text.stdout.splitlines() == [" ".join(line.split()) for line in wanted]
     again = ["import", "marian", str(folder / "theirs"), str(out)]
     assert click.testing.CliRunner().invoke(mtkit, again).exit_code == 0
-    write_json(out / "model.json", {**read_json(out / "model.json"), "provenance": {}})  # trained here, say
+    trained_here = read_card(out).model_copy(update={"provenance": {}})
+    write_json(out / "model.json", trained_here.written())
     refused = click.testing.CliRunner().invoke(mtkit, again)
     assert isinstance(refused.exception, RunError) and "was not imported" in str(refused.exception)
 
@@ -298,6 +299,14 @@ def edited(folder: Path, copy: Path, **changes: Any) -> Path:
         ({"d_model": 24}, r"'model.encoder.layers.0.self_attn.q_proj.weight' of shape \(16, 16\), wanted"),
         ({"decoder_layers": 2}, "a weight 'model.decoder.layers.2"),
         ({"decoder_start_token_id": -4}, "`decoder_start_token_id` is -4"),
+        ({"pad_token_id": True}, "`pad_token_id` is True"),
+        ({"encoder_layers": True}, "`encoder_layers` is True, not a size"),
+        ({"d_model": "16"}, "`d_model` is '16', not a size"),
+        ({"dropout": 7}, "`dropout` is 7, not a probability below 1"),
+        ({"attention_dropout": "0.1"}, "`attention_dropout` is '0.1', not a probability"),
+        ({"activation_dropout": None}, "`activation_dropout` is None, not a probability"),
+        ({"activation_function": ["relu"]}, r"`activation_function` is \['relu'\]"),
+        ({"max_position_embeddings": 1}, "`max_position_embeddings` is 1, not a number of tokens from 2"),
     ],
 )
 def test_what_our_model_cannot_be_is_named_and_nothing_is_written(
@@ -314,15 +323,16 @@ def test_how_it_searches_is_said_here_or_told(theirs: Any, folder: Path, tmp_pat
     write_json(odd / "generation_config.json", {"num_beams": 4, "length_penalty": None})
     import_marian(odd, tmp_path / "out", ("de", "en"), print)
     assert read_card(tmp_path / "out").decoding.length_penalty == 1.0
-    for given in ({"num_beams": 200}, {"num_beams": 4, "length_penalty": -1.0}):
+    for given in ({"num_beams": 200}, {"num_beams": "4"}, {"num_beams": 4, "length_penalty": -1.0}):
         write_json(odd / "generation_config.json", given)
         with pytest.raises(ModelError, match="a way that cannot be said here"):
             import_marian(odd, tmp_path / "none", ("de", "en"), print)
 
 
 def test_all_that_is_wrong_is_told_at_once(theirs: Any, folder: Path, tmp_path: Path) -> None:
-    bad = edited(folder, tmp_path / "bad", activation_function="mish", scale_embedding=False)
-    with pytest.raises(ModelError, match=r"'mish'.*`scale_embedding`"):
+    changes = {"activation_function": "mish", "scale_embedding": False, "dropout": 7}
+    bad = edited(folder, tmp_path / "bad", **changes)
+    with pytest.raises(ModelError, match=r"`dropout` is 7.*'mish'.*`scale_embedding`"):
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
 
 
@@ -333,6 +343,19 @@ def test_vectors_that_are_shared_by_name_alone_are_told(theirs: Any, folder: Pat
     save_file(tensors, bad / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"embed_tokens\.weight' differs from 'model\.shared\.weight'"):
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model"])
+def test_a_text_cutter_that_is_none_is_told_with_its_own_path(
+    theirs: Any, folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    bad = edited(folder, tmp_path / "bad")
+    (bad / "source.spm").write_bytes(content)
+    with pytest.raises(ModelError, match="not a SentencePiece model") as told:
+        import_marian(bad, tmp_path / "out", ("de", "en"), print)
+    assert told.value.where == str(bad / "source.spm")
+    assert told.value.advice == "Fetch the model again."
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_pickle_is_not_read(theirs: Any, folder: Path, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ import torch
 from benchmarks.stand_ins import write_model
 from mtkit.cli.main import main
 from mtkit.config.search import SearchSettings
+from mtkit.files import write_json
+from mtkit.model.folder import read_card
 
 GOLDEN = Path(__file__).parent / "errors"
 RECIPE = """\
@@ -110,6 +112,14 @@ def replace(name: str, old: str, new: str) -> Change:
         (folder / name).write_text(text.replace(old, new))
 
     return change
+
+
+def other_vocabulary(folder: Path) -> None:
+    """A second model whose card, whole as it is, says that it has another vocabulary."""
+    other = shutil.copytree(folder / "model", folder / "other")
+    card = read_card(other)
+    files = card.files | {"subword/shared.model": "0" * 64}
+    write_json(other / "model.json", card.model_copy(update={"files": files}).written())
 
 
 def pack(name: str, packed: bytes, ending: str) -> Change:
@@ -235,6 +245,11 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "model_card_is_no_json": (WITH_MODEL, cut("model/model.json", 40)),
     "model_card_lacks_fields": (WITH_MODEL, write("model/model.json", '{"format": 1}')),
     "model_card_is_not_utf8": (WITH_MODEL, write("model/model.json", b"\xff")),
+    "model_card_changed": (WITH_MODEL, replace("model/model.json", '"heads": 2', '"heads": 4')),
+    "converted_model_without_its_certificate": (
+        f"{WITH_MODEL} --device cpu",
+        lambda f: (f / "model/ctranslate2").mkdir(),
+    ),
     "weights_flipped": (WITH_MODEL, flip("model/model.safetensors")),
     "weights_cut_short": (WITH_MODEL, cut("model/model.safetensors", 100)),
     "weights_missing": (WITH_MODEL, remove("model/model.safetensors")),
@@ -289,9 +304,17 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "average_of_one_model": (f"{WITH_MODEL} --average log-probabilities", nothing),
     "ensemble_of_different_vocabularies": (
         f"{WITH_MODEL} --model other",
-        lambda f: (
-            shutil.copytree(f / "model", f / "other"),
-            replace("other/model.json", '"subword/shared.model": "', '"subword/shared.model": "0')(f),
+        other_vocabulary,
+    ),
+    "ensemble_of_opposite_directions": (
+        f"{WITH_MODEL} --model back",
+        lambda f: write_model(
+            f / "back",
+            f / "model/subword",
+            seed=2,
+            source_language="bb",
+            target_language="aa",
+            normalize="nfc",
         ),
     ),
     "reranked_by_a_model_of_the_same_direction": (f"{WITH_MODEL} --rerank-by model", nothing),

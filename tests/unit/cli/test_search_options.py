@@ -15,7 +15,8 @@ from mtkit.cli.search_options import search_settings
 from mtkit.config.model import LearnedPositions
 from mtkit.config.search import Diversity, Sampling, SearchSettings
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
-from mtkit.files import read_json, write_json, write_lines
+from mtkit.files import write_json, write_lines
+from mtkit.model.folder import CARD, read_card
 
 LINES = "the lamp is on.\n\nthe lamp is old.\n"
 
@@ -181,6 +182,11 @@ def test_an_alignment_names_a_source_piece_for_each_piece(tiny_model: Path) -> N
         assert all(sum(row) == pytest.approx(1.0, abs=0.01) and len(row) == len(sources) for row in weights)
 
 
+def say_otherwise(folder: Path, **changes: object) -> None:
+    """Let a model's card say something else, whole as it is."""
+    write_json(folder / CARD, read_card(folder).model_copy(update=changes).written())
+
+
 def test_a_model_twice_is_the_model(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "other")
     both = ("--model", tiny_model, "--model", tmp_path / "other")
@@ -191,9 +197,8 @@ def test_a_model_twice_is_the_model(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_models_of_other_vocabularies_are_refused_by_their_hashes(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "other")
-    card = read_json(tmp_path / "other/model.json")
-    card["files"]["subword/shared.model"] = "0" * 64
-    write_json(tmp_path / "other/model.json", card)
+    files = read_card(tmp_path / "other").files | {"subword/shared.model": "0" * 64}
+    say_otherwise(tmp_path / "other", files=files)
     result = invoke("--model", tiny_model, "--model", tmp_path / "other")
     assert isinstance(result.exception, ModelError)
     assert "subword/shared.model differ" in str(result.exception)
@@ -241,8 +246,7 @@ def test_an_option_without_effect_is_refused(tiny_model: Path, options: list[str
 
 def test_a_reverse_model_of_the_same_direction_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "other")
-    card = read_json(tmp_path / "other/model.json")
-    write_json(tmp_path / "other/model.json", {**card, "source_language": "de"})
+    say_otherwise(tmp_path / "other", source_language="de")
     result = invoke("--model", tmp_path / "other", "--rerank-by", tmp_path / "other")
     assert isinstance(result.exception, ModelError)
     assert "expected" not in str(result.exception).splitlines()[0]

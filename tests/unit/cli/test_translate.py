@@ -22,7 +22,7 @@ ODD = "first\n\n \t\ncar\rriage\nu\u2028sep \u0085 \x0c\x00 nul\n" + "very long 
 UNSET = ("model", "path", "output", "resume", "beam_size", "length_penalty", "n_best", "strict", "threads")
 NOTHING: dict[str, Any] = dict.fromkeys(UNSET)
 OPTIONS = {
-    **NOTHING, "scores": False, "as_json": False, "document": False, "device": "cpu", "engine": "auto",
+    **NOTHING, "scores": False, "as_json": False, "document": None, "device": "cpu", "engine": "auto",
     "quiet": True,
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import pytest
 from mtkit.config.export import EXPRESSIBLE, ExportSettings, inexpressible
 from mtkit.config.model import ModelSettings
 from mtkit.config.settings import Field
+from mtkit.config.subword import SubwordSettings
 from mtkit.config.training import TrainSettings
 from mtkit.export.specification import ACTIVATIONS
 
@@ -41,6 +42,13 @@ def test_an_export_stage_says_so_before_anything_is_trained() -> None:
     [finding] = ExportSettings().findings_beside({"train": train})
     assert finding.found == "CTranslate2 has no `activation: sine`"
     assert list(ExportSettings().findings_beside({"train": TRAIN})) == []
+
+
+def test_a_shortlist_of_the_whole_vocabulary_is_told_before_anything_is_trained() -> None:
+    subword = SubwordSettings(pieces=700)
+    for shortlist, paths in ((699, []), (700, [("shortlist",)]), (10_000, [("shortlist",)])):
+        found = ExportSettings(shortlist=shortlist).findings_beside({"subword": subword})
+        assert [finding.path for finding in found] == paths
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,13 @@ def test_it_is_loaded_by_the_names_that_everybody_uses(
     assert torch.isfinite(loss)
 
 
+def test_nobody_is_asked_whether_the_code_may_run_that_mtkit_wrote(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *asked: pytest.fail(f"asked {asked}"))
+    export(make(tmp_path / "model", toy / "corpus", toy / "subword", SHAPES["modern"]), toy, tmp_path / "out")
+
+
 @pytest.mark.parametrize("norm_order", ["post", "pre"])  # one for each class
 def test_sides_with_vocabularies_of_their_own_have_a_tokenizer_each(
     toy: Path, tmp_path: Path, norm_order: str

@@ -12,6 +12,7 @@ from mtkit.errors import ModelError
 from mtkit.model.folder import (
     CARD,
     FORMAT,
+    OWN_HASH,
     WEIGHTS,
     ModelCard,
     check_folder,
@@ -94,9 +95,32 @@ def test_weights_that_the_card_does_not_list_are_not_trusted(folder: Path) -> No
 
 def test_no_file_outside_the_folder_is_looked_at(folder: Path) -> None:
     for name in ("../secret", "/etc/hostname"):
-        edit(folder, files={name: "0"})
+        (folder / CARD).write_text(json.dumps(card(files={name: "0"}).written()))
         with pytest.raises(ModelError, match="leaves the model folder"):
             check_folder(folder)
+
+
+def test_a_card_that_was_changed_is_told(folder: Path) -> None:
+    shape = json.loads((folder / CARD).read_text())["architecture"]
+    edit(folder, architecture={**shape, "heads": 4})
+    with pytest.raises(ModelError, match="the card is not the one that was saved") as caught:
+        read_card(folder)
+    assert caught.value.where == str(folder / CARD)
+    edit(folder, architecture=shape)
+    assert check_folder(folder).architecture.heads == 2
+
+
+def test_a_card_of_before_there_was_a_hash_of_its_own_is_read(folder: Path) -> None:
+    written = json.loads((folder / CARD).read_text())
+    del written["provenance"][OWN_HASH]
+    (folder / CARD).write_text(json.dumps(written))
+    assert check_folder(folder).provenance == card().provenance
+
+
+def test_the_hash_of_a_card_is_made_anew_with_what_it_says(folder: Path) -> None:
+    changed = read_card(folder).model_copy(update={"target_language": "fr"})
+    (folder / CARD).write_text(json.dumps(changed.written()))
+    assert read_card(folder) == changed
 
 
 def test_a_newer_format_asks_for_a_newer_program(folder: Path) -> None:

@@ -1,5 +1,5 @@
+import shutil
 from pathlib import Path
-from shutil import copytree
 
 import pytest
 
@@ -12,6 +12,7 @@ from mtkit.model.folder import read_card
 from mtkit.translation.converted import (
     CERTIFICATE,
     CONVERTED,
+    OWN_HASH,
     check_converted,
     is_converted,
     read_certificate,
@@ -22,7 +23,7 @@ from mtkit.translation.ctranslate2_loading import open_again
 @pytest.fixture
 def converted(reversing_model: Path, toy: Path, tmp_path: Path) -> Path:
     """A model folder of the test's own, exported."""
-    folder = copytree(reversing_model, tmp_path / "model")
+    folder = shutil.copytree(reversing_model, tmp_path / "model")
     convert(folder, folder / CONVERTED, ExportSettings(), corpus_lines(toy / "corpus", 5), say=print)
     return folder
 
@@ -53,6 +54,18 @@ def test_a_file_that_is_not_the_certified_one_is_noticed(converted: Path, name: 
         check_converted(converted, read_card(converted))
 
 
+def test_a_certificate_that_is_missing_is_noticed(converted: Path) -> None:
+    path = converted / CONVERTED / CERTIFICATE
+    path.unlink()
+    assert is_converted(converted)
+    with pytest.raises(ModelError, match="certificate of the converted model is missing") as told:
+        read_certificate(converted)
+    assert told.value.where == str(path)
+    assert told.value.advice == "Export the model again, or translate with `--engine torch`."
+    shutil.rmtree(converted / CONVERTED)
+    assert not is_converted(converted)
+
+
 def test_a_conversion_of_other_weights_is_noticed(converted: Path) -> None:
     card = read_card(converted)
     other = card.model_copy(update={"files": {**card.files, "model.safetensors": "0" * 64}})
@@ -73,6 +86,21 @@ def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None
     with pytest.raises(ModelError, match="older mtkit, which searched otherwise") as told:
         read_certificate(converted)
     assert "Export the model again" in str(told.value)
+
+
+def test_a_certificate_that_was_changed_is_told_and_one_of_before_there_was_a_hash_is_read(
+    converted: Path,
+) -> None:
+    path = converted / CONVERTED / CERTIFICATE
+    whole = read_certificate(converted)
+    values = read_json(path)
+    write_json(path, {**values, "quantization": "int8"})
+    with pytest.raises(ModelError, match="not the one that was written") as told:
+        read_certificate(converted)
+    assert told.value.where == str(path)
+    older = {name: value for name, value in values.items() if name != OWN_HASH}
+    write_json(path, {**older, "format": 2})
+    assert read_certificate(converted) == whole.model_copy(update={"format": 2})
 
 
 def test_what_was_exported_anew_meanwhile_is_not_opened_again(converted: Path) -> None:

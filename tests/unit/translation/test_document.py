@@ -50,6 +50,15 @@ def test_lines_that_run_on_are_one_text_and_marks_are_none() -> None:
     ]
 
 
+def test_of_paragraphs_each_line_is_a_block_with_its_layout() -> None:
+    lines = ["  - a line that", "runs on", "", "\tcode = 1\r"]
+    found = list(blocks(lines, "en", "paragraphs"))
+    assert [block.text for block in found] == ["a line that", "runs on", "", "code = 1"]
+    assert [block.laid_out(block.text.upper()) for block in found] == [
+        ["  - A LINE THAT"], ["RUNS ON"], [""], ["\tCODE = 1\r"],
+    ]  # fmt: skip
+
+
 def test_a_translation_that_is_its_text_is_the_document_again() -> None:
     lines = [line for block in blocks(WRAPPED.split("\n")) for line in block.laid_out(block.text)]
     assert "\n".join(lines) == WRAPPED

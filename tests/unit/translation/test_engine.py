@@ -39,6 +39,17 @@ def test_a_model_that_is_not_converted_takes_torch_and_says_nothing(tmp_path: Pa
     assert choose_engine(tmp_path, SETTINGS) == Choice("torch")
 
 
+def test_a_converted_model_without_its_certificate_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 0)
+    (tmp_path / CONVERTED).mkdir()
+    for wish in ("auto", "ctranslate2"):
+        with pytest.raises(ModelError, match="certificate of the converted model is missing"):
+            choose_engine(tmp_path, SETTINGS, wish=wish)
+    assert choose_engine(tmp_path, SETTINGS, wish="torch") == Choice("torch")
+
+
 def test_a_converted_model_takes_ctranslate2_on_a_cpu(converted: Path) -> None:
     assert choose_engine(converted, SETTINGS) == Choice("ctranslate2")
     assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")

@@ -45,6 +45,7 @@ def test_repetition_that_the_source_has_too_is_no_loop(source: str, text: str) -
 def test_a_blank_source_is_only_empty() -> None:
     assert find_flags("", "") == ("empty",)
     assert find_flags(" \t", "", Known(parts=0, finished=False)) == ("empty",)
+    assert find_flags("\u200d\u2060", "") == ("empty",)
 
 
 def test_facts_of_search_become_flags_in_a_fixed_order() -> None:
@@ -56,6 +57,18 @@ def test_facts_of_search_become_flags_in_a_fixed_order() -> None:
 def test_numbers_may_be_copied_and_a_lost_translation_is_seen() -> None:
     assert find_flags("42 %", "42 %") == ()
     assert find_flags("Licht", " ") == ("vanished",)
+
+
+@pytest.mark.parametrize("source", ["\U0001f44d", "\u2764\U0001f601", "…", "\ufffd", "♪ -"])
+def test_words_for_what_has_no_letter_are_invented(source: str) -> None:
+    assert find_flags(source, "Verschiebung") == ("invented",)
+    assert "invented" not in find_flags(source, "–")
+    assert "invented" not in find_flags("7" + source, "sieben")
+
+
+def test_bytes_that_are_no_text_are_told_unless_the_source_has_them() -> None:
+    assert find_flags("choose—", "Koose\ufffd -") == ("broken",)
+    assert find_flags("a \ufffd b", "a \ufffd c") == ()
 
 
 def test_the_longest_loop_is_counted_in_times() -> None:

@@ -71,6 +71,13 @@ def test_chinese_translations_are_joined_without_spaces() -> None:
     assert rejoin(parts, ["我们走吧。", "你好。", "再见。"]) == "我们走吧。你好。再见。"
 
 
+def test_white_space_that_cannot_be_told_apart_becomes_a_space() -> None:
+    # a normal form may make a space of what was none, as NFKC does of U+00A8
+    source, text = "One\u00a8 two.  Three.", "One \u0308 two. Three."
+    parts = split_sentences(text, 20, len, source=source)
+    assert [(part.text, part.space) for part in parts] == [("One \u0308 two.", " "), ("Three.", " ")]
+
+
 def test_a_part_without_translation_leaves_no_double_space() -> None:
     parts = split_line("One of it. Two of it. Three of it.", 12, len)
     assert rejoin(parts, ["Eins.", "", "Drei."]) == "Eins. Drei."

@@ -40,9 +40,9 @@ def test_every_line_has_one_translation_whatever_it_is(translator: Translator, l
 
 
 def test_blank_lines_never_reach_the_model(translator: Translator, engine: Any) -> None:
-    blank = ["", " ", "\t", "\u2028", "\x00\u200b"]
+    blank = ["", " ", "\t", "\u2028", "\x00\u200b", "\u200d", "\u115f \u3164", "\u2800"]
     translations = list(translator.translate(blank))
-    assert [(found.text, found.flags) for found in translations] == [("", ("empty",))] * 5
+    assert [(found.text, found.flags) for found in translations] == [("", ("empty",))] * 8
     assert engine.calls == []
 
 
@@ -54,6 +54,14 @@ def test_long_lines_are_split_translated_and_rejoined(translator: Translator, en
     assert found.log_probability == -(27 + 20 + 12)
     assert found.score == -3
     assert found.tokens == 27 + 20 + 12
+
+
+def test_between_the_parts_of_a_long_line_stands_what_stood_there(translator: Translator) -> None:
+    line = "The first sentence is here.  The second one,\t too.\u00a0And a third.\u2028And  a fourth one."
+    (found,) = translator.translate([line])
+    assert (
+        found.text == "THE FIRST SENTENCE IS HERE.  THE SECOND ONE, TOO.\u00a0AND A THIRD. AND A FOURTH ONE."
+    )
 
 
 def test_what_was_cut_off_is_flagged(translator: Translator, engine: Any) -> None:
