@@ -29,13 +29,13 @@ def most_batch_tokens(*, greedy: bool, float32: bool, shortlist: bool) -> int:
     """The source tokens of a batch with which CTranslate2 is quickest on a CPU (measured: docs/log.md).
 
     Args:
-        greedy: with one hypothesis a sentence a step has less to do, so more sentences shall share it.
+        greedy: one hypothesis a sentence: of such more are needed for a step that is worth its weights.
         float32: a step reads four times as much of weights as in int8, so more shall share it.
         shortlist: what a batch looks at grows with it.
     """
     if shortlist:
         return SHORTLIST_BATCH_TOKENS
-    return CTRANSLATE2_BATCH_TOKENS * (2 if float32 else 1) * (2 if greedy else 1)
+    return CTRANSLATE2_BATCH_TOKENS * ((4 if greedy else 2) if float32 else 1)
 
 
 class Difference(Settings):
