@@ -20,23 +20,6 @@ OWN_HASH = "sha256"  # of all else that the certificate says; in the file alone
 FORMAT = 3  # 2: it had no hash of its own
 OLDEST = 2  # 1: ids that stand for no text were told to search, not written into the model
 
-# Source tokens of a batch of CTranslate2's on a CPU: of more, a step's logits leave the caches (docs/log.md).
-CTRANSLATE2_BATCH_TOKENS = 500
-SHORTLIST_BATCH_TOKENS = 250
-
-
-def most_batch_tokens(*, greedy: bool, float32: bool, shortlist: bool) -> int:
-    """The source tokens of a batch with which CTranslate2 is quickest on a CPU (measured: docs/log.md).
-
-    Args:
-        greedy: one hypothesis a sentence: of such more are needed for a step that is worth its weights.
-        float32: a step reads four times as much of weights as in int8, so more shall share it.
-        shortlist: what a batch looks at grows with it.
-    """
-    if shortlist:
-        return SHORTLIST_BATCH_TOKENS
-    return CTRANSLATE2_BATCH_TOKENS * ((4 if greedy else 2) if float32 else 1)
-
 
 class Difference(Settings):
     """A probe line that the two engines translate differently.

@@ -17,17 +17,12 @@ from mtkit.errors import ModelError, RunError
 from mtkit.files import canonical_hash
 from mtkit.model.folder import ModelCard
 from mtkit.search.demands import NO_DEMANDS, Demands
-from mtkit.search.grouping import token_batches
 from mtkit.search.hypothesis import Hypothesis, best_first, most_ended
 from mtkit.search.length import length_limit, score_of
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
-from mtkit.translation.converted import (
-    CONVERTED,
-    CTRANSLATE2_BATCH_TOKENS,
-    check_converted,
-    most_batch_tokens,
-)
+from mtkit.translation.batch_sizes import BatchSize
+from mtkit.translation.converted import CONVERTED, check_converted
 from mtkit.translation.ctranslate2_loading import (
     CPU,
     VERSION,
@@ -241,7 +236,7 @@ class CTranslate2Engine:
             )
 
         values: dict[int, Sequence[float]] = {}
-        for numbers, results in finished_batches(begin_batches(begin, lengths, self._tokens())):
+        for numbers, results in finished_batches(begin_batches(begin, self._size.cut(lengths))):
             values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
         return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
 
@@ -267,9 +262,9 @@ class CTranslate2Engine:
                 asynchronous=True,
             )
 
-        lengths, most = [len(ids) + 1 for ids in sources], self._tokens(settings.beam_size == 1)
-        self._settle(token_batches(lengths, most), begin)
-        waiting = begin_batches(begin, lengths, most)
+        batches = self._size.cut([len(ids) + 1 for ids in sources], settings.beam_size)
+        self._settle(batches, begin)
+        waiting = begin_batches(begin, batches)
         self._begun = [result for _, results in waiting for result in results]
         return (
             (numbers, self._of_batch(sources, numbers, results, settings))
@@ -284,18 +279,13 @@ class CTranslate2Engine:
             found = self._exact_scores(sources, numbers, found, settings)
         return found
 
-    def window_tokens(self, settings: SearchSettings) -> int:
+    def window_tokens(self) -> int:
         """Source tokens that are best begun at once, as `SearchesBeside` says."""
-        return min(
-            self.batch_tokens, 2 * max(CTRANSLATE2_BATCH_TOKENS, self._tokens(settings.beam_size == 1))
-        )
+        return min(self.batch_tokens, self._size.window_tokens)
 
-    def _tokens(self, greedy: bool = False) -> int:
-        """Source tokens of a batch."""
-        if self._translator.device != CPU:
-            return self.batch_tokens
-        float32, shortlist = self._translator.compute_type == "float32", self._shortlist is not None
-        return min(self.batch_tokens, most_batch_tokens(greedy=greedy, float32=float32, shortlist=shortlist))
+    @property
+    def _size(self) -> BatchSize:
+        return BatchSize.of(self._translator, self.batch_tokens, has_shortlist=self._shortlist is not None)
 
     def _settle(self, batches: Sequence[list[int]], begin: Callable[[list[int], Any], Any]) -> None:
         """Choose how many batches are searched side by side, unless that is settled or there are few."""

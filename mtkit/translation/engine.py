@@ -91,7 +91,7 @@ class SearchesBeside(Protocol):
         """As `Engine.search`; what it gives waits for the search and gives what was found."""
         ...
 
-    def window_tokens(self, settings: SearchSettings) -> int:
+    def window_tokens(self) -> int:
         """How many source tokens are best begun at once: few, as more can be begun before those are found."""
         ...
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from mtkit.model.cores import cpu_name
 from mtkit.model.remembering import recall, remember
-from mtkit.search.grouping import token_batches
 
 KIND = "replicas"
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise
@@ -158,10 +157,10 @@ def _recalled(key: dict[str, Any]) -> Chosen | None:
 
 
 def begin_batches(
-    begin: Callable[[list[int]], Any], lengths: Sequence[int], batch_tokens: int
+    begin: Callable[[list[int]], Any], batches: Sequence[list[int]]
 ) -> list[tuple[list[int], list[Any]]]:
     """Begin all batches, so that no replica waits."""
-    return [(numbers, begin(numbers)) for numbers in token_batches(lengths, batch_tokens)]
+    return [(numbers, begin(numbers)) for numbers in batches]
 
 
 def finished_batches(waiting: Sequence[tuple[list[int], list[Any]]]) -> Iterator[tuple[list[int], list[Any]]]:

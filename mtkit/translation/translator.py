@@ -186,9 +186,7 @@ class Translator:
             form=card.normalize,
             limit=min(source_limit(one.architecture, one.max_tokens) for one in cards),
             settings=settings,
-            batch_tokens=opened.window_tokens(settings)
-            if isinstance(opened, SearchesBeside)
-            else batch_tokens,
+            batch_tokens=opened.window_tokens() if isinstance(opened, SearchesBeside) else batch_tokens,
             languages=(card.source_language, card.target_language),
             asked=asked,
             positions=min(filter(None, (one.architecture.most_positions for one in cards)), default=None),

@@ -18,5 +18,9 @@ def test_a_sentence_over_the_budget_is_alone() -> None:
     assert token_batches([50, 1, 60], 10) == [[2], [0], [1]]
 
 
+def test_a_batch_has_no_more_sentences_than_it_may() -> None:
+    assert token_batches([1, 2, 1, 1, 1], 100, sentences=2) == [[1, 0], [2, 3], [4]]
+
+
 def test_no_sentences_are_no_batches() -> None:
     assert token_batches([], 10) == []

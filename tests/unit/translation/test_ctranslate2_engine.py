@@ -321,23 +321,29 @@ def test_on_a_gpu_a_model_is_opened_once_and_nothing_is_measured(
 
 
 @pytest.mark.parametrize(
-    ("device", "quantization", "beam_size", "asked", "tokens"),
+    ("device", "quantization", "beam_size", "asked", "tokens", "sentences"),
     [
-        ("cpu", "int8_float32", 5, None, 500),
-        ("cpu", "int8_float32", 1, None, 500),
-        ("cpu", "float32", 5, None, 1000),
-        ("cpu", "float32", 1, None, 2000),
-        ("cpu", "int8_float32", 1, "doubtful", 250),
-        ("cuda", "float32", 5, None, 3000),
+        ("cpu", "int8_float32", 5, None, 500, 64),
+        ("cpu", "int8_float32", 1, None, 500, 320),
+        ("cpu", "float32", 5, None, 2000, 64),
+        ("cpu", "float32", 1, None, 2000, 320),
+        ("cpu", "int8_float32", 5, "doubtful", 250, 64),
+        ("cuda", "float32", 5, None, 3000, 3000),
     ],
 )
 def test_a_batch_is_as_large_as_is_quick_and_no_larger_than_asked(
-    reversing_model: Path, device: str, quantization: str, beam_size: int, asked: Asked | None, tokens: int
+    reversing_model: Path,
+    device: str,
+    quantization: str,
+    beam_size: int,
+    asked: Asked | None,
+    tokens: int,
+    sentences: int,
 ) -> None:
-    sizes: list[int] = []
+    batches: list[int] = []
 
     def translate_batch(words: list[list[str]], **_: object) -> list[SimpleNamespace]:
-        sizes.append(sum(len(one) + 1 for one in words))
+        batches.append(len(words))
         found = SimpleNamespace(hypotheses=[["a", "</s>"]], scores=[-0.1])
         return [SimpleNamespace(result=lambda: found) for _ in words]
 
@@ -350,13 +356,12 @@ def test_a_batch_is_as_large_as_is_quick_and_no_larger_than_asked(
             batch_tokens=most,
             shortlist=asked,
         )
-        settings = SearchSettings(beam_size=beam_size)
-        engine.search([[0] * 9] * 400, settings)
-        assert max(sizes) == min(tokens, most)
-        assert engine.window_tokens(settings) == min(
-            most, 3000 if device == "cuda" else max(1000, 2 * tokens)
-        )
-        sizes.clear()
+        for length in (1, 49):
+            engine.search([[0] * length] * 1600, SearchSettings(beam_size=beam_size))
+            assert max(batches) == min(sentences, min(tokens, most) // (length + 1))
+            batches.clear()
+        on_gpu = device == "cuda"
+        assert engine.window_tokens() == min(most, 3000 if on_gpu else max(1000, 2 * tokens))
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])

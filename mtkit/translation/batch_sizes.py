@@ -1,0 +1,53 @@
+"""How large a batch of CTranslate2's is best (measured: docs/log.md). Light: no torch."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mtkit.search.grouping import token_batches
+
+# Of a batch on a CPU: source tokens, and hypotheses that are followed at once; of more, a step's logits leave
+# the caches. In float32 a step reads four times as much of weights as in int8, so that more tokens shall
+# share it. With a shortlist what a batch looks at grows with it.
+INT8_TOKENS, FLOAT32_TOKENS, SHORTLIST_TOKENS = 500, 2000, 250
+HYPOTHESES = 320
+
+
+class BatchSize(NamedTuple):
+    """What a batch holds at most.
+
+    Attributes:
+        tokens: of its sources, EOS and padding counted.
+        hypotheses: that are followed at once; None: any number.
+    """
+
+    tokens: int
+    hypotheses: int | None
+
+    @classmethod
+    def of(cls, translator: Any, asked: int, *, has_shortlist: bool) -> "BatchSize":
+        """The best one; on a GPU what is asked for, since it has no such caches.
+
+        Args:
+            translator: CTranslate2's, loaded.
+            asked: most source tokens.
+            has_shortlist: it looks at a part of the vocabulary.
+        """
+        if translator.device != "cpu":
+            return cls(asked, None)
+        usual = FLOAT32_TOKENS if translator.compute_type == "float32" else INT8_TOKENS
+        return cls(min(asked, SHORTLIST_TOKENS if has_shortlist else usual), HYPOTHESES)
+
+    @property
+    def window_tokens(self) -> int:
+        """Source tokens that are best begun at once: two batches, of small ones some more."""
+        return 2 * max(INT8_TOKENS, self.tokens)
+
+    def cut(self, lengths: Sequence[int], hypotheses: int = 1) -> list[list[int]]:
+        """The places of the sentences of each batch.
+
+        Args:
+            lengths: source tokens of each sentence, EOS counted.
+            hypotheses: of each that are followed at once.
+        """
+        sentences = None if self.hypotheses is None else max(1, self.hypotheses // hypotheses)
+        return token_batches(lengths, self.tokens, sentences)
