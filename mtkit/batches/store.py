@@ -176,18 +176,11 @@ def _of_both(lengths: bytes, ids: bytes) -> str:
     return sha256(lengths + ids).hexdigest()
 
 
-def _hash(numbers: NDArray[Any], dtype: str | None = None, less: int = 0) -> bytes:
-    """SHA-256 of numbers, of which there may be more than the memory holds.
-
-    Args:
-        numbers: they.
-        dtype: as which their bytes are taken; None: as they are.
-        less: what is taken off each.
-    """
+def _hash(numbers: NDArray[Any]) -> bytes:
+    """SHA-256 of numbers, of which there may be more than the memory holds."""
     found = sha256()
     for first in range(0, len(numbers), HASHED_AT_ONCE):
-        part = numbers[first : first + HASHED_AT_ONCE]
-        found.update(part.tobytes() if dtype is None else (part.astype(dtype) - less).tobytes())
+        found.update(numbers[first : first + HASHED_AT_ONCE].tobytes())
     return found.digest()
 
 
@@ -237,7 +230,7 @@ class IdStore:
     """
 
     def __init__(self, summary: IdStoreSummary, folder: Path) -> None:
-        self.summary = summary
+        self.summary, self._folder = summary, folder
         pairs = summary.pairs
         tokens: dict[Side, int] = {"source": summary.source_tokens, "target": summary.target_tokens}
         self._offsets = {side: _mapped(folder / f"{side}.offsets", "<i8", pairs + 1) for side in SIDES}
@@ -264,23 +257,19 @@ class IdStore:
         except (TypeError, KeyError) as error:
             raise _broken(folder / HEADER, "its entries are not those of an id store") from error
 
-    def check(self, folder: Path) -> None:
+    def check(self) -> None:
         """Read all files, and compare them with the hashes of what was written.
-
-        Args:
-            folder: which was opened.
 
         Raises:
             DataError: a bit is another.
         """
         for side in SIDES:
-            lengths = self.source_lengths if side == "source" else self.target_lengths
-            if self.summary.hashes[side] != _of_both(_hash(lengths, "<i8", less=1), _hash(self._ids[side])):
-                raise _broken(
-                    folder / f"{side}.ids", f"{side}.ids or {side}.offsets is not as it was written"
-                )
+            lengths = np.diff(self._offsets[side])  # without EOS, as they were written
+            if self.summary.hashes[side] != _of_both(_hash(lengths), _hash(self._ids[side])):
+                found = f"{side}.ids or {side}.offsets is not as it was written"
+                raise _broken(self._folder / f"{side}.ids", found)
         if self.summary.rows_hash != _hash(self.rows).hex():
-            raise _broken(folder / "rows", "rows is not as it was written")
+            raise _broken(self._folder / "rows", "rows is not as it was written")
 
     def __len__(self) -> int:
         return self.summary.pairs

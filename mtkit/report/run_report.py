@@ -4,7 +4,6 @@ Reads files only; what is measured is measured by the stages.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,17 @@ def write_report(run_folder: Path) -> None:
     manifest = read_json(run_folder / MANIFEST)
     stages = manifest["stages"]
     folders = _folders(run_folder, stages)
+    licences = manifest.get("licences", {})  # a run of an earlier version noted none
+
+    def corpus(name: str, folder: Path) -> list[str]:
+        return sections.corpus_section(name, folder, licences.get(name))
+
     lines = [
         *_head(manifest),
         *sections.scores_section(of_kind(stages, folders, "score")),
         *sections.expectations_section(expectations_of(run_folder)),
         *sections.settings_section(stages),
-        *_each(stages, folders, "corpus", partial(_corpus, manifest.get("licences", {}))),
+        *_each(stages, folders, "corpus", corpus),
         *_each(stages, folders, "subword", sections.subword_section),
         *_each(stages, folders, "train", sections.train_section),
         *_each(stages, folders, "export", sections.export_section),
@@ -82,11 +86,6 @@ def of_kind(stages: Mapping[str, Any], folders: Mapping[str, Path], kind: str) -
 
 def _each(stages: Mapping[str, Any], folders: Mapping[str, Path], kind: str, write: Any) -> list[str]:
     return [line for name, folder in of_kind(stages, folders, kind).items() for line in write(name, folder)]
-
-
-def _corpus(licences: Mapping[str, Any], name: str, folder: Path) -> list[str]:
-    """A corpus under the licences of now; a run of an earlier version noted none."""
-    return sections.corpus_section(name, folder, licences.get(name))
 
 
 def _head(manifest: Mapping[str, Any]) -> list[str]:

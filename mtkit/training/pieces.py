@@ -12,6 +12,7 @@ import torch
 from mtkit.batches.batch import Batch
 from mtkit.errors import RunError
 from mtkit.model.dropout import Rows
+from mtkit.model.products import NO_KERNEL
 
 Result = TypeVar("Result")
 
@@ -22,7 +23,7 @@ SAID_BY_ALLOCATORS = (
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "could not create a memory",
-    "could not create a primitive",
+    NO_KERNEL,
 )
 
 

@@ -17,6 +17,7 @@ from mtkit.log import RunContext
 from mtkit.model.transformer import Transformer
 from mtkit.subword.codec import Subword
 from mtkit.training.packing import why_padded
+from mtkit.training.processes import processes_of
 from mtkit.training.update import derived_seed
 
 AHEAD_UPDATES = 3  # prepared beside a GPU's work; on a CPU there is no core to spare for it
@@ -66,7 +67,8 @@ def prepare_data(
     for split in ("train", "valid"):
         try:
             store = IdStore.open(folder / split)
-            store.check(folder / split)
+            if processes_of(run).is_first:  # the others come after it
+                store.check()
         except DataError as error:  # not written yet, not to its end, or damaged since
             if (folder / split / HEADER).is_file():
                 run.say(f"{split}: the ids are written anew, for {error.found}")

@@ -24,7 +24,7 @@ def folder(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def is_noticed(folder: Path) -> bool:
     try:
-        IdStore.open(folder).check(folder)
+        IdStore.open(folder).check()
     except DataError:
         return True
     return False
