@@ -1,8 +1,9 @@
 """Matrix products on a CPU, by whichever of torch's two libraries is made for it: MKL or oneDNN.
 
-torch multiplies float32 by MKL, which keeps its best code for Intel's processors: on an AMD EPYC of family
-26, one thread reaches 108 GFLOP/s by MKL and 245 by oneDNN (docs/log.md, 2026-11-29). Nothing is measured
-when a program starts, so that two machines of one kind compute the same bits.
+torch multiplies float32 by MKL, which keeps its code for 512 bits for Intel's processors: on an AMD EPYC of
+family 26, one thread reaches 108 GFLOP/s by MKL and 245 by oneDNN. On an AMD processor without AVX-512 MKL
+is the quicker (docs/log.md, 2026-11-29 and -30). Nothing is measured when a program starts, so that two
+machines of one kind compute the same bits.
 """
 
 import platform
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from mtkit.model.cores import cpu_vendor
 
 NO_KERNEL = "could not create a primitive"  # what oneDNN says where the memory does not hold another
-LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # whose processors its best code is not for
+LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # on whose processors it computes with 256 bits at most
 SMALL_STEP, SMALL, STEP = 8, 128, 64  # rows: up to 128 they are filled up by eights, above by 64
 
 _short = Event()  # of memory for kernels
@@ -169,7 +170,9 @@ def is_quicker(left: Tensor, right: Tensor) -> bool:
 def prefers_onednn() -> bool:
     """True if oneDNN is the quicker on this processor, and there."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return is_x86 and any(vendor in cpu_vendor() for vendor in LEFT_BY_MKL) and has_onednn()
+    has_512_bits = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    is_left = is_x86 and has_512_bits and any(vendor in cpu_vendor() for vendor in LEFT_BY_MKL)
+    return is_left and has_onednn()
 
 
 @cache

@@ -227,19 +227,21 @@ def test_a_packed_matrix_multiplies_as_it_did() -> None:
 
 @needs_onednn
 @pytest.mark.parametrize(
-    ("machine", "vendor", "preferred"),
+    ("machine", "vendor", "capability", "preferred"),
     [
-        ("x86_64", "AuthenticAMD", True),
-        ("AMD64", "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", True),
-        ("x86_64", "GenuineIntel", False),
-        ("AMD64", "Intel64 Family 6 Model 140 Stepping 1, GenuineIntel", False),
-        ("x86_64", "", False),
-        ("aarch64", "", False),
+        ("x86_64", "AuthenticAMD", "AVX512", True),
+        ("AMD64", "AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD", "AVX512", True),
+        ("x86_64", "AuthenticAMD", "AVX2", False),
+        ("x86_64", "GenuineIntel", "AVX512", False),
+        ("AMD64", "Intel64 Family 6 Model 140 Stepping 1, GenuineIntel", "AVX512", False),
+        ("x86_64", "", "AVX512", False),
+        ("aarch64", "", "DEFAULT", False),
     ],
 )
-def test_intels_processors_are_left_to_intels_library(
-    machine: str, vendor: str, preferred: bool, fresh: None, monkeypatch: pytest.MonkeyPatch
+def test_intels_processors_and_those_with_256_bits_are_left_to_intels_library(
+    machine: str, vendor: str, capability: str, preferred: bool, fresh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(products, "cpu_vendor", lambda: vendor)
     assert prefers_onednn() is preferred
@@ -259,6 +261,7 @@ def test_where_torch_has_no_such_products_mkl_makes_them(
     else:
         monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", wrong)
     monkeypatch.setattr(products, "cpu_vendor", lambda: "AuthenticAMD")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert not has_onednn() and not prefers_onednn()
     assert packed(torch.randn(4, 6), 8) is None
     states, weight = torch.randn(3, 6), torch.randn(4, 6)
