@@ -110,8 +110,10 @@ def ctranslate2(
     _check_not_stored(folder)
     quiet_openmp()
     from mtkit.export.convert import convert
+    from mtkit.export.proof import check_takes_files
     from mtkit.translation.converted import CONVERTED
 
+    check_takes_files(folder / CONVERTED)
     lines = probe_of(folder, probe, chosen.probe_lines, quiet=quiet)
     tell = partial(say, quiet=quiet)
     aligned = aligned_text(folder, shortlist_text)

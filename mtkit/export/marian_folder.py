@@ -41,6 +41,7 @@ SIZES = (
 )
 RATES: Mapping[str, float] = {"dropout": 0.1, "attention_dropout": 0.0, "activation_dropout": 0.0}  # defaults
 POSITIONS = "max_position_embeddings"
+MOST_POSITIONS = 1_000_000  # a table of them has a row for each
 SHOWN = 8  # problems that a message lists
 
 
@@ -127,7 +128,7 @@ def architecture_of(theirs: Theirs) -> ModelSettings:
         ModelError: our model cannot be that; with every reason.
     """
     config = theirs.config
-    problems = list(_misfits(config))
+    problems = list(_misfits(config)) or list(_absent(config, theirs.tensors))
     if problems:
         raise unfit(theirs.folder / CONFIG, problems)
     tied = config.get("tie_word_embeddings", True)
@@ -175,8 +176,19 @@ def _no_numbers(config: Mapping[str, Any]) -> Iterator[str]:
         if not (_is_int(rate) or isinstance(rate, float)) or not 0 <= rate < 1:
             yield f"`{name}` is {rate!r}, not a probability below 1"
     positions = config.get(POSITIONS)
-    if positions is not None and (not _is_int(positions) or positions < 2):
-        yield f"`{POSITIONS}` is {positions!r}, not a number of tokens from 2"
+    if positions is not None and (not _is_int(positions) or not 2 <= positions <= MOST_POSITIONS):
+        yield f"`{POSITIONS}` is {positions!r}, not a number of tokens from 2 to {MOST_POSITIONS:,}"
+
+
+def _absent(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """Sizes of a config that its weights cannot have; a model of them might need any memory."""
+    sides = {side for tensor in tensors.values() for side in tensor.shape}
+    for name in ("d_model", "encoder_ffn_dim"):
+        if config[name] not in sides:
+            yield f"`{name}` is {config[name]:,}, but no weight in {WEIGHTS} has a side of that size"
+    for name in ("encoder_layers", "decoder_layers"):
+        if config[name] > len(tensors):
+            yield f"`{name}` is {config[name]:,}, but {WEIGHTS} has {len(tensors):,} weights in all"
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

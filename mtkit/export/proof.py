@@ -157,7 +157,8 @@ def check_place(out: Path, model: Path) -> None:
         model: the model folder that is exported.
 
     Raises:
-        RunError: something stands here that no export of ours is; or it is the model itself, or holds it.
+        RunError: something stands here that no export of ours is; or it is the model itself, or holds it;
+            or nothing can be written here.
     """
     place, own = out.resolve(), model.resolve()
     against = ""
@@ -172,14 +173,26 @@ def check_place(out: Path, model: Path) -> None:
             expected="a folder of its own, which the export makes",
             advice="Name another folder.",
         )
-    if not out.exists() or (out / CERTIFICATE).is_file() or (out.is_dir() and not any(out.iterdir())):
-        return
-    raise RunError(
-        "something stands here",
-        where=str(out),
-        expected="no such folder, an empty one, or an earlier export",
-        advice="Name another folder, or move this one away.",
-    )
+    is_taken = out.exists() and not (out / CERTIFICATE).is_file()
+    if is_taken and not (out.is_dir() and not any(out.iterdir())):
+        raise RunError(
+            "something stands here",
+            where=str(out),
+            expected="no such folder, an empty one, or an earlier export",
+            advice="Name another folder, or move this one away.",
+        )
+    check_takes_files(out)
+
+
+def check_takes_files(out: Path) -> None:
+    """Make sure, before the work, that a folder can be made here; nothing of it stays.
+
+    Raises:
+        RunError: it cannot, and why.
+    """
+    with user_errors(out, makes=True):
+        there = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+        Path(mkdtemp(prefix=f".{out.name}.", suffix=".new", dir=there)).rmdir()
 
 
 def _refused(settings: ExportSettings, against: str, differences: Sequence[Difference]) -> ModelError:

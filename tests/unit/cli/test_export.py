@@ -11,6 +11,7 @@ import pytest
 
 from mtkit.cli.main import mtkit
 from mtkit.errors import ModelError, RecipeError, RunError
+from mtkit.export import convert, proof
 from mtkit.files import read_lines, write_json
 from mtkit.translation.resuming import note_of
 
@@ -114,6 +115,18 @@ def test_a_stored_stage_is_never_changed(model: Path) -> None:
     result = invoke("export", "ctranslate2", model)
     assert isinstance(result.exception, RunError)
     assert not (model / "ctranslate2").exists()
+
+
+def test_a_model_folder_that_takes_no_files_is_told_before_the_work(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(proof, "mkdtemp", refuse)
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: pytest.fail("begun"))
+    result = invoke("export", "ctranslate2", model)
+    assert isinstance(result.exception, RunError) and "permission denied" in str(result.exception)
 
 
 def test_an_option_without_effect_is_refused(model: Path) -> None:

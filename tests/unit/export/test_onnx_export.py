@@ -147,6 +147,14 @@ def test_what_no_export_is_stays_where_it_stands(tmp_path: Path) -> None:
     check_place(tmp_path / "new", tmp_path)
 
 
+def test_where_nothing_can_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("Dear")
+    with pytest.raises(RunError, match="a file stands where a folder is needed"):
+        check_place(tmp_path / "letter/inside/out", tmp_path / "model")
+    check_place(tmp_path / "new/inside/out", tmp_path / "model")
+    assert [path.name for path in tmp_path.rglob("*")] == ["letter"]  # which left nothing behind
+
+
 def test_no_export_takes_the_place_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tmp_path / "bundle/model"
     model.mkdir(parents=True)
