@@ -21,7 +21,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (about 8 minutes)
+demo: $(VENV)/installed ## from nothing: fetch real text, train English to German, score, translate a sentence (5 to 10 minutes)
 	$(RUN)/mtkit run recipes/demo.yaml
 	@printf '\n%s\n' '$(SENTENCE)'
 	@printf '%s\n' '$(SENTENCE)' | $(RUN)/mtkit translate --quiet
@@ -67,7 +67,7 @@ bench-decoding: $(VENV)/installed-dev ## how fast text is translated, beside the
 	$(RUN)/python docs/generate.py
 
 bench-cold-start: $(VENV)/installed-dev ## what one sentence costs from a cold start, model of base size (about 1 minute)
-	$(RUN)/python benchmarks/cold_start.py --json benchmarks/results/cold_start.json
+	$(RUN)/python benchmarks/cold_start.py $(if $(wildcard runs/demo),--model runs/demo) --rounds 21 --json benchmarks/results/cold_start.json
 	$(RUN)/python docs/generate.py
 
 clean: ## remove what tools leave behind; runs/ stays

@@ -53,7 +53,7 @@ export.add_command(safetensors)
     "--shortlist",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Look at the N target pieces alone that a source piece most probably becomes.  [default: at all]",
+    help="Consider only the N most probable target pieces of each source piece.  [default: all pieces]",
 )
 @click.option(
     "--shortlist-text",

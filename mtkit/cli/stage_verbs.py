@@ -40,7 +40,8 @@ def _dry_run(kind: str) -> str:
 
     --dry-run also says what running would take: memory, speed, time, with --processes of so many. That is
     measured, for a few seconds, on sentences as long as those of the corpus. What training would refuse is
-    refused here, too."""
+    refused here, too. Before the subword stage is stored, lengths are assumed, and what hangs on them is
+    refused later."""
 
 
 corpus = stage_verb("corpus")

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="As --output, but go on behind what a run that was broken off has written there.",
+    help="As --output, but continue a file that an interrupted run began.",
 )
 @click.option(
     "--beam-size",
@@ -81,8 +81,8 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value="wrapped",
     type=click.Choice(get_args(Document)),
-    help="Translate by sentences; keep layout and blank lines. wrapped, or nothing: what runs on over several"
-    " lines is one text; paragraphs: each line is.",
+    help="Translate by sentences; keep layout and blank lines. wrapped (without a value): lines of one"
+    " paragraph are joined; paragraphs: every line is a paragraph.",
 )
 @click.option(
     "--strict",

@@ -81,7 +81,7 @@ class SearchSettings(Settings):
         2.0,
         ge=1,
         le=10,
-        description="search is content when so many beams of hypotheses have ended (Kasai et al. 2022); 1 is"
+        description="search stops when patience times beam_size hypotheses have ended (Kasai et al. 2022); 1 is"
         " quicker and a little worse",
     )
     no_repeat_ngram: int = Field(

@@ -107,7 +107,8 @@ def _lines(
                     f"this side ends before line {number}, the other does not",
                     where=called[0] if first is None else called[1],
                     expected="as many lines on both sides",
-                    advice="The archive is not what the dataset card describes: remove it from the cache.",
+                    advice="Mend the files, or, if they were fetched, remove them from the cache: they are not what"
+                    " the dataset card describes.",
                 )
             if not (reader.skip_tagged and (first.startswith("<") or second.startswith("<"))):
                 yield Pair(first, second)
