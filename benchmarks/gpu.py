@@ -187,6 +187,8 @@ def _mtkit(case: Case, model: Transformer) -> Step:
 
     def step(update: Update, number: int) -> None:
         updater.step(update, updater.gradients(update, number), number, 1.0)
+        if splits := updater.splits():  # which would be measured in pieces
+            raise torch.OutOfMemoryError(f"update {number} did not fit: {splits[0]}")
 
     return step
 

@@ -1,5 +1,7 @@
 """Every toolkit that a benchmark can compare, by name."""
 
+import torch
+
 from benchmarks.peers.eole import Eole
 from benchmarks.peers.fairseq import Fairseq
 from benchmarks.peers.joeynmt import Joeynmt
@@ -31,7 +33,7 @@ def chosen_peers(names: str | None) -> list[Peer]:
     """
     known = all_peers()
     if names is None:
-        lacking = () if has_bfloat16() else ("mtkit-bfloat16",)
+        lacking = () if has_bfloat16(torch.device("cpu")) else ("mtkit-bfloat16",)
         return [peer for name, peer in known.items() if peer.is_installed() and name not in lacking]
     wanted = names.split(",")
     unknown = [name for name in wanted if name not in known]

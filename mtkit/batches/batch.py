@@ -78,7 +78,7 @@ class Batch:
         return part if self.packed is None else part.pack(self.packed.of_source.longest)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The batch on another device; from pinned memory the copy runs beside the computation."""
+        """The batch on another device; from pinned memory the CPU does not wait for the copy."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":

@@ -24,19 +24,24 @@ model_option = click.option(
     metavar="DIR",
     envvar=MODEL_VARIABLE,
     show_envvar=True,
-    help=f"Model folder, or a run that has one.  [default: the run under ./{RUNS} whose training finished last]",
+    help="Model folder, or a run that has one.  [default: the run whose training finished last, under"
+    f" ./{RUNS}]",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or auto."
 )
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]",
 )
 processes_option = click.option(
     "--processes",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes that train together on this machine, one for each GPU, or each with a share of the cores.  [default: 1]",
+    help="Processes that train together on this machine, one for each GPU, or each with a share of the"
+    " cores.  [default: 1]",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 engine_option = click.option(

@@ -192,7 +192,7 @@ class CorpusSettings(Settings):
                 f" {datasets or 'no'} dataset{'s' * (datasets > 1)}",
                 f"one dataset in `train`, whose splits are taken, or {_quoted(missing)}",
                 f"Name the pairs, for example `{missing[0]}: path/{missing[0]}` or"
-                f" `{missing[0]}: {{dataset: NAME}}`.",
+                f" `{missing[0]}: {{dataset: NAME}}`; or have a dataset card hold some out (README.md).",
             )
 
 

@@ -81,8 +81,8 @@ class SearchSettings(Settings):
         2.0,
         ge=1,
         le=10,
-        description="search stops when patience times beam_size hypotheses have ended (Kasai et al. 2022); 1 is"
-        " quicker and a little worse",
+        description="search stops when patience times beam_size hypotheses have ended (Kasai et al. 2022);"
+        " 1 is quicker and a little worse",
     )
     no_repeat_ngram: int = Field(
         0, ge=0, description="no run of so many pieces comes twice (Paulus et al. 2018, section 2.5); 0: may"

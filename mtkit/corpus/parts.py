@@ -107,8 +107,8 @@ def _lines(
                     f"this side ends before line {number}, the other does not",
                     where=called[0] if first is None else called[1],
                     expected="as many lines on both sides",
-                    advice="Mend the files, or, if they were fetched, remove them from the cache: they are not what"
-                    " the dataset card describes.",
+                    advice="Mend the files. If they were fetched, they are not what the card"
+                    " describes: remove them from the cache.",
                 )
             if not (reader.skip_tagged and (first.startswith("<") or second.startswith("<"))):
                 yield Pair(first, second)

@@ -3,6 +3,7 @@
 All layers of a kind share what is compiled. Whether anything is compiled is decided in `packing.py`.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -76,7 +77,11 @@ def _rows(argument: object) -> Iterator[Tensor]:
 
 
 def _repeat_itself() -> None:
-    """Let the compiler choose kernels by rule: chosen by measuring they round now this way, now that."""
+    """Let the compiler choose kernels by rule: chosen by measuring they round now this way, now that.
+
+    What is set on its settings holds for this thread alone; what the environment says, in all.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")  # read when the settings are imported
     from torch._inductor import config
 
     if hasattr(config, "deterministic"):  # torch 2.10 and later

@@ -139,7 +139,8 @@ def _unnormalised(
 def _sums(log_total: Tensor, wanted: Tensor, hidden: Tensor, mean: Tensor, smoothing: float) -> LossSums:
     """The loss of some positions: the logarithms of their totals and the logits of what is wanted, [P]."""
     nats = (log_total - wanted).sum()
-    uniform = (log_total - hidden.float() @ mean).sum()  # the mean of the logits is the logit of the mean
+    # the mean of the logits is the logit of the mean; no product of matrices, which autocast would round
+    uniform = (log_total - (hidden.float() * mean).sum(dim=-1)).sum()
     return LossSums((1 - smoothing) * nats + smoothing * uniform, nats)
 
 

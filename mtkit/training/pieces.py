@@ -17,11 +17,14 @@ from mtkit.model.products import NO_KERNEL
 Result = TypeVar("Result")
 
 # What torch's allocator of CPU memory says; it has no exception of its own. (Linux, macOS; Windows; cuBLAS;
-# oneDNN)
+# CUDA, its driver and Triton, where torch's allocator of GPU memory has not been asked; oneDNN)
 SAID_BY_ALLOCATORS = (
     "can't allocate memory",
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "[CUDA]: out of memory",
     "could not create a memory",
     NO_KERNEL,
 )

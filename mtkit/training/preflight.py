@@ -188,9 +188,9 @@ def probe_training(settings: TrainSettings, lengths: Lengths, run: RunContext, p
             planned = plan_epoch(lengths.source, lengths.target, fixed.batch_tokens, run.seed, epoch=0)
             check_warm_up(settings, len(planned))
         needed = Fitting(fixed, work, fixed.precision).expected(fixed.batch_tokens, fixed.accumulate)
-        speed_up(fixed, work.model, run.say)
         own = -(-fixed.accumulate // processes)
         with side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers:
+            speed_up(fixed, work.model, run.say)  # with these threads: with others it is compiled once more
             threads = workers.count * workers.torch_threads
             rate = _rate(fixed, work, workers) * processes * share_of_cores(processes, threads, device)
         outlook = Outlook(count_parameters(work.model), needed, available_bytes(device, processes))

@@ -7,7 +7,7 @@ gradients are added up here and not by `DistributedDataParallel`: docs/decisions
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
@@ -125,6 +125,10 @@ class Group(Processes):
                 world_size=self.share.count,
                 timeout=timedelta(seconds=self._seconds),
             )
+        if self._on_gpu:  # NCCL ends the process when its time is up: gloo's comes first, with a message
+            with suppress(AttributeError, RuntimeError):  # torch has no public way to say so
+                nccl = dist.distributed_c10d._get_default_group()._get_backend(device)
+                nccl._set_default_timeout(timedelta(seconds=2 * self._seconds))
 
     def close(self) -> None:
         """Leave the group, which tells the others at once if they wait for this process."""

@@ -92,7 +92,7 @@ def tune(work: Workload, cores: int, *, threads: int | None = None, seed: int = 
         ways = ways[-1:]
     wanted: Precision = "bfloat16" if work.precision == "bfloat16" else "float32"
     ways = [way._replace(precision=wanted) for way in ways]
-    others = ["bfloat16"] if work.precision == "auto" and has_bfloat16() else []
+    others = ["bfloat16"] if work.precision == "auto" and has_bfloat16(work.model.device) else []
     if len(ways) == 1 and not others:
         reason = "as asked for" if threads else "one core" if cores == 1 else "one micro-batch at a time"
         if work.precision == "auto":
@@ -143,7 +143,7 @@ def _kept_threads(record: Path) -> int:
 def _on_gpu(work: Workload) -> Tuned:
     if work.precision != "auto":
         return Tuned(1, 1, "bfloat16" if work.precision == "bfloat16" else "float32", "the GPU computes")
-    if torch.cuda.is_bf16_supported(including_emulation=False):
+    if has_bfloat16(work.model.device):
         return Tuned(1, 1, "bfloat16", "the GPU computes", "this GPU computes in it")
     return Tuned(1, 1, "float32", "the GPU computes", "this GPU does not compute in bfloat16")
 
@@ -161,8 +161,11 @@ def _ways(cores: int, micro_batches: int) -> list[Way]:
     return ways
 
 
-def has_bfloat16() -> bool:
-    """True if the CPU multiplies in bfloat16 by itself; emulated it is slow beyond doubt."""
+def has_bfloat16(device: torch.device) -> bool:
+    """True if a device multiplies in bfloat16 by itself; emulated it is slow beyond doubt."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if platform.machine().lower() in ("x86_64", "amd64"):
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, name, bool)() for name in names)

@@ -113,15 +113,19 @@ def test_packed_on_a_gpu_is_padded_on_the_cpu(changes: dict[str, Any], compile_:
             assert_near(one, other, GRADIENT_TOLERANCE, f"the gradient of {name}")
 
 
-def trained(settings: FixedTrainSettings, updates: int) -> tuple[list[Tensor], CompiledLayers | None]:
+def trained(
+    settings: FixedTrainSettings, updates: int, pairs: int = 5
+) -> tuple[list[Tensor], CompiledLayers | None]:
     """The weights after some updates, on a GPU that is never waited for."""
     with prepared(RunContext(device="cuda", quiet=True)) as device:
         model = model_of(settings).to(device)
         layers = speed_up(settings, model, print)
         updater = Updater(model, Optimizer(model, settings.optimizer), settings, seed=1)
         for number in range(1, updates + 1):
-            parts = [batch_of(5 * number, 2 * number + part).pack(LONGEST).pin_memory() for part in (0, 1)]
-            update = Update.whole(parts)
+            parts = [batch_of(pairs * number, 2 * number + part) for part in (0, 1)]
+            if why_padded(settings, device) is None:
+                parts = [part.pack(LONGEST) for part in parts]
+            update = Update.whole([part.pin_memory() for part in parts])
             torch.cuda.synchronize()
             torch.cuda.set_sync_debug_mode("error" if number > 1 else "default")
             try:
@@ -141,3 +145,13 @@ def test_the_same_seed_gives_the_same_bits_and_the_gpu_is_not_waited_for(kind: s
     (first, layers), (second, _) = trained(settings, 4), trained(settings, 4)
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
     assert layers is None or layers.compilations == 3
+
+
+@pytest.mark.parametrize("changes", [{"precision": "float32"}, {}], ids=["padded", "packed"])
+def test_large_batches_repeat_themselves_too(changes: dict[str, Any]) -> None:
+    settings = FixedTrainSettings.model_validate(
+        settings_of(ARCHITECTURES["modern"], 0.1).model_dump(by_alias=True) | {"compile": False} | changes
+    )
+    assert (why_padded(settings, torch.device("cuda")) is None) == (not changes)
+    (first, _), (second, _) = trained(settings, 2, pairs=150), trained(settings, 2, pairs=150)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -300,7 +300,10 @@ def edited(folder: Path, copy: Path, **changes: Any) -> Path:
             {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16},
             r"'model.encoder.layers.0.fc1.weight' of shape \(23, 16\), wanted \(16, 16\)",
         ),
-        ({"d_model": 10**12}, "`d_model` is 1,000,000,000,000, but no weight in model.safetensors has a side"),
+        (
+            {"d_model": 10**12},
+            "`d_model` is 1,000,000,000,000, but no weight in model.safetensors has a side",
+        ),
         ({"decoder_layers": 10**9}, "`decoder_layers` is 1,000,000,000, but model.safetensors has"),
         ({"max_position_embeddings": 10**9}, "not a number of tokens from 2 to 1,000,000"),
         ({"decoder_layers": 2}, "a weight 'model.decoder.layers.2"),

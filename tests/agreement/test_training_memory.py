@@ -7,6 +7,7 @@ import textwrap
 from typing import Any
 
 import pytest
+import torch
 
 from mtkit.training.tuning import has_bfloat16
 
@@ -75,7 +76,7 @@ CASES: dict[str, dict[str, Any]] = {
     [pytest.param(case, marks=() if case == "one piece" else pytest.mark.slow) for case in CASES],
 )
 def test_a_training_takes_what_was_foretold(case: str) -> None:
-    if CASES[case].get("precision") == "bfloat16" and not has_bfloat16():
+    if CASES[case].get("precision") == "bfloat16" and not has_bfloat16(torch.device("cpu")):
         pytest.skip("where bfloat16 is emulated no kernels are compiled, and less is taken")
     settings = {"until": {"updates": 9000}, "model": MODEL, "batch_tokens": 3000, **CASES[case]}
     done = subprocess.run(

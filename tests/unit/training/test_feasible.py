@@ -40,12 +40,12 @@ def test_a_gpu_that_only_emulates_bfloat16_is_told_of(gpu: SimpleNamespace) -> N
 
 def test_a_cpu_that_only_emulates_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feasible, "cpu_name", lambda: "Old CPU")
-    monkeypatch.setattr(feasible, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda _device: False)
     with pytest.raises(RunError, match=r"bfloat16.*this CPU \(Old CPU\)") as caught:
         check_precision("bfloat16", torch.device("cpu"))
     assert caught.value.where == "cpu"
     assert "AVX512-BF16" in caught.value.expected
-    monkeypatch.setattr(feasible, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda _device: True)
     check_precision("bfloat16", torch.device("cpu"))
 
 

@@ -72,6 +72,16 @@ def test_reported_nats_have_no_smoothing() -> None:
     assert sums.objective.item() != pytest.approx(sums.nats.item())
 
 
+def test_the_reported_objective_is_computed_in_float32_under_autocast() -> None:
+    torch.manual_seed(1)
+    hidden, weight = torch.randn(3, 32), torch.randn(5, 32)
+    mean, wanted, totals = weight.mean(dim=0), torch.zeros(3), torch.zeros(3)
+    expected = loss._sums(totals, wanted, hidden, mean, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss._sums(totals, wanted, hidden, mean, 1.0)
+    assert found.objective.item() == expected.objective.item()
+
+
 def test_a_target_of_vanishing_probability_has_a_finite_loss_and_gradient() -> None:
     hidden, weight = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[1.0], [0.0], [-1.0]])
     minimised, sums = output_loss(hidden, weight, torch.tensor([2]), 0.1)

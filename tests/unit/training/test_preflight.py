@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mtkit.config.training import TrainSettings
 from mtkit.errors import DataError, RecipeError
@@ -86,6 +87,22 @@ def test_what_training_refuses_is_refused_here_too(toy: Path, tmp_path: Path) ->
         (corpus / f"valid.{side}").write_text("")
     with pytest.raises(DataError, match="no sentence pairs"):
         stored_lengths(corpus, toy / "subword", max_tokens=16)
+
+
+def test_layers_are_compiled_with_the_threads_that_they_are_measured_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(preflight, "speed_up", lambda *_: threads.append(torch.get_num_threads()))
+
+    def rate(*_: object) -> float:
+        threads.append(torch.get_num_threads())
+        return 1.0
+
+    monkeypatch.setattr(preflight, "_rate", rate)
+    run = RunContext(device="cpu", threads=3, quiet=True)
+    probe_training(settings(accumulate=3), assumed_lengths(30, 16), run)
+    assert len(threads) == 2 and threads[0] == threads[1]
 
 
 def test_several_processes_share_an_update_and_make_more_together(toy: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Way]]:
             return seconds(way), [share] * way.workers
 
         monkeypatch.setattr(trial.Trial, "_once", once)
-        monkeypatch.setattr(tuning, "has_bfloat16", lambda: bfloat16)
+        monkeypatch.setattr(tuning, "has_bfloat16", lambda _device: bfloat16)
         monkeypatch.setattr(trial, "MOST_ROUNDS", 2)
         return asked
 
