@@ -23,10 +23,30 @@ _COPIES: list[TextIO] = []  # where talk is copied to while a stage runs
 def say(text: str = "", *, quiet: bool = False) -> None:
     """One line of talk: on stderr unless `quiet`, and in every file that `copy_talk` has open."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        with heard_or_not():
+            print(text, file=sys.stderr, flush=True)
     for stream in _COPIES:
         stream.write(text + "\n")
         stream.flush()
+
+
+@contextmanager
+def heard_or_not() -> Iterator[None]:
+    """Talk within the block ends no work where stderr takes no more; what is said after it goes nowhere."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):  # a stream without a file, in tests
+            leave(sys.stderr)
+
+
+def leave(stream: TextIO) -> None:
+    """Let a standard stream take anything and give it to nobody; what waits in it would fail at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
 
 
 @contextmanager
@@ -167,7 +187,8 @@ class Progress:
     def note(self, text: str) -> None:
         """Say lines above the progress line that stay."""
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            with heard_or_not():
+                self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
             say(text, quiet=True)
         else:
             say(text)
@@ -182,7 +203,8 @@ class Progress:
     def close(self) -> None:
         """Take the live line away."""
         if self._live is not None:
-            self._live.stop()
+            with heard_or_not():
+                self._live.stop()
             self._live = None
 
     def __enter__(self) -> "Progress":
@@ -202,7 +224,8 @@ def _live_line() -> Any:
     from rich.live import Live
 
     live = Live(console=Console(stderr=True, highlight=False), refresh_per_second=8, transient=True)
-    live.start()
+    with heard_or_not():
+        live.start()
     return live
 
 

@@ -13,6 +13,7 @@ import click
 from mtkit import __version__
 from mtkit.errors import MtkitError, RunError
 from mtkit.files import told_by_system
+from mtkit.log import heard_or_not, leave, say
 
 # verb → (module, one line for `mtkit --help`), in the order of the help page
 COMMANDS = {
@@ -60,8 +61,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(context)
         except BrokenPipeError:
-            # keep Python from complaining when it closes stdout at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            leave(sys.stdout)
             return None
 
     def resolve_command(
@@ -110,7 +110,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _interrupted()
     except click.ClickException as error:
-        error.show()
+        with heard_or_not():
+            error.show()
         sys.exit(2)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
@@ -135,7 +136,7 @@ def _not_installed(package: str) -> MtkitError:
 
 
 def _fail(error: MtkitError) -> NoReturn:
-    print(f"{error.prefix}{error}", file=sys.stderr)
+    say(f"{error.prefix}{error}")
     sys.exit(error.exit_code)
 
 
@@ -147,5 +148,5 @@ def _open_closed_streams() -> None:
 
 
 def _interrupted() -> None:
-    print("interrupted", file=sys.stderr)
+    say("interrupted")
     sys.exit(INTERRUPTED)

@@ -9,6 +9,7 @@ from mtkit.cli.options import set_option
 from mtkit.config.kind import Kind
 from mtkit.config.recipe import Recipe, read_recipe
 from mtkit.errors import MtkitError
+from mtkit.log import say
 
 
 @click.group()
@@ -54,7 +55,7 @@ def check(recipes: tuple[str, ...], overrides: tuple[str, ...]) -> None:
             checked = _read(path, overrides)
         except MtkitError as error:
             failed = max(failed, error.exit_code)
-            click.echo(f"{error.prefix}{error}", err=True)
+            say(f"{error.prefix}{error}")
         else:
             stages = " → ".join(checked.stages)
             click.echo(f"{checked.path}: no problems in {len(checked.stages)} stages: {stages}")

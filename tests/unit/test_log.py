@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,18 @@ def test_talk_goes_to_stderr_and_into_the_file_that_is_open(
     assert captured.err == "heard\nafter\n"
     assert captured.out == ""
     assert (tmp_path / "log.txt").read_text() == "heard\nonly kept\n"
+
+
+def test_talk_that_nobody_hears_ends_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", encoding="utf-8") as stderr, copy_talk(tmp_path / "log.txt"):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        say("one")
+        progress = Progress("training", 1, "updates", clock=lambda: 1.0)
+        progress.note("two")
+        monkeypatch.undo()
+    assert (tmp_path / "log.txt").read_text() == "one\ntwo\n"
 
 
 def test_events_are_read_back_without_a_line_that_was_cut_short(tmp_path: Path) -> None:

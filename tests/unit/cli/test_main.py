@@ -56,6 +56,17 @@ def test_a_full_stdout_is_an_error_and_no_traceback(arguments: list[str]) -> Non
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["recipe", "check"], ["recipe", "show"], ["no-such-verb"]])
+def test_a_reader_of_stderr_that_has_gone_changes_no_exit_code(arguments: list[str], tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mtkit", *arguments, str(tmp_path / "nowhere.yaml")]
+    environment = {**os.environ, "PYTHONPATH": PROJECT}
+    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=write, check=False)
+    os.close(write)
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
 def test_with_stderr_closed_talk_does_not_go_to_stdout(tmp_path: Path) -> None:
     result = mtkit("2>&-", "run", str(tmp_path / "nowhere.yaml"))
     assert result.returncode == 2

@@ -257,6 +257,21 @@ def test_a_reader_that_leaves_is_no_error(started: Any) -> None:
     assert "Traceback" not in started.stderr.read().decode()
 
 
+def test_a_reader_of_stderr_that_has_gone_changes_neither_output_nor_exit_code(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "text", ["the lamp is on.", "", "lamp"])
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "mtkit", "translate", "--model", str(tiny_model), "--strict=empty"]
+    files = ["--input", str(tmp_path / "text"), "--output", str(tmp_path / "out")]
+    code = subprocess.run([*command, *files], stderr=write, check=False).returncode
+    os.close(write)
+    assert code == FlagError.exit_code
+    assert (tmp_path / "out").read_bytes().count(b"\n") == 3
+    assert not (tmp_path / "out.unfinished").exists()
+
+
 def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> None:
     recipe, text = tmp_path / "recipe", tmp_path / "text.txt"
     recipe.write_text("# a recipe\nrecipe: r\nstages: {}\n")
