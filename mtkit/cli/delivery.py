@@ -180,7 +180,8 @@ def deliver(
 
     def enter(window: list["Prepared"], begun: "Begun | None") -> _Entered | None:
         taken = units.take(len(window))
-        already = sink.already([_given(one) for one in window], [unit.shapes() for unit in taken])
+        given = [_given(one, unit) for one, unit in zip(window, taken, strict=True)]
+        already = sink.already(given, [unit.shapes() for unit in taken])
         if already.units == len(window):
             tally.add(already, [])
             return None
@@ -198,9 +199,9 @@ def deliver(
         pass
 
 
-def _given(prepared: "Prepared") -> str:
-    """What a translation is made of: the source, and how it must begin if that is said."""
-    return f"{prepared.source}\t{prepared.prefix}" if prepared.prefix else prepared.source
+def _given(prepared: "Prepared", unit: "Unit") -> str:
+    """What output is made of: the source; how it must begin, if that is said; and a block's lines."""
+    return "\t".join([prepared.source, *map(str, filter(None, (prepared.prefix, unit.layout)))])
 
 
 class _Entered(NamedTuple):

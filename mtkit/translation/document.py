@@ -72,6 +72,11 @@ class Block:
             text += line.text if not text or meets_unspaced(text, line.text) else " " + line.text
         return text
 
+    @property
+    def layout(self) -> str:
+        """Its lines as they stand in the document, a line break behind each."""
+        return "".join(f"{line.before}{line.text}{line.after}\n" for line in self.lines)
+
     def laid_out(self, translation: str) -> list[str]:
         """The translation as lines, as many as the block has, each with what stood before and behind.
 

@@ -2,7 +2,7 @@
 
 Beside the file stands `FILE.unfinished` until every line is translated: JSON lines, the first with what
 makes the translations, the others each with a window that was begun to be written: how many units (lines,
-or blocks of a document) there are with it, what they hold, which flags they had.
+or blocks of a document) there are with it, what they hold and how they are laid out, which flags they had.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 from mtkit.errors import DataError, RecipeError
 from mtkit.files import user_errors, write_lines
 
-NOTE_FORMAT = 1
+NOTE_FORMAT = 2
 _SHOWN_CHARACTERS = 60  # of a line that is not what it should be
 
 
@@ -41,10 +41,12 @@ class Note:
     Attributes:
         made_by: what makes the translations: name → value.
         windows: by their `units`.
+        format: of the note.
     """
 
     made_by: dict[str, Any]
     windows: dict[int, Window] = field(default_factory=dict)
+    format: int = NOTE_FORMAT
 
     @classmethod
     def read(cls, path: Path) -> "Note | None":
@@ -56,12 +58,14 @@ class Note:
         try:
             first, *others = [json.loads(line) for line in raw.split(b"\n")[:-1]]
             windows = [Window(**other) for other in others]
-            return cls(first["made_by"], {window.units: window for window in windows})
+            return cls(first["made_by"], {window.units: window for window in windows}, first["format"])
         except (ValueError, TypeError, KeyError):
             return None
 
     def changed(self, made_by: Mapping[str, Any]) -> Iterator[str]:
         """What was noted and is different now, as `name then → now`; of long values the name alone."""
+        if self.format != NOTE_FORMAT:
+            yield f"format of the note {self.format} → {NOTE_FORMAT}"
         for name, then in self.made_by.items():
             now = made_by.get(name)
             if then != now:
@@ -131,7 +135,7 @@ class Unfinished:
         """What is there of a window; what is there of its first unit that is not whole is cut off.
 
         Args:
-            sources: the units' text.
+            sources: the units' text, and what else their output is made of.
             shapes: for each unit, a check for each of its output lines.
 
         Raises:

@@ -20,6 +20,11 @@ class Unit(Protocol):
         """The number of its first line, from 1."""
         ...
 
+    @property
+    def layout(self) -> str:
+        """What its output depends on beside its text: the lines of a block; of a line nothing."""
+        ...
+
     def shapes(self) -> list[Fits]:
         """For each line of output whether given bytes can be it."""
         ...
@@ -35,6 +40,7 @@ class LineUnit:
 
     number: int
     format: Format
+    layout: str = ""
 
     def shapes(self) -> list[Fits]:
         """As the protocol says."""
@@ -53,6 +59,11 @@ class BlockUnit:
     number: int
     format: Format
     block: Block
+
+    @property
+    def layout(self) -> str:
+        """As the protocol says."""
+        return self.block.layout
 
     def shapes(self) -> list[Fits]:
         """As the protocol says."""

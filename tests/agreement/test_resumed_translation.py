@@ -14,7 +14,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import DataError, RecipeError
 from mtkit.files import canonical_hash, write_lines, write_text
 from mtkit.model.folder import read_card
-from mtkit.translation.resuming import note_of
+from mtkit.translation.resuming import NOTE_FORMAT, note_of
 
 FORMATS = [
     (),
@@ -98,7 +98,8 @@ def test_what_made_the_file_is_compared(translate: Translate, tmp_path: Path) ->
         translate("--resume", str(out), "--json")
     note = tmp_path / "out.unfinished"
     assert not note.exists(), "what did not fit has made nothing"
-    write_lines(note, ['{"format": 1, "made_by": {"format": "--json", "document": false}}'])
+    made_by = {"format": "--json", "document": False}
+    write_lines(note, [json.dumps({"format": NOTE_FORMAT, "made_by": made_by})])
     with pytest.raises(RecipeError, match="begun with something else: format --json → plain text"):
         translate("--resume", str(out))
     note.unlink()
@@ -114,7 +115,7 @@ def test_a_reverse_model_that_was_trained_anew_is_another(
     out, reverse = tmp_path / "out", made(toy, tmp_path, 5, ("bb", "aa"))
     out.write_text("a\n")
     files = canonical_hash(read_card(reverse).files)
-    note = {"format": 1, "made_by": {"rerank": [files, None]}}
+    note = {"format": NOTE_FORMAT, "made_by": {"rerank": [files, None]}}
     write_lines(note_of(out), [json.dumps(note)])
     translate("--resume", str(out), "--rerank-by", str(reverse))
     assert out.read_bytes().count(b"\n") == 400

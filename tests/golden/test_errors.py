@@ -25,6 +25,7 @@ from mtkit.cli.main import main
 from mtkit.config.search import SearchSettings
 from mtkit.files import write_json
 from mtkit.model.folder import read_card
+from mtkit.translation.resuming import NOTE_FORMAT
 
 GOLDEN = Path(__file__).parent / "errors"
 RECIPE = """\
@@ -267,7 +268,7 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
         f"{WITH_MODEL} --resume out",
         several(
             write("out", "ONE\n"),
-            write("out.unfinished", '{"format": 1, "made_by": {"format": "--json"}}\n'),
+            write("out.unfinished", f'{{"format": {NOTE_FORMAT}, "made_by": {{"format": "--json"}}}}\n'),
         ),
     ),
     "resumed_in_another_format": (f"{WITH_MODEL} --resume out --json", write("out", "ONE\nTWO\n")),

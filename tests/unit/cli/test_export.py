@@ -13,7 +13,7 @@ from mtkit.cli.main import mtkit
 from mtkit.errors import ModelError, RecipeError, RunError
 from mtkit.export import convert, proof
 from mtkit.files import read_lines, write_json
-from mtkit.translation.resuming import note_of
+from mtkit.translation.resuming import NOTE_FORMAT, note_of
 
 TEXT = "abc\n\nfed\nabcdefabcdefabcdefabcdef\n"
 PROBE = """
@@ -193,7 +193,7 @@ def test_what_another_export_of_the_model_has_written_is_not_gone_on_with(
     out = tmp_path / "out"
     (tmp_path / "text").write_text(TEXT)
     out.write_text("cba\n")
-    note_of(out).write_text(json.dumps({"made_by": {"converted": "0" * 64}}) + "\n")
+    note_of(out).write_text(json.dumps({"format": NOTE_FORMAT, "made_by": {"converted": "0" * 64}}) + "\n")
     words = ("translate", "--model", exported, "--quiet", "--input", tmp_path / "text")
     result = invoke(*words, "--resume", out)
     assert "another converted" in str(result.exception)

@@ -17,6 +17,7 @@ from mtkit.cli.translate import Options, search_settings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import DataError, FlagError, ModelError, RecipeError
 from mtkit.files import read_json, write_json, write_lines
+from mtkit.translation.resuming import Unfinished, note_of
 
 ODD = "first\n\n \t\ncar\rriage\nu\u2028sep \u0085 \x0c\x00 nul\n" + "very long words " * 650 + "\nlast"
 UNSET = ("model", "path", "output", "resume", "beam_size", "length_penalty", "n_best", "strict", "threads")
@@ -269,7 +270,34 @@ def test_a_reader_of_stderr_that_has_gone_changes_neither_output_nor_exit_code(
     os.close(write)
     assert code == FlagError.exit_code
     assert (tmp_path / "out").read_bytes().count(b"\n") == 3
-    assert not (tmp_path / "out.unfinished").exists()
+    assert not note_of(tmp_path / "out").exists()
+
+
+@pytest.fixture
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is translated counts as not finished: its note stays."""
+    monkeypatch.setattr(Unfinished, "finish", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "anew",
+    [["the lamp", "is on,", "the lamp", "", "lamp"], ["the lamp is", "on, the lamp", "", "lamp"]],
+    ids=["in more lines", "in as many lines"],
+)
+def test_a_paragraph_that_was_wrapped_anew_is_another_text(
+    tiny_model: Path, tmp_path: Path, broken_off: None, anew: list[str]
+) -> None:
+    text, out = tmp_path / "text", tmp_path / "out"
+    write_lines(text, ["the lamp is on,", "the lamp", "", "lamp"])
+    options = ("--model", tiny_model, "--input", text, "--document")
+    assert invoke(*options, "--output", out).exit_code == 0
+    written = out.read_bytes()
+    assert invoke(*options, "--resume", out).exit_code == 0
+    write_lines(text, anew)
+    result = invoke(*options, "--resume", out)
+    assert isinstance(result.exception, DataError)
+    assert "the text has changed" in str(result.exception)
+    assert out.read_bytes() == written
 
 
 def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> None:

@@ -100,6 +100,14 @@ def test_other_options_are_noticed(tmp_path: Path) -> None:
         Unfinished(tmp_path / "out", {"model": "x" * 64, "new": True}, print, resume=True)
 
 
+def test_a_note_of_an_earlier_format_is_told(tmp_path: Path) -> None:
+    run(tmp_path / "out", resume=False, windows=1)
+    note = note_of(tmp_path / "out")
+    note.write_text(note.read_text().replace('"format": 2', '"format": 1', 1))
+    with pytest.raises(RecipeError, match="begun with something else: format of the note 1 → 2"):
+        run(tmp_path / "out", resume=True)
+
+
 def test_a_file_without_a_note_is_taken_and_that_is_said(tmp_path: Path, whole: bytes) -> None:
     (tmp_path / "out").write_bytes(whole[:9])
     said: list[str] = []
