@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mtkit.cli.options import FiniteRange
 from mtkit.config.export import ExportSettings, Format
 from mtkit.errors import RecipeError
 from mtkit.log import say
@@ -38,7 +39,7 @@ def budget_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, metric in (("chrf", "CHRF"), ("bleu", "BLEU")):
         command = click.option(
             f"--most-{name}-loss",
-            type=click.FloatRange(min=0),
+            type=FiniteRange(min=0),
             metavar=metric,
             help=f"What rounding may cost.  [default: {_FIELDS[f'most_{name}_loss'].default}]",
         )(command)

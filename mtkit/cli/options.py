@@ -1,11 +1,29 @@
 """Options that several commands have, each described once."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
 RUNS = Path("runs")
 MODEL_VARIABLE = "MTKIT_MODEL"
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; neither NaN, which click compares with none of them, nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """As click does it.
+
+        Raises:
+            BadParameter: it is no such number.
+        """
+        found = float(super().convert(value, param, context))
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, context)
+        return found
+
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a setting; may be repeated."

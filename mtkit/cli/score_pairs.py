@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from mtkit.cli.opening import find_model, pairs_of, pairs_of_table
-from mtkit.cli.options import device_option, model_option, quiet_option, threads_option
+from mtkit.cli.options import FiniteRange, device_option, model_option, quiet_option, threads_option
 from mtkit.errors import ModelError, RecipeError
 from mtkit.log import say
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--keep",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     metavar="SHARE",
     help="Write no scores, but the best share of the pairs in their order: source TAB target.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mtkit.cli.options import MODEL_VARIABLE, RUNS
+from mtkit.cli.options import MODEL_VARIABLE, RUNS, FiniteRange
 from mtkit.errors import ModelError, RecipeError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ _OPTIONS = (
     ),
     click.option(
         "--rerank-weight",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="W",
         help="How much the reverse model counts.  [default: 1.0]",
     ),

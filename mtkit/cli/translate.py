@@ -16,7 +16,7 @@ import click
 from mtkit import __version__
 from mtkit.cli.delivery import ALL_STRICT, Stdout, Tally, check_output, deliver, strict_flags
 from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
-from mtkit.cli.options import device_option, engine_option, quiet_option, threads_option
+from mtkit.cli.options import FiniteRange, device_option, engine_option, quiet_option, threads_option
 from mtkit.cli.search_options import asked_for, models_option, search_options
 from mtkit.cli.search_options import search_settings as settings_of
 from mtkit.errors import RecipeError
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--length-penalty",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="ALPHA",
     help="0: none; more favours longer translations.  [default: the model's]",
 )

@@ -34,6 +34,13 @@ def test_all_problems_are_told_at_once_with_what_was_meant() -> None:
     assert "3 problems in --set. Nothing was run." in message
 
 
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+@pytest.mark.parametrize("name", ["length_penalty", "patience", "sampling.temperature", "beam_size"])
+def test_what_is_no_finite_number_is_refused(name: str, value: str) -> None:
+    with pytest.raises(RecipeError, match=name):
+        assigned(SearchSettings(), [f"{name}={value}"])
+
+
 def test_what_does_not_fit_together_is_left_to_the_caller() -> None:
     assert assigned(SearchSettings(), ["n_best=9"])[0].n_best == 9
 
