@@ -8,13 +8,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mtkit.errors import FlagError, RecipeError
-from mtkit.files import user_errors
+from mtkit.errors import FlagError, MtkitError, RecipeError, RunError
+from mtkit.files import atomic, user_errors
 from mtkit.log import duration
 from mtkit.translation.flags import FLAGS, HARMLESS_FLAGS
 from mtkit.translation.flow import one_ahead
@@ -244,7 +244,7 @@ def check_output(source: Path | None, output: Path | None) -> None:
 
     Raises:
         RecipeError: text and translations are the same file, or the name says that it is compressed.
-        RunError: the file cannot be written.
+        RunError: the file, or the note beside it, cannot be written.
     """
     if output is not None and output.suffix in _COMPRESSED:
         raise RecipeError(
@@ -292,3 +292,26 @@ def _check_writable(path: Path) -> None:
         path.open("ab").close()
         if is_new:
             path.unlink()
+    _check_note(note_of(path))
+
+
+def _check_note(note: Path) -> None:
+    """Raises if a file's note cannot be made; one that is there is not changed, none is left behind."""
+    try:
+        with suppress(_EnoughError), atomic(note):
+            raise _EnoughError
+        with user_errors(note):
+            if note.is_dir():
+                raise IsADirectoryError
+    except MtkitError as error:
+        raise RunError(
+            f"no note can be made of how far the translations are: {error.found}",
+            where=str(note),
+            expected="beside the translations, until they are whole: a folder that takes new files, a free"
+            " name that is not too long",
+            advice="Choose another folder or a shorter name, or write to stdout (`> FILE`).",
+        ) from error
+
+
+class _EnoughError(Exception):
+    """A file could be begun, and shall not be."""

@@ -281,6 +281,7 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
         "translate --model model --input t.unfinished --output t",
         write("t.unfinished", ""),
     ),
+    "note_is_a_folder": (f"{WITH_MODEL} --output out", write("out.unfinished/file", "")),
     "resumed_stdout": (f"{WITH_MODEL} --resume -", nothing),
     "document_with_scores": (f"{WITH_MODEL} --document --scores", nothing),
     "document_with_prefixes": (f"{WITH_MODEL} --document --with-prefixes", nothing),

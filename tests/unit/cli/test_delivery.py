@@ -7,7 +7,7 @@ import pytest
 
 from mtkit.cli.delivery import Tally, check_output, interruptions_wait
 from mtkit.errors import DataError, FlagError, RecipeError, RunError
-from mtkit.translation.resuming import Already
+from mtkit.translation.resuming import Already, note_of
 from mtkit.translation.translation import Candidate, Translation
 
 NOTHING = Already(0, Counter())
@@ -96,6 +96,34 @@ def test_text_and_translations_must_be_two_files(tmp_path: Path) -> None:
 def test_a_place_that_takes_no_files_is_no_file_that_is_missing(unwritable: Path) -> None:
     with pytest.raises(RunError, match="nothing can be written here"):
         check_output(None, unwritable)
+
+
+@pytest.mark.parametrize("length", [235, 250])
+def test_a_name_too_long_for_its_note_is_told_before_the_file_is_emptied(tmp_path: Path, length: int) -> None:
+    out = tmp_path / ("o" * length)
+    out.write_text("one\n")
+    with pytest.raises(RunError, match=r"no note can be made of how far the translations are: .*too long"):
+        check_output(None, out)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["one\n"]
+
+
+def test_a_folder_that_takes_no_note_is_told_before_the_file_is_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("one\n")
+    note_of(out).mkdir()
+    with pytest.raises(RunError, match=r"no note can be made .*: this is a directory"):
+        check_output(None, out)
+    note_of(out).rmdir()
+
+    def denied(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mtkit.files.tempfile.mkstemp", denied)  # root may write anywhere
+    with pytest.raises(RunError, match=r"no note can be made .*: permission denied"):
+        check_output(None, out)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["one\n"]
 
 
 def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left_behind(tmp_path: Path) -> None:
