@@ -1,4 +1,7 @@
-"""How translations are written: as text, with scores, n best, as JSON; and whether a line is of a format."""
+"""How translations are written: as text, with scores, n best, as JSON; and whether a line is of a format.
+
+Between columns stands a tab; one inside a translation, which kept it from its source, is a space there.
+"""
 
 import re
 from dataclasses import dataclass
@@ -52,12 +55,12 @@ class Format:
             return [json_line(translation.record(line, with_n_best=self.n_best is not None) | more)]
         if self.n_best is not None:
             found = [
-                f"{rank}\t{candidate.score:.4f}\t{candidate.text}"
+                f"{rank}\t{candidate.score:.4f}\t{_column(candidate.text)}"
                 for rank, candidate in enumerate(translation.n_best, start=1)
             ]
             return found + [f"{rank}\t\t" for rank in range(len(found) + 1, self.n_best + 1)]
         if self.scores:
-            return [f"{translation.score:.4f}\t{translation.text}"]
+            return [f"{translation.score:.4f}\t{_column(translation.text)}"]
         return [translation.text]
 
     def fits(self, written: bytes, line: int, rank: int) -> bool:
@@ -79,3 +82,7 @@ class Format:
             return _SCORED.match(written) is not None
         found = _JSON.match(written)
         return found is None or int(found[1]) != line
+
+
+def _column(text: str) -> str:
+    return text.replace("\t", " ")

@@ -51,6 +51,14 @@ def test_json_and_ranks_must_be_of_the_right_line() -> None:
     assert not Format(scores=True).fits(b"best", 7, 1)
 
 
+def test_a_tab_in_a_translation_is_no_other_column() -> None:
+    found = Translation("a.\tb.", (Candidate("A.\tB.", -0.5, -1.0, 2),), ("split",))
+    assert Format(scores=True).written(found, 1) == ["-0.5000\tA. B."]
+    assert Format(n_best=2).written(found, 1) == ["1\t-0.5000\tA. B.", "2\t\t"]
+    assert Format().written(found, 1) == ["A.\tB."]
+    assert '"translation": "A.\\tB."' in Format(as_json=True).written(found, 1)[0]
+
+
 def test_json_can_say_more() -> None:
     (line,) = Format(as_json=True).written(FOUND, 1, lines=3)
     assert line.endswith('"lines": 3}')
