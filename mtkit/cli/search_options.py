@@ -89,7 +89,7 @@ def search_settings(
         overrides: of `--set`, which win.
 
     Raises:
-        RecipeError: there is no such setting, or they do not fit together.
+        RecipeError: there is no such setting, one has no effect, or they do not fit together.
     """
     from mtkit.config.findings import findings
     from mtkit.config.search import SearchSettings
@@ -116,6 +116,13 @@ def search_settings(
             where=_option(where) if where in OPTION_NAMES else f"--set {where}",
             expected=_in_options(finding.expected),
             advice=_in_options(finding.advice),
+        )
+    if "n_best" in named and (settings.sampling is None or settings.mbr is not None):
+        raise RecipeError(
+            "it has no effect: one translation of each line is written",
+            where="--set n_best",
+            expected="a setting with an effect, such as the number of samples to choose from",
+            advice=f"To write {settings.n_best} translations of each line, use `--n-best {settings.n_best}`.",
         )
     return settings
 

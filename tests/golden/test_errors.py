@@ -294,6 +294,7 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "more_translations_than_hypotheses": (f"{WITH_MODEL} --beam-size 2 --n-best 3", nothing),
     "options_beside_a_recipe": ("translate r.yaml --n-best 3", nothing),
     "beam_beside_sampling": (f"{WITH_MODEL} --beam-size 4 --set sampling.top_k=3", nothing),
+    "several_best_that_are_not_written": (f"{WITH_MODEL} --set n_best=2", nothing),
     "shortest_above_longest": (f"{WITH_MODEL} --set min_length_extra=30", nothing),
     "groups_that_do_not_divide_the_beam": (f"{WITH_MODEL} --set diversity.groups=3", nothing),
     "samples_chosen_from_too_narrow_a_beam": (f"{WITH_MODEL} --set mbr.utility=chrf", nothing),

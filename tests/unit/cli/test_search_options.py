@@ -54,6 +54,17 @@ def test_what_does_not_fit_is_told_by_the_name_it_was_given_under(overrides: lis
     assert caught.value.where == where
 
 
+@pytest.mark.parametrize("more", [[], ["sampling={}", "mbr.candidates=8"]])
+def test_several_best_by_set_are_refused_where_one_is_written(more: list[str]) -> None:
+    with pytest.raises(RecipeError, match="--set n_best: it has no effect") as caught:
+        search_settings(SearchSettings(), {"n_best": None}, ["n_best=4", *more])
+    assert "use `--n-best 4`" in caught.value.advice
+
+
+def test_how_many_samples_are_drawn_may_be_set() -> None:
+    assert search_settings(SearchSettings(), {}, ["sampling={}", "n_best=4"]).n_best == 4
+
+
 def test_a_setting_given_twice_is_refused() -> None:
     with pytest.raises(RecipeError, match="--beam-size: given by --beam-size and by --set"):
         search_settings(SearchSettings(), {"beam_size": 3}, ["beam_size=4"])
