@@ -26,6 +26,7 @@ class Copying:
     """An engine and a codec in one: a piece is a character, a translation is its source."""
 
     certified = ""
+    device = "cpu"
 
     def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
         """As `Subword.encode`."""

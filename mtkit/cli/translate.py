@@ -307,6 +307,7 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "model": canonical_hash(card.files),
         "engine": type(translator.engine).__name__,
         "converted": translator.engine.certified,
+        "device": translator.engine.device,
         "format": options.format.name,
         "document": options.document or False,
         "asked": [options.target_prefix, options.with_prefixes, options.token_scores, options.alignment],

@@ -30,6 +30,7 @@ class HuggingFaceEngine:
     """
 
     certified = ""
+    device = "cpu"
 
     def __init__(self, model: Any, batch_tokens: int, max_tokens: int | None = None) -> None:
         self.model, self.batch_tokens, self.max_tokens = model, batch_tokens, max_tokens

@@ -136,6 +136,11 @@ class CTranslate2Engine:
         engine.certified = canonical_hash(certificate.files)
         return engine
 
+    @property
+    def device(self) -> str:
+        """As the protocol says."""
+        return str(self._translator.device)
+
     def search(
         self, sources: Sequence[Ids], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:

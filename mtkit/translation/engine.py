@@ -36,6 +36,11 @@ class Engine(Protocol):
         """Hash of the converted files that it computes with, as their certificate names them; empty: none."""
         ...
 
+    @property
+    def device(self) -> str:
+        """The kind of device that it computes on: `cpu` or `cuda`."""
+        ...
+
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:

@@ -71,6 +71,11 @@ class TorchEngine:
         torch.set_num_threads(1)
         return cls(model, batch_tokens, workers)
 
+    @property
+    def device(self) -> str:
+        """As the protocol says."""
+        return self.model.device.type
+
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:

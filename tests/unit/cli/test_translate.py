@@ -300,6 +300,21 @@ def test_a_paragraph_that_was_wrapped_anew_is_another_text(
     assert out.read_bytes() == written
 
 
+def test_a_file_that_another_kind_of_device_began_is_not_gone_on_with(
+    tiny_model: Path, tmp_path: Path, broken_off: None
+) -> None:
+    text, out = tmp_path / "text", tmp_path / "out"
+    write_lines(text, ["the lamp is on."])
+    options = ("--model", tiny_model, "--input", text, "--device", "cpu")
+    assert invoke(*options, "--output", out).exit_code == 0
+    note = note_of(out)
+    assert '"device": "cpu"' in note.read_text()
+    note.write_text(note.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    result = invoke(*options, "--resume", out)
+    assert isinstance(result.exception, RecipeError)
+    assert "begun with something else: device cuda → cpu" in str(result.exception)
+
+
 def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> None:
     recipe, text = tmp_path / "recipe", tmp_path / "text.txt"
     recipe.write_text("# a recipe\nrecipe: r\nstages: {}\n")

@@ -42,6 +42,7 @@ class UpperCaseEngine:
     translate: Callable[[str], str] = str.upper
     finished: bool = True
     certified: str = ""
+    device: str = "cpu"
     calls: list[list[str]] = field(default_factory=list)
 
     def search(
