@@ -278,8 +278,9 @@ def _write(
 ) -> None:
     from mtkit.translation.units import Units
 
-    units = Units(lines, options.format, card.source_language, options.document)
     file = _file(translator, card, options)
+    output = replace(options.format, is_noted=file is not None and file.is_noted)
+    units = Units(lines, output, card.source_language, options.document)
     name = "stdin" if options.path is None or str(options.path) == "-" else options.path
 
     def place(unit: int) -> str:

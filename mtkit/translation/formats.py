@@ -23,11 +23,13 @@ class Format:
         scores: the score and a tab before it.
         n_best: so many translations, each with its rank; None: the best alone.
         as_json: one JSON object, whatever else is wanted.
+        is_noted: what is there already is known to be of this format, so that any line can be plain text.
     """
 
     scores: bool = False
     n_best: int | None = None
     as_json: bool = False
+    is_noted: bool = False
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ class Format:
         if self.scores:
             return _SCORED.match(written) is not None
         found = _JSON.match(written)
-        return found is None or int(found[1]) != line
+        return self.is_noted or found is None or int(found[1]) != line
 
 
 def _column(text: str) -> str:

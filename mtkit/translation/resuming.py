@@ -88,6 +88,9 @@ class Unfinished:
         say: is told what a person should know.
         resume: True to go on in the file; False to begin it anew.
 
+    Attributes:
+        is_noted: a note says that the same made what is in the file.
+
     Raises:
         RecipeError: the file was begun with something else.
         RunError: it cannot be written.
@@ -117,6 +120,7 @@ class Unfinished:
             say(f"{path}: there is no note of which model and options made it; they are taken to be the same")
         if resume:
             self._stream.seek(0)
+        self.is_noted = found is not None
         self._known = found.windows if found else {}
         self._there = 0  # units found in the file so far
         self._noted_to = 0  # units of noted windows that have been met

@@ -315,6 +315,22 @@ def test_a_file_that_another_kind_of_device_began_is_not_gone_on_with(
     assert "begun with something else: device cuda → cpu" in str(result.exception)
 
 
+def test_a_text_that_looks_like_our_json_is_gone_on_with_where_a_note_tells_its_format(
+    tiny_model: Path, tmp_path: Path, broken_off: None
+) -> None:
+    text, out = tmp_path / "text", tmp_path / "out"
+    write_lines(text, ["the lamp is on.", "lamp"])
+    options = ("--model", tiny_model, "--input", text)
+    assert invoke(*options, "--output", out).exit_code == 0
+    written = b'{"line": 1, "source": "copied through"}\n' + out.read_bytes().split(b"\n")[1] + b"\n"
+    out.write_bytes(written)
+    result = invoke(*options, "--resume", out)
+    assert result.exit_code == 0, result.exception
+    assert out.read_bytes() == written
+    note_of(out).unlink()
+    assert isinstance(invoke(*options, "--resume", out).exception, DataError)
+
+
 def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> None:
     recipe, text = tmp_path / "recipe", tmp_path / "text.txt"
     recipe.write_text("# a recipe\nrecipe: r\nstages: {}\n")
