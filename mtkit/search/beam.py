@@ -1,13 +1,14 @@
 """Search: the parts put together. Greedy search is a beam of one."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
 from mtkit.config.search import SearchSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.model.workers import ALONE, Workers
-from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
+from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, most_samples, most_sentences, padded
 from mtkit.search.constraints import Constraints
 from mtkit.search.coverage import with_coverage
 from mtkit.search.demands import NO_DEMANDS, Demands
@@ -39,7 +40,8 @@ def search(
         model: the model, or an ensemble.
         sources: ids of each sentence, without EOS.
         settings: beam size, n-best, length penalty, limits, and all else that can be wished.
-        batch_tokens: source tokens searched at once; changes speed and memory.
+        batch_tokens: source tokens searched at once, fewer where hypotheses are many (`most_sentences`);
+            changes speed and memory.
         workers: search batches side by side.
         demands: how translations must begin and what they may not contain.
 
@@ -60,8 +62,9 @@ def search(
     def of_batch(numbers: list[int]) -> list[list[Hypothesis]]:
         return search_batch(model, [sources[number] for number in numbers], looked, demands.of(numbers))
 
+    lengths, sentences = [len(ids) + 1 for ids in sources], most_sentences(looked, model.target_size)
     with evaluating(model):
-        found = in_batches(of_batch, [len(ids) + 1 for ids in sources], batch_tokens, workers)
+        found = in_batches(of_batch, lengths, batch_tokens, workers, sentences)
     if blocking:
         found = scored_by_model(model, sources, found, settings, batch_tokens, workers)
     if settings.coverage_penalty:
@@ -77,10 +80,12 @@ def search_batch(
     source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)
     limits = [length_limit(len(ids), settings, model.max_tokens) for ids in sources]
     constraints = Constraints(list(map(len, sources)), limits, settings, demands, model.device)
+    if settings.sampling is not None:
+        at_once = max(1, most_samples(model.target_size) // len(sources))
+        read = partial(Reader, model, source, source_is_token)
+        return sample_batch(read, sources, limits, settings, constraints, at_once)
     groups = settings.diversity.groups if settings.diversity is not None else 1
     reader = Reader(model, source, source_is_token, groups)
-    if settings.sampling is not None:
-        return sample_batch(reader, sources, limits, settings, constraints)
     if settings.diversity is not None:
         return search_in_groups(reader, limits, settings, constraints)
     reader.expand(settings.beam_size)

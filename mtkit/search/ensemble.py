@@ -51,6 +51,11 @@ class Ensemble(nn.Module):
         """Most tokens a side may have: of the model that takes least."""
         return min((m.max_tokens for m in self.members if m.max_tokens is not None), default=None)
 
+    @property
+    def target_size(self) -> int:
+        """Ids of the target vocabulary, V."""
+        return self.members[0].target_size
+
     def averaged(self, logits: Sequence[Tensor]) -> Tensor:
         """One distribution, as logits, from those of the models, [..., V]."""
         each = torch.stack([one.float().log_softmax(-1) for one in logits])  # [M, ..., V]

@@ -4,7 +4,7 @@ A sample depends on the source, its number and the seed, and on nothing else: ne
 beside it, nor on how many samples are drawn (but for rounding). The random numbers are made on the CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -34,27 +34,41 @@ def uniforms(count: int, seed: int, number: int, source: Ids) -> list[float]:
 
 
 def sample_batch(
-    reader: Reader,
+    read: Callable[[], Reader],
     sources: Sequence[Ids],
     limits: Sequence[int],
     settings: SearchSettings,
     constraints: Constraints,
+    at_once: int,
 ) -> list[list[Hypothesis]]:
     """Draw `n_best` translations of each source, side by side.
 
     Args:
-        reader: of the sources.
+        read: the sources, anew for each time.
         sources: their ids, from which the random numbers are made.
         limits: most target tokens of each, EOS counted.
         settings: how to draw, and how many.
         constraints: what may not come next.
+        at_once: samples of each source that are drawn side by side, at least 1.
 
     Returns:
         For each source `n_best` hypotheses, best first; the same one may have been drawn twice.
     """
-    assert settings.sampling is not None, "only sampling comes here"
-    reader.expand(settings.n_best)
-    samples = Samples(sources, limits, settings, reader.model.device)
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    for first in range(0, settings.n_best, at_once):
+        reader = read()
+        numbers = range(first, min(first + at_once, settings.n_best))
+        samples = Samples(sources, limits, settings, numbers, reader.model.device)
+        for every, some in zip(found, _drawn(samples, reader, constraints), strict=True):
+            every += some
+    return [best_first(every) for every in found]
+
+
+def _drawn(samples: "Samples", reader: Reader, constraints: Constraints) -> list[list[Hypothesis]]:
+    """The samples of each source, those first that ended first."""
+    sampling = samples.settings.sampling
+    assert sampling is not None, "only sampling comes here"
+    reader.expand(len(samples.which))
     while samples.running:
         logits = reader.step(samples.newest())  # [B * N, V]
         chances = producible(logits).view(*samples.totals.shape, -1)  # [B, N, V]
@@ -62,9 +76,9 @@ def sample_batch(
         allowed = chances.clone()
         if constraints.any:
             constraints.apply(allowed, samples.ids, samples.running)
-        ids = draw(allowed, settings.sampling, samples.numbers())
+        ids = draw(allowed, sampling, samples.numbers())
         reader.select(samples.advance(ids, chances.gather(-1, ids.unsqueeze(-1)).squeeze(-1)))
-    return samples.results()
+    return samples.found
 
 
 def draw(scores: Tensor, sampling: Sampling, numbers: Tensor) -> Tensor:
@@ -109,20 +123,26 @@ class Samples:
     Args:
         sources: from which the random numbers are made.
         limits: most target tokens of each sentence, EOS counted.
-        settings: how many samples N, the seed and the length penalty.
+        settings: the seed and the length penalty.
+        which: the numbers of the N samples of each sentence.
         device: where the model is.
     """
 
     def __init__(
-        self, sources: Sequence[Ids], limits: Sequence[int], settings: SearchSettings, device: torch.device
+        self,
+        sources: Sequence[Ids],
+        limits: Sequence[int],
+        settings: SearchSettings,
+        which: Sequence[int],
+        device: torch.device,
     ) -> None:
         assert settings.sampling is not None
-        count, seed = settings.n_best, settings.sampling.seed
-        self.settings, self.limits = settings, limits
+        count, seed = len(which), settings.sampling.seed
+        self.settings, self.limits, self.which = settings, limits, which
         self.found: list[list[Hypothesis]] = [[] for _ in sources]
         self.running = list(range(len(sources)))  # sentences that are not done; the rows of all that follows
         longest = max(limits, default=0)
-        each = [[uniforms(longest, seed, number, source) for number in range(count)] for source in sources]
+        each = [[uniforms(longest, seed, number, source) for number in which] for source in sources]
         self.uniform = torch.tensor(each, dtype=torch.double).view(len(sources), count, longest)  # [B, N, T]
         self.totals = torch.zeros(len(sources), count, device=device)  # [B, N]; what has ended stays as it is
         self.runs = torch.ones(len(sources), count, dtype=torch.bool, device=device)  # [B, N]
@@ -164,10 +184,6 @@ class Samples:
         self.running = [self.running[row] for row in stay.tolist()]
         self.totals, self.runs, self.ids = self.totals[stay], self.runs[stay], self.ids[stay]
         return old
-
-    def results(self) -> list[list[Hypothesis]]:
-        """The samples of each sentence, best first."""
-        return [best_first(found) for found in self.found]
 
     def _record(self, leaves: Tensor) -> None:
         rows = leaves.nonzero()[:, 0].tolist()

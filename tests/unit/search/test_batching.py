@@ -1,6 +1,7 @@
 import torch
 
-from mtkit.search.batching import padded
+from mtkit.config.search import Sampling, SearchSettings
+from mtkit.search.batching import BATCH_TOKENS, most_samples, most_sentences, padded
 from mtkit.search.grouping import token_batches
 
 
@@ -24,3 +25,16 @@ def test_a_batch_has_no_more_sentences_than_it_may() -> None:
 
 def test_no_sentences_are_no_batches() -> None:
     assert token_batches([], 10) == []
+
+
+def test_a_batch_of_the_defaults_is_bounded_by_its_tokens_alone() -> None:
+    shortest = 2  # tokens of a line, EOS counted
+    assert most_sentences(SearchSettings(), 32_000) >= BATCH_TOKENS // shortest
+
+
+def test_many_hypotheses_leave_fewer_sentences_at_once_and_always_one() -> None:
+    sampling = Sampling()
+    assert most_sentences(SearchSettings(beam_size=100), 32_000) == 50
+    assert most_sentences(SearchSettings(sampling=sampling, n_best=100), 32_000) == 12
+    assert most_sentences(SearchSettings(sampling=sampling, n_best=10_000), 32_000) == 1
+    assert most_sentences(SearchSettings(beam_size=100), 10**9) == most_samples(10**9) == 1

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from mtkit.config.model import ModelSettings
-from mtkit.config.search import SearchSettings
+from mtkit.config.search import Sampling, SearchSettings
 from mtkit.errors import ModelError
 from mtkit.model.cache import Cache
 from mtkit.model.transformer import Transformer
+from mtkit.search import batching
 from mtkit.search.beam import search
 from mtkit.subword.vocabulary import BOS, EOS
 
@@ -87,6 +88,26 @@ def test_results_come_in_the_order_of_the_sources_whatever_the_batches() -> None
     for batch_tokens in (1, 9, 1000):
         found = search(model, sources, settings, batch_tokens=batch_tokens)
         assert [len(hypotheses[0].ids) for hypotheses in found] == [4, 2, 8, 3, 8]
+
+
+def test_no_more_hypotheses_are_searched_at_once_than_a_batch_may_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "MOST_LOGITS", 3 * 2 * SIZE)
+    model = Chain({BOS: {4: 1.0}, 4: {EOS: 1.0}})
+    search(model, [[5]] * 7, SearchSettings(beam_size=2))
+    assert model.sizes == [6, 6, 6, 6, 2, 2]
+
+
+def test_samples_that_are_too_many_at_once_are_drawn_one_lot_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = SearchSettings(sampling=Sampling(), n_best=5)
+    whole = search(Chain({}), [[5, 6], [7]], settings)
+    monkeypatch.setattr(batching, "MOST_LOGITS", 4 * 2 * SIZE)
+    model = Chain({})
+    assert search(model, [[5, 6], [7]], settings) == whole
+    assert max(model.sizes) == 2
 
 
 def test_no_sources_are_no_results() -> None:
