@@ -2,10 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, Side
+
+MOST_WEIGHTS = 1_000_000  # of attention that a record holds: it grows with the square of a line's length
+
+
+class Attended(NamedTuple):
+    """What a piece attended to, which lies within its own part.
+
+    Attributes:
+        first: the part's first source piece, from 0.
+        weights: of each source piece of the part, the end last.
+    """
+
+    first: int
+    weights: Sequence[float]
 
 
 class Vocabulary(Protocol):
@@ -24,18 +38,18 @@ class ScoredPieces:
         pieces: the end of each finished part is one of them.
         log_probabilities: of each piece given the source and the pieces before, in nats.
         source_pieces: of the source, the end of each part among them; empty unless attention was asked for.
-        attention: how much each piece attended to each source piece; empty unless asked for.
+        attention: what each piece attended to; empty unless asked for.
         alignment: which source piece, from 0, each piece attended to most; None for an end.
     """
 
     pieces: list[str] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
     source_pieces: list[str] = field(default_factory=list)
-    attention: list[list[float]] = field(default_factory=list)
+    attention: list[Attended] = field(default_factory=list)
     alignment: list[int | None] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """For JSON; what nobody asked for is left out."""
+        """For JSON; what nobody asked for is left out, and a table of more than MOST_WEIGHTS is None."""
         found: dict[str, Any] = {
             "pieces": self.pieces,
             "token_log_probabilities": [round(value, 6) for value in self.log_probabilities],
@@ -43,8 +57,22 @@ class ScoredPieces:
         if self.attention:
             found["source_pieces"] = self.source_pieces
             found["alignment"] = self.alignment
-            found["attention"] = [[round(weight, 4) for weight in row] for row in self.attention]
+            found["attention"] = self._table()
         return found
+
+    def _table(self) -> list[list[float]] | None:
+        """How much each piece attended to each source piece of the line."""
+        width = len(self.source_pieces)
+        if width * len(self.attention) > MOST_WEIGHTS:
+            return None
+        return [
+            [
+                *[0.0] * first,
+                *(round(weight, 4) for weight in weights),
+                *[0.0] * (width - first - len(weights)),
+            ]
+            for first, weights in self.attention
+        ]
 
 
 def scored_pieces(
@@ -62,7 +90,6 @@ def scored_pieces(
         vocabulary: what ids stand for.
     """
     found = ScoredPieces()
-    width = sum(len(ids) + 1 for ids in sources)
     for source, target, score in zip(sources, targets, scores, strict=True):
         ends = len(score.log_probabilities) - len(target)
         found.pieces.extend(vocabulary.pieces([*target, *[EOS] * ends], "target"))
@@ -71,8 +98,7 @@ def scored_pieces(
             continue
         before = len(found.source_pieces)
         found.source_pieces.extend(vocabulary.pieces([*source, EOS], "source"))
-        after = width - len(found.source_pieces)
-        found.attention.extend([*[0.0] * before, *row, *[0.0] * after] for row in score.attention)
+        found.attention.extend(Attended(before, row) for row in score.attention)
         aligned = score.aligned()
         found.alignment.extend(before + at for at in aligned[: len(target)])
         found.alignment.extend([None] * ends)
