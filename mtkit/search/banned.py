@@ -6,6 +6,7 @@ state, each piece leads to a state, or completes a text.
 
 from collections import deque
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -15,13 +16,16 @@ from mtkit.search.demands import Banned
 from mtkit.subword.vocabulary import EOS
 
 BYTES = 256
+_AT_ONCE = 1_000_000  # places of the table that are computed together
+_BUILDING = Lock()  # the workers search side by side, and wait for one table
 
 
 class Automaton(NamedTuple):
     """The automaton over pieces.
 
     Attributes:
-        following: the state after a piece, [states, V]; where it completes a text, the state 0.
+        following: the state after a piece, [states, V], in four bytes each; where it completes a text, the
+            state 0.
         completes: True where a piece completes a text, [states, V].
         longest: bytes of the longest text, hence the most pieces that a state can depend on.
     """
@@ -34,26 +38,39 @@ class Automaton(NamedTuple):
         """The state after reading ids [..., T]: [...]. Only the last few can matter."""
         state = torch.zeros(ids.shape[:-1], dtype=torch.long, device=ids.device)
         for at in range(max(0, ids.size(-1) - self.longest), ids.size(-1)):
-            state = self.following[state, ids[..., at]]
+            state = self.following[state, ids[..., at]].long()
         return state
 
 
+def automaton(banned: Banned, device: torch.device) -> Automaton:
+    """The automaton of the banned texts, of which there must be one; kept, so that all batches share it."""
+    with _BUILDING:
+        return _automaton(banned, device)
+
+
 @lru_cache(maxsize=4)
-def automaton(banned: Banned) -> Automaton:
-    """The automaton of the banned texts, of which there must be one."""
+def _automaton(banned: Banned, device: torch.device) -> Automaton:
     table, found = _over_bytes(banned.texts)
     # an edge of a word is told by the space before the next one, or by the end
     spelt = [b" " if number == EOS else text for number, text in enumerate(banned.spelt)]
-    width = max(map(len, spelt))
-    padded = torch.tensor([[*text, *[0] * (width - len(text))] for text in spelt], dtype=torch.long)
-    lengths = torch.tensor([len(text) for text in spelt])
-    state = torch.arange(len(table)).unsqueeze(1).repeat(1, len(spelt))  # [states, V]
-    completes = torch.zeros_like(state, dtype=torch.bool)
-    for at in range(width):
-        reads = at < lengths  # [V]
-        state = torch.where(reads, table[state, padded[:, at]], state)
-        completes |= reads & found[state]
-    return Automaton(state.masked_fill(completes, 0), completes, max(map(len, banned.texts)))
+    order = sorted(range(len(spelt)), key=lambda number: -len(spelt[number]))  # the longest first
+    width = len(spelt[order[0]])
+    letters = [torch.tensor([spelt[n][at] for n in order if len(spelt[n]) > at]) for at in range(width)]
+    places = torch.tensor(order)
+    following = torch.empty((len(table), len(spelt)), dtype=torch.int32)
+    completes = torch.empty_like(following, dtype=torch.bool)
+    block = max(1, _AT_ONCE // len(spelt))
+    for first in range(0, len(table), block):
+        last = min(first + block, len(table))
+        state = torch.arange(first, last, dtype=torch.int32).unsqueeze(1).repeat(1, len(spelt))  # [some, V]
+        ends = torch.zeros_like(state, dtype=torch.bool)
+        for read in letters:  # of the pieces that are long enough
+            reached = table[state[:, : len(read)], read]
+            state[:, : len(read)] = reached
+            ends[:, : len(read)] |= found[reached]
+        following[first:last, places] = state.masked_fill(ends, 0)
+        completes[first:last, places] = ends
+    return Automaton(following.to(device), completes.to(device), max(map(len, banned.texts)))
 
 
 def _over_bytes(texts: tuple[bytes, ...]) -> tuple[Tensor, Tensor]:
@@ -82,4 +99,4 @@ def _over_bytes(texts: tuple[bytes, ...]) -> tuple[Tensor, Tensor]:
             if child is not None:
                 shorter[child] = before
                 waiting.append(child)
-    return torch.tensor(table), torch.tensor(ends)
+    return torch.tensor(table, dtype=torch.int32), torch.tensor(ends)

@@ -52,8 +52,7 @@ class Constraints:
         if demands.banned is not None and demands.banned.ids:
             self.ids = torch.tensor(demands.banned.ids, device=device)
         if demands.banned is not None and demands.banned.texts:
-            found = automaton(demands.banned)
-            self.texts = Automaton(found.following.to(device), found.completes.to(device), found.longest)
+            self.texts = automaton(demands.banned, device)
 
     @property
     def any(self) -> bool:
