@@ -28,10 +28,11 @@ _CUTS = (
 _WHITE_SPACE = re.compile(r"\s+")
 _CHARACTERS_PER_TOKEN = 4  # where the search for the longest stretch that fits begins
 
-# scripts written without spaces: CJK, kana and their marks, Thai, Lao, Burmese, Khmer
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
-)
+# scripts written without spaces between words: CJK, kana and their marks, which have none between sentences
+# either; Thai, Lao, Burmese and Khmer, which have
+_CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_UNSPACED_SENTENCES = re.compile(f"[{_CJK}]")
+UNSPACED = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{_CJK}]")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Part:
         text: the part, without white space at its ends.
         spaced: True if words end between the part before and this one.
         space: what is written between both then: the source's white space, or a space where it has none.
+        after_sentence: True if a sentence ends between them, too.
     """
 
     text: str
     spaced: bool
     space: str = " "
+    after_sentence: bool = False
 
 
 def source_limit(architecture: ModelSettings, max_tokens: int | None) -> int:
@@ -92,11 +95,13 @@ def split_sentences(
     before, spaces = "", 0
     as_it_came = _white_space(source, text)
     sentences = _cut_at(text, sentence_ends(text, language))
-    for piece in chain.from_iterable(_split(sentence, 0, limit, count) for sentence in sentences):
+    pieces = (enumerate(_split(sentence, 0, limit, count)) for sentence in sentences)
+    for number, piece in chain.from_iterable(pieces):
         if stripped := piece.strip():
             is_apart = before[-1:].isspace()
             space = as_it_came[spaces - 1] if is_apart and as_it_came else " "
-            parts.append(Part(stripped, is_apart or UNSPACED.match(before[-1:]) is not None, space))
+            spaced = is_apart or UNSPACED.match(before[-1:]) is not None
+            parts.append(Part(stripped, spaced, space, after_sentence=number == 0 and bool(parts)))
         spaces += piece.count(" ")
         before = piece
     return parts
@@ -109,18 +114,26 @@ def _white_space(source: str, text: str) -> list[str]:
 
 
 def rejoin(parts: Sequence[Part], translations: Sequence[str]) -> str:
-    """Join the parts' translations, with white space where the target's script has some."""
+    """Join the parts' translations, with white space where the target's script has some: between words, or
+    between sentences alone."""
     line = ""
     for part, translation in zip(parts, translations, strict=True):
-        if line and translation and part.spaced and not meets_unspaced(line, translation):
+        unspaced = _UNSPACED_SENTENCES if part.after_sentence else UNSPACED
+        if line and translation and part.spaced and not meets_unspaced(line, translation, unspaced):
             line += part.space
         line += translation
     return line
 
 
-def meets_unspaced(left: str, right: str) -> bool:
-    """True if between the two texts, neither of them empty, there is no space in their script."""
-    return UNSPACED.match(left[-1]) is not None or UNSPACED.match(right[0]) is not None
+def meets_unspaced(left: str, right: str, unspaced: re.Pattern[str] = UNSPACED) -> bool:
+    """True if between the two texts, neither of them empty, there is no space in their script.
+
+    Args:
+        left: a text.
+        right: what follows it.
+        unspaced: characters of the scripts without spaces.
+    """
+    return unspaced.match(left[-1]) is not None or unspaced.match(right[0]) is not None
 
 
 def _split(text: str, level: int, limit: int, count: Callable[[str], int]) -> list[str]:

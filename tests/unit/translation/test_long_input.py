@@ -71,6 +71,16 @@ def test_chinese_translations_are_joined_without_spaces() -> None:
     assert rejoin(parts, ["我们走吧。", "你好。", "再见。"]) == "我们走吧。你好。再见。"
 
 
+@pytest.mark.parametrize("sentences", [["ไปกันเถอะ", "สวัสดี", "ลาก่อน"], ["သွားကြစို့။", "မင်္ဂလာပါ။", "သွားပြီ။"]])
+def test_thai_and_its_neighbours_have_a_space_between_sentences_and_none_between_words(
+    sentences: list[str],
+) -> None:
+    parts = split_line("Let us go now. Hello. Good bye.", 15, len)
+    assert rejoin(parts, sentences) == " ".join(sentences)
+    words = split_line("one two three", 5, len)
+    assert rejoin(words, sentences) == "".join(sentences)
+
+
 def test_white_space_that_cannot_be_told_apart_becomes_a_space() -> None:
     # a normal form may make a space of what was none, as NFKC does of U+00A8
     source, text = "One\u00a8 two.  Three.", "One \u0308 two. Three."
