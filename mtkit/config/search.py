@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from mtkit.config.settings import Field, Finding, Settings
 
 _OF_A_BEAM = ("beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra")
+LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has no share left that can be told
 Average = Literal["probabilities", "log_probabilities"]  # what of several models is averaged
 
 
@@ -13,7 +14,11 @@ class Sampling(Settings):
     """Each token is drawn at random; a line's samples depend on the line and the seed alone."""
 
     temperature: float = Field(
-        1.0, gt=0, le=100, description="logits are divided by it: below 1 bolder, above 1 more varied"
+        1.0,
+        gt=0,
+        le=100,
+        description="logits are divided by it: below 1 bolder, above 1 more varied; at least"
+        f" {LEAST_TEMPERATURE:g}",
     )
     top_k: int | None = Field(
         None, ge=1, description="draw from the k most probable (Fan et al. 2018); null: from all"
@@ -28,6 +33,13 @@ class Sampling(Settings):
 
     def findings(self) -> Iterator[Finding]:
         if self.top_k != 1:
+            if self.temperature < LEAST_TEMPERATURE:
+                yield Finding(
+                    ("temperature",),
+                    f"a temperature of {self.temperature:g}",
+                    f"a temperature of at least {LEAST_TEMPERATURE:g}",
+                    "For what is most probable search greedily: remove `sampling`, and set `beam_size` to 1.",
+                )
             return
         for name in ("temperature", "top_p", "seed"):
             if name in self.model_fields_set and getattr(self, name) is not None:

@@ -45,6 +45,7 @@ def test_settings_are_laid_over_the_models_own_and_only_given_ones_can_be_withou
         (["diversity.groups=3"], "--set diversity.groups"),
         (["min_length_extra=50"], "--set min_length_extra"),
         (["sampling.top_k=1", "sampling.temperature=2"], "--set sampling.temperature"),
+        (["sampling.temperature=1e-310"], "--set sampling.temperature"),
         (["mbr.candidates=30"], "--set mbr.candidates"),
     ],
 )

@@ -27,6 +27,7 @@ SOUND: list[dict[str, Any]] = [
     {"min_length_factor": 0.5, "min_length_extra": 2, "no_repeat_ngram": 3, "suppress": ["a"]},
     {"beam_size": 1, "length_penalty": 0.0},
     {"sampling": {"top_k": 1}},
+    {"sampling": {"temperature": 0.01}},
 ]
 
 
@@ -54,6 +55,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("suppress", {"suppress": ["a", ""]}),
     ("sampling.temperature", {"sampling": {"top_k": 1, "temperature": 2.0}}),
     ("sampling.top_p", {"sampling": {"top_k": 1, "top_p": 0.5}}),
+    ("sampling.temperature", {"sampling": {"temperature": 1e-310}}),
     ("mbr.candidates", {"mbr": {"candidates": 6}}),
     ("n_best", {"mbr": {"candidates": 2}, "n_best": 3}),
     ("length_penalty", {"sampling": {}, "mbr": {}, "length_penalty": 0.4}),
