@@ -215,6 +215,7 @@ def _check_rerank(settings: "SearchSettings") -> None:
 
 def _reverse(options: Any, folder: Path) -> "Translator":
     """The model to rerank by, of the other direction."""
+    from mtkit.config.search import SearchSettings
     from mtkit.model.folder import read_card
     from mtkit.translation.translator import Translator
 
@@ -227,7 +228,7 @@ def _reverse(options: Any, folder: Path) -> "Translator":
             expected=f"a model from {card.target_language} to {card.source_language}",
             advice="Name a model of the other direction, trained on the same pairs.",
         )
-    plain = other.decoding.model_copy(update={"mbr": None})
+    plain = SearchSettings()  # it searches nothing
     return Translator.open(found, plain, options.device, threads=options.threads)
 
 

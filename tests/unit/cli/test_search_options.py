@@ -17,6 +17,7 @@ from mtkit.config.search import Diversity, Sampling, SearchSettings
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
 from mtkit.files import write_json, write_lines
 from mtkit.model.folder import CARD, read_card
+from mtkit.translation import engine, translator
 
 LINES = "the lamp is on.\n\nthe lamp is old.\n"
 
@@ -225,6 +226,25 @@ def test_a_reverse_model_ranks_anew(tiny_model: Path) -> None:
         texts = [[candidate["translation"] for candidate in some] for some in (one, other)]
         assert sorted(texts[0]) == sorted(texts[1])
     assert [r["n_best"] for r in plain] != [r["n_best"] for r in weighed]
+
+
+def test_a_reverse_model_is_opened_for_scoring_whatever_it_searches_with_itself(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    sampling = SearchSettings(sampling=Sampling(), suppress=["the"])
+    say_otherwise(other, decoding=sampling)
+    opened: dict[Path, SearchSettings] = {}
+    chosen = engine.choose_engine
+
+    def choose(folder: Path, settings: SearchSettings, *rest: Any) -> engine.Choice:
+        opened[folder] = settings
+        return chosen(folder, settings, *rest)
+
+    monkeypatch.setattr(translator, "choose_engine", choose)
+    assert invoke("--model", tiny_model, "--rerank-by", other).exit_code == 0
+    assert opened[other].beyond_beam() == ()
 
 
 def test_mbr_chooses_among_samples_what_is_most_like_the_others(tiny_model: Path) -> None:
