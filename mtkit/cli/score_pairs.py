@@ -46,15 +46,17 @@ def score_pairs(source: Path, target: Path | None, model: Path | None, **options
     The pairs are lines of two files, or of one table: source TAB target. A pair's score is log P(target |
     source) of a token on average, in nats; with --reverse it is -(|A - B| + (A + B) / 2), where A and B are
     the nats per token of both directions. Higher is better. A pair with a blank side, with a side longer than
-    the model was trained on or with bytes that are no UTF-8, and a line of a table without a tab, has no
-    score, is never kept, and is counted on stderr.
+    the model was trained on, with bytes that are no UTF-8 or with a target that has characters which the
+    model has no piece for, and a line of a table without a tab, has no score, is never kept, and is counted
+    on stderr.
 
     \b
     Formats:
       (default)  score TAB log-probability TAB target tokens
       --json     {line, source, target, score, log_probability, tokens,
                  pieces, token_log_probabilities}; without a score
-                 unscored: blank, too_long, invalid_utf8 or no_tab
+                 unscored: blank, too_long, unknown, invalid_utf8
+                 or no_tab
       --keep     source TAB target
 
     \b
@@ -133,12 +135,12 @@ def _scored(models: "list[Translator]", pairs: "Iterator[Sides]", *, pieces: boo
     from mtkit.translation.given import beside, dual, score_given
 
     while window := list(islice(pairs, 1000)):
-        forth = score_given(models[0], window, pieces=pieces, most_tokens=models[0].limit)
+        forth = score_given(models[0], window, pieces=pieces, most_tokens=models[0].limit, only_known=True)
         if len(models) == 1:
             yield from (Scored(given, given.mean) for given in forth)
             continue
         turned = [(target, source) for source, target in window]
-        back = score_given(models[1], turned, most_tokens=models[1].limit)
+        back = score_given(models[1], turned, most_tokens=models[1].limit, only_known=True)
         for given, other in zip(forth, back, strict=True):
             yield Scored(beside(given, other), dual(given, other))
 

@@ -9,15 +9,17 @@ from typing import Any, Literal, TypeAlias
 
 from mtkit.corpus.normalize import normalize
 from mtkit.files import NO_CHARACTER
+from mtkit.subword.vocabulary import UNK
 from mtkit.translation.scored_pieces import ScoredPieces, scored_pieces
 from mtkit.translation.translator import Translator
 
 _WINDOW_PAIRS = 1000
 
-Unscored: TypeAlias = Literal["blank", "too_long", "invalid_utf8", "no_tab"]
+Unscored: TypeAlias = Literal["blank", "too_long", "unknown", "invalid_utf8", "no_tab"]
 UNSCORED: dict[Unscored, str] = {
     "blank": "with a blank side",
     "too_long": "too long",
+    "unknown": "with characters that the model has no piece for",
     "invalid_utf8": "with bytes that are no UTF-8",
     "no_tab": "without a tab",
 }
@@ -125,11 +127,13 @@ def score_given(
     *,
     pieces: bool = False,
     most_tokens: int | None = None,
+    only_known: bool = False,
 ) -> Iterator[Given]:
     """Score given translations, in order.
 
     Both sides are normalised and segmented as in training. A target that search found scores what search
-    said, provided that its text is segmented into the pieces that search had chosen.
+    said, provided that its text is segmented into the pieces that search had chosen. An unknown piece of the
+    target counts by its odds (`search/forced.py`), which may be above 1.
 
     Args:
         translator: an open model.
@@ -137,23 +141,25 @@ def score_given(
             no score, nor has one that lacks a side.
         pieces: score every piece as well.
         most_tokens: a pair with a longer side, EOS counted, has no score, as one with a blank side.
+        only_known: a pair with an unknown piece in its target has no score either: odds beside probabilities
+            would rank it too high.
 
     Source: log P(y|x) = Σ log P(y_t | y_<t, x), the factorisation that training maximises.
     """
     pairs = iter(pairs)
     while window := list(islice(pairs, _WINDOW_PAIRS)):
-        yield from _score_window(translator, window, pieces, most_tokens)
+        yield from _score_window(translator, window, pieces, most_tokens, only_known)
 
 
 def _score_window(
-    translator: Translator, window: Sequence[Sides], pieces: bool, most_tokens: int | None
+    translator: Translator, window: Sequence[Sides], pieces: bool, most_tokens: int | None, only_known: bool
 ) -> Iterator[Given]:
     codec, form = translator.codec, translator.form
     texts = [(_characters(source), _characters(target)) for source, target in window]
     sources = codec.encode([normalize(source, form) for source, _ in texts], "source")
     targets = codec.encode([normalize(target, form) for _, target in texts], "target")
     why = [
-        _unread(sides) or _unscored(source, target, most_tokens)
+        _unread(sides) or _unscored(source, target, most_tokens, only_known)
         for sides, source, target in zip(window, sources, targets, strict=True)
     ]
     rows = [row for row, reason in enumerate(why) if reason is None]
@@ -189,13 +195,15 @@ def _unread(sides: Sides) -> Unscored | None:
     return "invalid_utf8" if NO_CHARACTER.search(source) or NO_CHARACTER.search(target) else None
 
 
-def _unscored(source: Sequence[int], target: Sequence[int], most_tokens: int | None) -> Unscored | None:
+def _unscored(
+    source: Sequence[int], target: Sequence[int], most_tokens: int | None, only_known: bool
+) -> Unscored | None:
     """Why the ids of a pair get no score, if they get none."""
     if not source or not target:
         return "blank"
     if most_tokens is not None and max(len(source), len(target)) >= most_tokens:
         return "too_long"
-    return None
+    return "unknown" if only_known and UNK in target else None
 
 
 def beside(forth: Given, back: Given) -> Given:

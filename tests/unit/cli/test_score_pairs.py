@@ -1,10 +1,12 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
+from mtkit.config.subword import SubwordSettings
 from mtkit.errors import DataError, MtkitError, RecipeError
 from mtkit.files import write_lines
 
@@ -118,6 +120,19 @@ def test_what_has_no_score_is_never_kept(tiny_model: Path) -> None:
     assert f"5 without a score ({LEFT_OUT})" in kept.stderr
     both = invoke("--model", tiny_model, "--reverse", tiny_model, "--keep", "1", "-", text=NOISY)
     assert rows(both) == rows(kept)
+
+
+def test_a_pair_with_characters_that_the_model_cannot_write_is_counted_and_never_kept(
+    make_tiny_model: Callable[[SubwordSettings], Path],
+) -> None:
+    model = make_tiny_model(SubwordSettings(pieces=24, byte_fallback=False))
+    text = "the lamp\tthe lamp\nthe lamp\tthe \u0416\n\u0416 lamp\tlamp\n"
+    result = invoke("--model", model, "--json", "-", text=text)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [record.get("unscored") for record in records] == [None, "unknown", None]
+    kept = invoke("--model", model, "--reverse", model, "--keep", "1", "-", text=text)
+    assert rows(kept) == [["the lamp", "the lamp"]]
+    assert "2 without a score (2 with characters that the model has no piece for)" in kept.stderr
 
 
 def test_two_noisy_texts_are_scored_to_their_end(tiny_model: Path, tmp_path: Path) -> None:

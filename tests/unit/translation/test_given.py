@@ -32,6 +32,17 @@ def test_a_side_that_is_too_long_is_not_counted_as_blank(translator: Translator)
     assert "5 sentences (1 with a blank side, 2 too long left out) ·" in total.line()
 
 
+def test_a_target_with_an_unknown_piece_has_no_score_where_pairs_are_ranked(translator: Translator) -> None:
+    pairs = [("a\U0001f600", "xyz"), ("a", "\U0001f600"), ("a", "y")]
+    found = list(score_given(translator, pairs, only_known=True))
+    assert [given.unscored for given in found] == [None, "unknown", None]
+    total = GivenTotal()
+    for given in found:
+        total.add(given)
+    assert "3 sentences (1 with characters that the model has no piece for left out) ·" in total.line()
+    assert all(given.unscored is None for given in score_given(translator, pairs))
+
+
 def test_both_directions_have_a_score_or_none(translator: Translator) -> None:
     some, none = score_given(translator, [("ab", "y"), ("ab", "y" * 9)], most_tokens=9)
     assert beside(some, some) == some
