@@ -16,9 +16,7 @@ BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
 # What a batch has of hypotheses times vocabulary at most: what a thousand sentences have with a beam of five
 # and 32,000 pieces, 640 MB in single precision. A constant, so that a text has the same batches everywhere.
 MOST_LOGITS = 1000 * 5 * 32_000
-_OF_A_SAMPLE = (
-    4  # as many of a beam take the memory of one sample, which is drawn from sums in double precision
-)
+_OF_A_SAMPLE = 4  # hypotheses of a beam take its memory: it is drawn from sums in double precision
 Ids = Sequence[int]
 Result = TypeVar("Result")
 
