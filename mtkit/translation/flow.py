@@ -87,7 +87,7 @@ def one_ahead(
     """What is done of windows, in order; each is begun before the one before it is finished.
 
     Nothing is held back: where no more text is there, what was begun is finished at once. An error of
-    `windows` is raised after what came before it is done.
+    `windows` or of `begin`, or Ctrl-C meanwhile, is raised after what came before it is done.
 
     Args:
         windows: they.
@@ -100,11 +100,11 @@ def one_ahead(
     while True:
         try:
             window = next(windows, None)
-        except Exception:
+            begun = begin(window.lines) if window is not None and entered is not None else None
+        except BaseException:
             if entered is not None:
                 yield finish(entered)
             raise
-        begun = begin(window.lines) if window is not None and entered is not None else None
         if entered is not None:
             yield finish(entered)
         if window is None:

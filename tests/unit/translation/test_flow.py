@@ -64,6 +64,32 @@ def test_an_error_comes_after_what_was_begun_before_it() -> None:
         next(done)
 
 
+@pytest.mark.parametrize("error", [ValueError("too long"), KeyboardInterrupt()])
+def test_a_window_that_cannot_be_begun_does_not_take_the_one_before_it_along(error: BaseException) -> None:
+    finished: list[str] = []
+
+    def begin(lines: list[str]) -> str:
+        if lines == ["b"]:
+            raise error
+        return lines[0]
+
+    done = one_ahead(of("ab"), begin, lambda lines, begun: begun or begin(lines), finished.append)
+    with pytest.raises(type(error)):
+        list(done)
+    assert finished == ["a"]
+
+
+def test_an_interruption_while_text_is_awaited_comes_after_what_was_begun() -> None:
+    def windows() -> Iterator[Window[str]]:
+        yield from of("a")
+        raise KeyboardInterrupt
+
+    done = run(windows())
+    assert next(done)[-1] == "finish a"
+    with pytest.raises(KeyboardInterrupt):
+        next(done)
+
+
 def test_no_windows_are_nothing_to_do() -> None:
     assert list(run(of(""))) == []
 

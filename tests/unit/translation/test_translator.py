@@ -6,7 +6,7 @@ import pytest
 
 from mtkit.config.search import SearchSettings
 from mtkit.corpus.normalize import normalize
-from mtkit.errors import DataError
+from mtkit.errors import DataError, ModelError
 from mtkit.translation.asked import Asked, Prefixes
 from mtkit.translation.translator import Translator
 
@@ -102,6 +102,22 @@ def test_what_has_arrived_is_translated_while_more_is_awaited(translator: Transl
     assert [next(translations).text, next(translations).text] == ["FIRST", "SECOND"]
     more.set()
     assert [found.text for found in translations] == ["THIRD"]
+
+
+@pytest.mark.parametrize("error", [ModelError("too long"), KeyboardInterrupt()])
+def test_a_search_that_cannot_be_begun_comes_after_the_lines_of_the_one_before(
+    translator: Translator, engine: Any, error: BaseException
+) -> None:
+    def begin(sources: list[list[int]], settings: SearchSettings) -> Any:
+        if ord("b") + 4 in sources[0]:
+            raise error
+        return lambda: engine.search(sources, settings)
+
+    engine.begin, engine.window_tokens = begin, lambda: 100
+    translations = translator.translate(["a" * 29] * 4 + ["b"])
+    assert [next(translations).text for _ in range(4)] == ["A" * 29] * 4
+    with pytest.raises(type(error)):
+        next(translations)
 
 
 def test_an_error_comes_after_all_lines_before_it(translator: Translator) -> None:
