@@ -230,10 +230,18 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wi
 
     if reason := unreachable(device):
         return reason
+    torch_may = wish == "auto" and _installed("torch")
     for_a_gpu = gpu_number(device) is not None or (device == "auto" and graphics_cards() > 0)
-    if for_a_gpu and wish == "auto" and _installed("torch"):
+    if torch_may and for_a_gpu and _torch_has_gpu():
         return "this machine has a GPU, which torch computes on"
     return unsupported(settings) or uncomputable(read_certificate(folder).quantization, device)
+
+
+def _torch_has_gpu() -> bool:
+    """True if torch, which is imported here, computes on a GPU: one that is built for CPUs alone does not."""
+    from mtkit.model.device import has_gpu
+
+    return has_gpu()
 
 
 def _installed(package: str) -> bool:
