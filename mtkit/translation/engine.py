@@ -8,10 +8,13 @@ from typing import Literal, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from mtkit.config.search import Average, SearchSettings
 from mtkit.errors import ModelError
+from mtkit.model.folder import read_card
 from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.hypothesis import Hypothesis
+from mtkit.search.length import length_limit
 from mtkit.search.token_scores import TokenScores
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
+from mtkit.translation.long_input import source_limit
 
 Wish = Literal["auto", "torch", "ctranslate2"]
 
@@ -138,7 +141,6 @@ def open_engine(
     """
     if choice is not None and choice.engine == "ctranslate2":
         from mtkit.model.cores import default_threads
-        from mtkit.model.folder import read_card
         from mtkit.translation.ctranslate2_engine import CTranslate2Engine
 
         wanted = threads or default_threads()
@@ -234,7 +236,10 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wi
     for_a_gpu = gpu_number(device) is not None or (device == "auto" and graphics_cards() > 0)
     if torch_may and for_a_gpu and _torch_has_gpu():
         return "this machine has a GPU, which torch computes on"
-    return unsupported(settings) or uncomputable(read_certificate(folder).quantization, device)
+    certificate = read_certificate(folder)
+    if reason := unsupported(settings) or uncomputable(certificate.quantization, device):
+        return reason
+    return _beyond_positions(folder, settings, certificate.max_tokens) if torch_may else None
 
 
 def _torch_has_gpu() -> bool:
@@ -242,6 +247,18 @@ def _torch_has_gpu() -> bool:
     from mtkit.model.device import has_gpu
 
     return has_gpu()
+
+
+def _beyond_positions(folder: Path, settings: SearchSettings, positions: int | None) -> str | None:
+    """Why a converted model with so many positions is not for all that may be read and written, or None."""
+    if positions is None:
+        return None
+    card = read_card(folder)
+    read = source_limit(card.architecture, card.max_tokens)
+    tokens = max(read, length_limit(read - 1, settings, card.architecture.most_positions))
+    if tokens <= positions:
+        return None
+    return f"a side may have {tokens:,} tokens, and the converted model has {positions:,} positions"
 
 
 def _installed(package: str) -> bool:

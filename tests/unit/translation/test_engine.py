@@ -1,11 +1,15 @@
 """Which engine is taken, and what is said where it is not the quicker one."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
+from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError
+from mtkit.model.folder import ModelCard, write_card
 from mtkit.translation import engine
 from mtkit.translation.converted import CERTIFICATE, CONVERTED
 from mtkit.translation.engine import Choice, choose_engine
@@ -26,6 +30,7 @@ def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     class Float32:
         quantization = "float32"
+        max_tokens: int | None = None
 
     monkeypatch.setattr(engine, "read_certificate", lambda _: Float32())
     return tmp_path
@@ -83,6 +88,33 @@ def test_a_gpu_that_torch_does_not_compute_on_is_no_reason_for_torch(
     monkeypatch.setattr("mtkit.model.device.has_gpu", lambda: False)
     for device in ("auto", "cuda"):
         assert choose_engine(converted, SETTINGS, device) == Choice("ctranslate2")
+
+
+@pytest.mark.parametrize(("positions", "engine"), [(59, "torch"), (60, "ctranslate2")])
+def test_what_a_converted_model_has_no_positions_for_is_left_to_torch(
+    converted: Path, monkeypatch: pytest.MonkeyPatch, positions: int, engine: Literal["torch", "ctranslate2"]
+) -> None:
+    write_card(
+        converted,
+        ModelCard(
+            architecture=ModelSettings(),
+            source_language="en",
+            target_language="de",
+            normalize="nfc",
+            source_size=9,
+            target_size=9,
+            max_tokens=20,
+        ),
+    )
+    certificate = SimpleNamespace(quantization="float32", max_tokens=positions)
+    monkeypatch.setattr("mtkit.translation.engine.read_certificate", lambda _: certificate)
+    long = SearchSettings(max_length_factor=3, max_length_extra=3)  # of 19 pieces, 60
+    chosen = choose_engine(converted, long)
+    assert chosen.engine == engine
+    assert ("60 tokens, and the converted model has 59 positions" in chosen.because) == (engine == "torch")
+    assert choose_engine(converted, long, wish="ctranslate2") == Choice("ctranslate2")
+    without("torch", monkeypatch)
+    assert choose_engine(converted, long) == Choice("ctranslate2")
 
 
 def test_an_engine_that_must_be_taken_and_cannot_is_an_error(converted: Path) -> None:
