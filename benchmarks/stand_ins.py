@@ -27,6 +27,7 @@ class Copying:
 
     certified = ""
     device = "cpu"
+    max_tokens = None
 
     def encode(self, lines: Sequence[str], side: Side) -> list[list[int]]:
         """As `Subword.encode`."""

@@ -29,8 +29,9 @@ def perplexity(
     """Compute the log-probability of given translations.
 
     Line N of TARGET is scored as the translation of line N of SOURCE: log P(target | source) in nats, the
-    end of the sentence included, as search computes it. Pairs with a blank side are left out and counted.
-    The total, the mean per token and the perplexity follow on stderr.
+    end of the sentence included, as search computes it. Pairs with a blank side, or with one longer than the
+    model has positions for, are left out and counted. The total, the mean per token and the perplexity follow
+    on stderr.
 
     \b
     Formats:

@@ -26,7 +26,7 @@ class HuggingFaceEngine:
     Args:
         model: the model.
         batch_tokens: source tokens of a batch.
-        max_tokens: most tokens of a translation, where positions are learned; None: any number.
+        max_tokens: most tokens of a side, where positions are learned; None: any number.
     """
 
     certified = ""

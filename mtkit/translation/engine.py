@@ -44,6 +44,11 @@ class Engine(Protocol):
         """The kind of device that it computes on: `cpu` or `cuda`."""
         ...
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Most tokens of a side that it has positions for, EOS counted; None: any number."""
+        ...
+
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:

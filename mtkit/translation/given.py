@@ -96,6 +96,7 @@ class GivenTotal:
         return {
             "sentences": self.pairs,
             "blank": self.unscored["blank"],
+            "too_long": self.unscored["too_long"],
             "log_probability": round(self.log_probability, 6),
             "tokens": self.tokens,
             "nats_per_token": round(self.nats_per_token, 6) if self.tokens else None,
@@ -140,13 +141,16 @@ def score_given(
         pairs: source and target lines, what is no UTF-8 in them as `lenient_lines` reads it; such a pair has
             no score, nor has one that lacks a side.
         pieces: score every piece as well.
-        most_tokens: a pair with a longer side, EOS counted, has no score, as one with a blank side.
+        most_tokens: a pair with a longer side, EOS counted, has no score, as one with a blank side; nor has
+            one that is longer than the engine has positions for.
         only_known: a pair with an unknown piece in its target has no score either: odds beside probabilities
             would rank it too high.
 
     Source: log P(y|x) = Σ log P(y_t | y_<t, x), the factorisation that training maximises.
     """
     pairs = iter(pairs)
+    limits = [one for one in (most_tokens, translator.engine.max_tokens) if one is not None]
+    most_tokens = min(limits, default=None)
     while window := list(islice(pairs, _WINDOW_PAIRS)):
         yield from _score_window(translator, window, pieces, most_tokens, only_known)
 

@@ -76,6 +76,11 @@ class TorchEngine:
         """As the protocol says."""
         return self.model.device.type
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Most tokens of a side that it has positions for, as the protocol says."""
+        return self.model.max_tokens
+
     def search(
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:

@@ -43,6 +43,7 @@ class UpperCaseEngine:
     finished: bool = True
     certified: str = ""
     device: str = "cpu"
+    max_tokens: int | None = None
     calls: list[list[str]] = field(default_factory=list)
 
     def search(

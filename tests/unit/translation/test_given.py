@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,16 @@ def test_a_target_with_an_unknown_piece_has_no_score_where_pairs_are_ranked(tran
         total.add(given)
     assert "3 sentences (1 with characters that the model has no piece for left out) ·" in total.line()
     assert all(given.unscored is None for given in score_given(translator, pairs))
+
+
+def test_what_the_engine_has_no_positions_for_has_no_score(translator: Translator, engine: Any) -> None:
+    pairs, engine.max_tokens = [("a", "xyz"), ("b", "y" * 5), ("c" * 5, "y"), ("b", "y")], 5
+    for most_tokens in (None, 9):
+        total = GivenTotal()
+        for given in score_given(translator, pairs, most_tokens=most_tokens):
+            total.add(given)
+        assert (total.unscored["too_long"], total.record()["too_long"], total.tokens) == (2, 2, 6)
+    assert "4 sentences (2 too long left out) ·" in total.line()
 
 
 def test_both_directions_have_a_score_or_none(translator: Translator) -> None:
