@@ -77,7 +77,7 @@ def validator(
         before = batch_tokens
 
         def translate(tokens: int) -> list[str]:
-            engine, form = TorchEngine(model, tokens, workers), corpus_facts["normalize"]
+            engine, form = TorchEngine(model, tokens, workers, tells=False), corpus_facts["normalize"]
             translator = Translator(engine, codec, form=form, limit=limit, settings=search)
             return [translation.text for translation in translator.translate(processes.mine(sources))]
 

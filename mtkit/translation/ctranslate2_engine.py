@@ -33,6 +33,7 @@ from mtkit.translation.ctranslate2_loading import (
     unsupported,
 )
 from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
+from mtkit.translation.failures import waited
 
 Ids = Sequence[int]
 Asked = Literal["everything", "doubtful"]
@@ -298,12 +299,12 @@ class CTranslate2Engine:
             return
         sample = alike(batches, self._replicas.threads)
         for result in self._begun:  # nothing else shall be computed meanwhile
-            result.result()
+            waited(result)
 
         def work(translator: Any) -> None:
             for results in [begin(numbers, translator) for numbers in sample]:
                 for result in results:
-                    result.result()
+                    waited(result)
 
         with suppress(ModelError):  # it was exported anew meanwhile: what is open stays
             self._translator = self._replicas.settled(self._translator, work)

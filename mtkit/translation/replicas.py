@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mtkit.model.cores import cpu_name
 from mtkit.model.remembering import recall, remember
+from mtkit.translation.failures import waited
 
 KIND = "replicas"
 MARGIN = 1.1  # times as fast as what is simpler; less may be noise
@@ -164,5 +165,5 @@ def begin_batches(
 
 
 def finished_batches(waiting: Sequence[tuple[list[int], list[Any]]]) -> Iterator[tuple[list[int], list[Any]]]:
-    """Wait for batches in the order in which they were begun."""
-    return ((numbers, [result.result() for result in results]) for numbers, results in waiting)
+    """Wait for batches in the order in which they were begun; errors of `waited`."""
+    return ((numbers, [waited(result) for result in results]) for numbers, results in waiting)

@@ -1,6 +1,8 @@
 """The engine that runs our own models with torch. The only file of this room that imports torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from mtkit.search.ensemble import Ensemble, Model
 from mtkit.search.forced import log_probabilities, token_scores
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.token_scores import TokenScores
+from mtkit.translation.failures import memory_is_full
 
 
 class TorchEngine:
@@ -26,14 +29,19 @@ class TorchEngine:
         model: the model, where it shall run.
         batch_tokens: source tokens of a batch, EOS and padding counted.
         workers: search batches side by side.
+        tells: put it into words for a user if a GPU's memory is full; False: leave torch's error to a caller
+            who tries again with smaller batches.
     """
 
     certified = ""
 
-    def __init__(self, model: Model, batch_tokens: int, workers: Workers = ALONE) -> None:
+    def __init__(
+        self, model: Model, batch_tokens: int, workers: Workers = ALONE, *, tells: bool = True
+    ) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
         self.workers = workers
+        self._told = partial(_enough_memory, model.device) if tells else nullcontext
 
     @classmethod
     def load(
@@ -58,10 +66,11 @@ class TorchEngine:
 
         Raises:
             ModelError: a folder holds no model that this version can load.
-            RunError: there is no such device here.
+            RunError: there is no such device here, or its memory is full.
         """
         found = find_device(device)
-        models = [load_model(one, found) for one in (folder, *others)]
+        with _enough_memory(found):
+            models = [load_model(one, found) for one in (folder, *others)]
         model: Model = Ensemble(models, average) if others else models[0]
         if found.type != "cpu":
             return cls(model, batch_tokens)
@@ -85,13 +94,15 @@ class TorchEngine:
         self, sources: Sequence[Sequence[int]], settings: SearchSettings, demands: Demands = NO_DEMANDS
     ) -> list[list[Hypothesis]]:
         """Beam search or sampling, as the protocol says."""
-        return search(self.model, sources, settings, self.batch_tokens, self.workers, demands)
+        with self._told():
+            return search(self.model, sources, settings, self.batch_tokens, self.workers, demands)
 
     def log_probabilities(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     ) -> list[float]:
         """Forced decoding, as the protocol says."""
-        return log_probabilities(self.model, sources, targets, self.batch_tokens, self.workers)
+        with self._told():
+            return log_probabilities(self.model, sources, targets, self.batch_tokens, self.workers)
 
     def token_scores(
         self,
@@ -103,4 +114,18 @@ class TorchEngine:
     ) -> list[TokenScores]:
         """Forced decoding token by token, as the protocol says."""
         model, tokens, workers = self.model, self.batch_tokens, self.workers
-        return token_scores(model, sources, targets, finished, tokens, workers, attention=attention)
+        with self._told():
+            return token_scores(model, sources, targets, finished, tokens, workers, attention=attention)
+
+
+@contextmanager
+def _enough_memory(device: torch.device) -> Iterator[None]:
+    """What computes on a device.
+
+    Raises:
+        RunError: the memory of a GPU is full.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise memory_is_full(error, str(device)) from error
