@@ -89,15 +89,15 @@ class HuggingFaceEngine:
         """log P of each target; of one that was cut off without EOS."""
         device = torch.device("cpu")
         source, source_is_token = padded([[*ids, EOS] for ids in sources], device)
-        target_in, _ = padded([[BOS, *ids] for ids, _ in targets], device)
-        target_out, _ = padded([[*ids, EOS] for ids, _ in targets], device)
         counted = padded([[1] * (len(ids) + finished) or [0] for ids, finished in targets], device)
+        width = counted.ids.size(1)
+        target_in, _ = padded([[BOS, *ids][:width] for ids, _ in targets], device)
+        target_out, _ = padded([[*ids, EOS][:width] for ids, _ in targets], device)
         logits = self.model(
             input_ids=source, attention_mask=source_is_token.long(), decoder_input_ids=target_in
         ).logits  # [B, T, V]
         each = producible(logits).gather(2, target_out.unsqueeze(-1)).squeeze(-1)  # [B, T]
-        width = counted.ids.size(1)
-        return [float(one) for one in each[:, :width].masked_fill(counted.ids == 0, 0.0).sum(1)]
+        return [float(one) for one in each.masked_fill(counted.ids == 0, 0.0).sum(1)]
 
 
 def _cut(ids: list[int], limit: int) -> tuple[list[int], bool]:

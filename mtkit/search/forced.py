@@ -43,7 +43,8 @@ def log_probabilities(
     """
 
     def of_batch(numbers: list[int]) -> list[float]:
-        pairs = _pairs(model, [sources[n] for n in numbers], [targets[n] for n in numbers])
+        some = [targets[n] for n in numbers]
+        pairs = _pairs(model, [sources[n] for n in numbers], some, [True] * len(some))
         return _each(model, pairs).sum(1).tolist()
 
     with evaluating(model):
@@ -76,7 +77,8 @@ def token_scores(
     """
 
     def of_batch(numbers: list[int]) -> list[TokenScores]:
-        pairs = _pairs(model, [sources[n] for n in numbers], [targets[n] for n in numbers])
+        some = [targets[n] for n in numbers]
+        pairs = _pairs(model, [sources[n] for n in numbers], some, [finished[n] for n in numbers])
         each = _each(model, pairs).tolist()
         weights = _attention(model, pairs).tolist() if attention else [[] for _ in numbers]
         found = []
@@ -127,7 +129,7 @@ class Pairs(NamedTuple):
         source: [B, S].
         source_is_token: [B, S].
         target_in: BOS first, [B, T].
-        target_out: EOS last, [B, T].
+        target_out: EOS last where it follows, [B, T].
         target_is_token: [B, T].
     """
 
@@ -142,10 +144,13 @@ def _lengths(sources: Sequence[Ids], targets: Sequence[Ids]) -> list[int]:
     return [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
 
 
-def _pairs(model: Model, sources: Sequence[Ids], targets: Sequence[Ids]) -> Pairs:
+def _pairs(model: Model, sources: Sequence[Ids], targets: Sequence[Ids], finished: Sequence[bool]) -> Pairs:
+    """Pairs side by side; the last id of a target that was cut off is not read: search does not either."""
+    counts = [max(1, len(ids) + ended) for ids, ended in zip(targets, finished, strict=True)]
+    each = list(zip(targets, counts, strict=True))
     source, source_is_token = padded([[*ids, EOS] for ids in sources], model.device)
-    target_in, _ = padded([[BOS, *ids] for ids in targets], model.device)
-    target_out, target_is_token = padded([[*ids, EOS] for ids in targets], model.device)
+    target_in, _ = padded([[BOS, *ids][:count] for ids, count in each], model.device)
+    target_out, target_is_token = padded([[*ids, EOS][:count] for ids, count in each], model.device)
     return Pairs(source, source_is_token, target_in, target_out, target_is_token)
 
 

@@ -23,6 +23,7 @@ from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED
 from mtkit.translation.batch_sizes import BatchSize
 from mtkit.translation.converted import CONVERTED, check_converted
+from mtkit.translation.ctranslate2_forced import with_end, without_end
 from mtkit.translation.ctranslate2_loading import (
     CPU,
     VERSION,
@@ -32,8 +33,8 @@ from mtkit.translation.ctranslate2_loading import (
     read_pieces,
     unsupported,
 )
-from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
 from mtkit.translation.failures import waited
+from mtkit.translation.replicas import Replicas, alike, begin_batches, finished_batches
 
 Ids = Sequence[int]
 Asked = Literal["everything", "doubtful"]
@@ -199,7 +200,8 @@ class CTranslate2Engine:
 
     def log_probabilities(self, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[float]:
         """Forced decoding, as the protocol says."""
-        return [math.fsum(values) for values in self._token_log_probabilities(sources, targets)]
+        every = self._token_log_probabilities(sources, targets, [True] * len(targets))
+        return [math.fsum(values) for values in every]
 
     def token_scores(
         self,
@@ -220,31 +222,26 @@ class CTranslate2Engine:
                 expected="the torch engine",
                 advice="Use `--engine torch`.",
             )
-        every = self._token_log_probabilities(sources, targets)
-        return [
-            TokenScores(tuple(values[: len(target) + ended]))
-            for values, target, ended in zip(every, targets, finished, strict=True)
-        ]
+        every = self._token_log_probabilities(sources, targets, finished)
+        return [TokenScores(tuple(values)) for values in every]
 
     def _token_log_probabilities(
-        self, sources: Sequence[Ids], targets: Sequence[Ids]
+        self, sources: Sequence[Ids], targets: Sequence[Ids], finished: Sequence[bool]
     ) -> list[Sequence[float]]:
-        """Of each pair, the log probability of every target token; that of EOS last."""
-        lengths = [max(len(source), len(target)) + 1 for source, target in zip(sources, targets, strict=True)]
+        """Of each pair, the log probability of every target token, and last of EOS where it follows."""
+        counts = [len(target) + ended for target, ended in zip(targets, finished, strict=True)]
+        lengths = [max(len(ids) + 1, count) for ids, count in zip(sources, counts, strict=True)]
         self._check_lengths(lengths)
-
-        def begin(numbers: list[int]) -> Any:
-            return self._translator.score_batch(
-                [self._words(sources[number]) for number in numbers],
-                [[self._target_pieces[one] for one in targets[number]] for number in numbers],
-                max_input_length=0,
-                asynchronous=True,
-            )
-
-        values: dict[int, Sequence[float]] = {}
-        for numbers, results in finished_batches(begin_batches(begin, self._size.cut(lengths))):
-            values.update((n, result.log_probs) for n, result in zip(numbers, results, strict=True))
-        return [_without_bias(values[number], targets[number]) for number in range(len(sources))]
+        pairs = [
+            (self._words(source), [self._target_pieces[one] for one in target])
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        full = {number for number, ids in enumerate(targets) if len(ids) == self.max_tokens}
+        rest = [number for number in range(len(pairs)) if number not in full]
+        cut = self._size.cut([lengths[number] for number in rest])
+        values = with_end(self._translator, pairs, [[rest[place] for place in batch] for batch in cut])
+        values |= {number: without_end(self._translator, pairs[number], targets[number]) for number in full}
+        return [_without_bias(values[n], targets[n])[:count] for n, count in enumerate(counts)]
 
     def _searched(
         self, sources: Sequence[Ids], settings: SearchSettings, limits: Sequence[int]
@@ -324,13 +321,15 @@ class CTranslate2Engine:
         """
         flat = [(number, one) for number, some in zip(numbers, found, strict=True) for one in some]
         values = iter(
-            self._token_log_probabilities([sources[n] for n, _ in flat], [one.ids for _, one in flat])
+            self._token_log_probabilities(
+                [sources[n] for n, _ in flat],
+                [one.ids for _, one in flat],
+                [one.finished for _, one in flat],
+            )
         )
 
         def exact(one: Hypothesis) -> Hypothesis:
-            tokens = list(next(values))
-            total = math.fsum(tokens if one.finished else tokens[:-1])  # what was cut off has no EOS
-            return _hypothesis(one.ids, total, one.finished, settings)
+            return _hypothesis(one.ids, math.fsum(next(values)), one.finished, settings)
 
         return [[exact(one) for one in some] for some in found]
 
@@ -379,12 +378,12 @@ def _is_stopgap(ids: Ids, ngram: int) -> bool:
 
 
 def _without_bias(values: Sequence[float], target: Ids) -> Sequence[float]:
-    """Log probabilities of a target's tokens and EOS, as if the converted model took nothing off."""
+    """Log probabilities of a target's tokens, perhaps EOS, as if the converted model took nothing off."""
     if not set(NEVER_PRODUCED).intersection(target):
         return values
     return [
         value + NEVER_BIAS if one in NEVER_PRODUCED else value
-        for value, one in zip(values, (*target, EOS), strict=True)
+        for value, one in zip(values, (*target, EOS), strict=False)
     ]
 
 

@@ -146,6 +146,12 @@ def open_again(folder: Path, card: ModelCard, certificate: Certificate, replicas
     return opened
 
 
+def readable(tensor: Any) -> Any:
+    """A tensor of CTranslate2's as numpy reads it: in float32, on the CPU."""
+    on_cpu = tensor if tensor.device == CPU else tensor.to_device(ctranslate2.Device.cpu)
+    return on_cpu.to(ctranslate2.DataType.float32)
+
+
 def read_pieces(folder: Path) -> tuple[list[str], list[str]]:
     """Source and target vocabulary of a converted model, by id."""
     shared = folder / "shared_vocabulary.json"

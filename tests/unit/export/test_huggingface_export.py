@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +16,14 @@ from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
+from mtkit.export.huggingface_engine import HuggingFaceEngine
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import Proof
 from mtkit.files import read_lines
 from mtkit.log import RunContext
 from mtkit.subword.codec import Subword
 from mtkit.subword.learn import SubwordInputs, learn_subword
-from mtkit.subword.vocabulary import SIDES, UNK
+from mtkit.subword.vocabulary import BOS, SIDES, UNK
 
 transformers = pytest.importorskip("transformers", reason="pip install 'mtkit[huggingface]'")
 pytestmark = pytest.mark.filterwarnings("ignore")  # what transformers warns of is not our business
@@ -178,6 +180,18 @@ def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: in
         if UNK not in ours:  # which is never written
             joined = codec.decode(ours, "source").strip()
             assert str(tokens.decode(ours, skip_special_tokens=True)).strip() == joined
+
+
+def test_what_was_cut_off_is_not_read_to_its_last_token() -> None:
+    read: list[list[list[int]]] = []
+
+    def model(decoder_input_ids: torch.Tensor, **_: object) -> SimpleNamespace:
+        read.append(decoder_input_ids.tolist())
+        return SimpleNamespace(logits=torch.zeros(*decoder_input_ids.shape, 8))
+
+    engine = HuggingFaceEngine(model, 100, max_tokens=2)
+    engine._totals([[4], [5]], [([6, 7], False), ([6], True)])
+    assert read == [[[BOS, 6], [BOS, 6]]]
 
 
 def test_settings_of_generate_are_those_of_the_card(exported: Exported) -> None:

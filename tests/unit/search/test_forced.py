@@ -1,8 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 
-from mtkit.config.model import ModelSettings
+from mtkit.config.model import LearnedPositions, ModelSettings
+from mtkit.config.search import SearchSettings
 from mtkit.model.transformer import Transformer
+from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities, token_scores
 from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED, UNK
 
@@ -47,6 +51,24 @@ def test_the_sides_must_be_equally_many() -> None:
 
 def test_no_pairs_have_no_log_probabilities() -> None:
     assert log_probabilities(Transformer(SETTINGS, 13, 13), [], []) == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"no_repeat_ngram": 2}, {"coverage_penalty": 0.5}],
+    ids=["plain", "repetition blocked", "coverage"],
+)
+def test_what_was_cut_off_at_the_last_position_has_a_score(asked: dict[str, Any]) -> None:
+    shape = SETTINGS.model_copy(update={"positions": LearnedPositions(max=6)})
+    model = Transformer(shape, 13, 13, output_bias=True)
+    assert model.output_bias is not None
+    with torch.no_grad():
+        model.output_bias[EOS] = -1e4  # it cannot end
+    [[found]] = search(model, [[5, 6, 7]], SearchSettings(beam_size=1, max_length_factor=9, **asked))
+    assert (len(found.ids), found.finished) == (6, False)
+    [scores] = token_scores(model, [[5, 6, 7]], [found.ids], [False], attention=True)
+    assert sum(scores.log_probabilities) == pytest.approx(found.log_probability, abs=1e-5)
+    assert len(scores.log_probabilities) == len(scores.attention) == 6
 
 
 def test_tokens_add_up_to_the_pair_and_padding_has_none() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from mtkit.config.model import LearnedPositions
 from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.specification import save, specification
 from mtkit.files import read_lines, write_lines
 from mtkit.model.folder import read_card, subword_folder
+from mtkit.model.positions import Learned
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.search.hypothesis import Hypothesis
@@ -254,6 +256,33 @@ def test_both_engines_give_a_translation_the_same_probability(
     targets = [ids[::-1] for ids in sources[:-1]] + [[]]
     wanted = TorchEngine(model, 30).log_probabilities(sources, targets)
     assert make().log_probabilities(sources, targets) == pytest.approx(wanted, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["learned", "sinusoidal"])
+def test_what_was_cut_off_at_the_last_position_has_a_score(
+    make: Make, model: Transformer, sources: list[list[int]], kind: str
+) -> None:
+    other, full = (
+        endless(model),
+        SearchSettings(beam_size=2, max_length_factor=0.01, max_length_extra=POSITIONS),
+    )
+    if kind == "learned":
+        learned = LearnedPositions(max=POSITIONS)
+        other.settings = other.settings.model_copy(update={"positions": learned})
+        for stack in (other.encoder, other.decoder):
+            stack.positions = Learned(learned, other.settings.dim)
+            torch.nn.init.zeros_(stack.positions.weight)
+        full = full.model_copy(update={"max_length_extra": POSITIONS + 9})
+    some, blocked = sources[:3], full.model_copy(update={"no_repeat_ngram": 3})
+    ours, theirs = TorchEngine(other, 30), make(other)
+    assert plain(theirs.search(some, blocked)) == plain(ours.search(some, blocked))
+    targets = [best[0].ids for best in ours.search(some, full)] + [(5, 6)]
+    assert [len(ids) for ids in targets] == [POSITIONS] * 3 + [2]
+    asked = [*some, some[0]], targets, [False, False, False, True]
+    wanted, found = ours.token_scores(*asked), theirs.token_scores(*asked)
+    for left, right in zip(found, wanted, strict=True):
+        # a model that cannot end has weights so large that rounding shows
+        assert left.log_probabilities == pytest.approx(right.log_probabilities, abs=10 * TOLERANCE)
 
 
 def test_replicas_change_nothing(make: Make, sources: list[list[int]]) -> None:
