@@ -64,6 +64,8 @@ class OnnxModel(nn.Module):
             for name in (ENCODER, STEP)
         )
         self.max_tokens = max_tokens
+        [logits] = [one for one in self._step.get_outputs() if one.name == "logits"]
+        self.target_size: int = logits.shape[1]
         self.device = torch.device("cpu")
         self._past = {one.name: one.shape for one in self._step.get_inputs() if one.name.startswith("past_")}
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from mtkit.translation.ctranslate2_loading import readable
 from mtkit.translation.failures import waited
 from mtkit.translation.replicas import begin_batches, finished_batches
@@ -47,6 +45,8 @@ def without_end(translator: Any, pair: Pair, ids: Sequence[int]) -> list[float]:
         pair: pieces of source and target.
         ids: of the target.
     """
+    import numpy as np  # which no translation of a line waits for
+
     source, target = pair
     [result] = translator.translate_batch(
         [source],
