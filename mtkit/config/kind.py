@@ -18,7 +18,7 @@ class Kind:
         uses_seed: True if the recipe's seed changes the result.
         function: `module:function` that runs it, imported only when it runs.
         purpose: one line for people.
-        identity: `module:function` that hashes the data files it reads; empty: it reads none.
+        identity: `module:function` that hashes what it reads beside its settings and stages; empty: nothing.
         uses_languages: True if the recipe's languages are part of the result.
         forecast: `module:function` that says in a line what running it would take; empty: nothing does.
         check: `module:function` that is given settings and recipe and refuses what this machine cannot do,

@@ -19,7 +19,7 @@ class Ingredients:
         version: the kind's version.
         settings: the stage's own settings, defaults included, without those outside the fingerprint.
         inputs: role → fingerprint of the stage that fills it.
-        data: path in the recipe → hash of the content found there.
+        data: path in the recipe, or what else it reads → hash of the content found there.
         seed: the recipe's seed, or None where the kind uses none.
         languages: {"source": …, "target": …}, or None where they change nothing.
     """
@@ -57,7 +57,7 @@ def ingredients(stage: Stage, recipe: Recipe, inputs: Mapping[str, str]) -> Ingr
 
 
 def data_of(stage: Stage, recipe: Recipe) -> dict[str, str]:
-    """Path in the recipe → hash of the content found there now; of a stage that reads no files nothing."""
+    """What a stage reads beside its settings and other stages → hash of what is there now."""
     identity = stage.kind.identity
     found: dict[str, str] = load(identity)(stage.settings, recipe) if identity else {}
     return found

@@ -51,6 +51,7 @@ EXPORT = Kind(
     settings=ExportSettings,
     function="mtkit.pipeline.stages:export",
     check="mtkit.pipeline.stages:export_needs",
+    identity="mtkit.pipeline.stages:export_identity",
     purpose="the model for another engine, with proof that it translates alike",
     reads=MappingProxyType({"corpus": "corpus", "train": "train"}),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from mtkit.config.fields import tree
 from mtkit.config.recipe import Recipe, Stage
 from mtkit.config.settings import Settings
+from mtkit.pipeline.decoding import HOW_IT_TRANSLATES
 from mtkit.pipeline.fingerprint import Ingredients, ingredients
 from mtkit.pipeline.store import Store
 
@@ -122,7 +123,7 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield f"stages.{stage.name}.{path} {short(old)} → {short(new)}"
     for path in sorted(before["data"].keys() | now.data.keys()):
         if before["data"].get(path) != now.data.get(path):
-            yield f"the data of stages.{stage.name}.{path}{named(stage.settings, path)} changed"
+            yield f"{_data_called(stage, path)} changed"
     for role, fingerprint in now.inputs.items():
         if before["inputs"].get(role) != fingerprint:
             yield f"{stage.reads[role]} changed"
@@ -132,6 +133,12 @@ def _changes(stage: Stage, now: Ingredients, before: Mapping[str, Any]) -> Itera
         yield "its languages changed"
     if before["version"] != now.version:
         yield f"mtkit makes it otherwise now (version {before['version']} → {now.version})"
+
+
+def _data_called(stage: Stage, path: str) -> str:
+    if path == HOW_IT_TRANSLATES:
+        return path
+    return f"the data of stages.{stage.name}.{path}{named(stage.settings, path)}"
 
 
 def named(settings: Any, path: str) -> str:

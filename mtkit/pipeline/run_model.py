@@ -13,12 +13,13 @@ from typing import Any
 
 from mtkit.config.corpus import CorpusSettings
 from mtkit.config.export import ExportSettings
-from mtkit.config.recipe import Recipe, Stage
-from mtkit.config.search import SearchSettings, TranslateSettings
+from mtkit.config.recipe import Recipe
+from mtkit.config.search import SearchSettings
 from mtkit.corpus.licences import licences_of
 from mtkit.errors import ModelError, RunError
 from mtkit.files import put_back, read_json, replace_folder, sample_lines, user_errors, write_json
 from mtkit.model.folder import CARD, TARGET_SCRIPTS, WEIGHTS, ModelCard, read_card
+from mtkit.pipeline.decoding import link_or_copy, searches_of, translations
 from mtkit.pipeline.runs import MANIFEST, MODEL, STORE, RunFolder, alone_in, fitting, open_run
 from mtkit.translation.converted import CONVERTED, is_converted, read_certificate
 from mtkit.translation.scripts import written_in
@@ -96,22 +97,14 @@ def check_place(folder: Path) -> None:
 def _chosen(recipe: Recipe, noted: Noted) -> str | None:
     """The trained stage whose model is the recipe's: the one translated with last, else the last one."""
     trained = [name for name, stage in recipe.stages.items() if stage.kind.name == "train" and name in noted]
-    translated = [stage.reads["train"] for stage in _translations(recipe) if stage.reads["train"] in trained]
+    translated = [stage.reads["train"] for stage in translations(recipe) if stage.reads["train"] in trained]
     return [*trained, *translated][-1] if trained else None
-
-
-def _translations(recipe: Recipe) -> list[Stage]:
-    return [stage for stage in recipe.stages.values() if stage.kind.name == "translate"]
 
 
 def _card(stored: Path, trained: str, run: RunFolder, recipe: Recipe, noted: Noted) -> ModelCard:
     """The stored model's card with the recipe's search settings, and how these scored."""
     card = read_card(stored)
-    searches = {
-        stage.name: stage.settings.search
-        for stage in sorted(_translations(recipe), key=lambda stage: _preference(stage, recipe))
-        if stage.reads["train"] == trained and isinstance(stage.settings, TranslateSettings)
-    }
+    searches = searches_of(recipe, trained)
     decoding = next(iter(searches.values()), card.decoding)
     provenance = {**card.provenance, "recipe": recipe.name, "about": recipe.about}
     corpus = recipe.stages[recipe.stages[trained].reads["corpus"]].settings
@@ -143,13 +136,6 @@ def _target_scripts(trained: str, language: str, run: RunFolder, noted: Noted) -
 def _searched_with(decoding: SearchSettings, noted: Mapping[str, Any] | None) -> bool:
     """True if a translate stage was made with these settings, whatever the recipe says by now."""
     return noted is not None and decoding.model_dump(mode="json").items() <= noted["settings"].items()
-
-
-def _preference(stage: Stage, recipe: Recipe) -> tuple[bool, bool]:
-    """Sorts first what translates the test split, then what is scored, then by the recipe's order."""
-    scored = {other.reads["translate"] for other in recipe.stages.values() if other.kind.name == "score"}
-    split = stage.settings.split if isinstance(stage.settings, TranslateSettings) else ""
-    return split != "test", stage.name not in scored
 
 
 def _scores(folder: Path) -> Iterator[dict[str, Any]]:
@@ -191,7 +177,7 @@ def _renew(folder: Path, stored: Path, converted: Path | None, card: ModelCard) 
     try:
         for path, place in places.items():
             (fresh / place).parent.mkdir(parents=True, exist_ok=True)
-            _link_or_copy(path, fresh / place)
+            link_or_copy(path, fresh / place)
         write_json(fresh / CARD, card.written())
         fresh.chmod(0o755)
         replace_folder(fresh, folder)
@@ -213,14 +199,6 @@ def _is_same(path: Path, copy: Path) -> bool:
         return False
     one, other = path.stat(), copy.stat()
     return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
-
-
-def _link_or_copy(path: Path, place: Path) -> None:
-    """A hard link where the file system has them, otherwise a copy with the same time."""
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copy2(path, place)
 
 
 def _remove(path: Path) -> None:

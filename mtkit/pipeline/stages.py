@@ -17,7 +17,7 @@ from mtkit.config.search import SearchSettings, TranslateSettings
 from mtkit.config.settings import Settings
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.training import TrainSettings
-from mtkit.files import read_json
+from mtkit.files import canonical_hash, read_json
 from mtkit.log import RunContext
 
 if TYPE_CHECKING:
@@ -146,11 +146,31 @@ def _card(
     )
 
 
-def export(settings: ExportSettings, reads: Reads, out: Path, run: RunContext, _recipe: Recipe) -> None:
-    """The model for another engine, with proof that it translates alike."""
-    from mtkit.export.stage import ExportInputs, export_model
+def export_identity(settings: ExportSettings, recipe: Recipe) -> dict[str, str]:
+    """What an export depends on beside the model: how the recipe translates, unless that is by default."""
+    from mtkit.pipeline.decoding import HOW_IT_TRANSLATES
 
-    export_model(settings, ExportInputs(reads["corpus"], reads["train"]), out, run)
+    decoding = _decoding(settings, recipe)
+    if decoding is None or decoding == SearchSettings():
+        return {}
+    return {HOW_IT_TRANSLATES: canonical_hash(decoding.model_dump(mode="json"))}
+
+
+def export(settings: ExportSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:
+    """The model for another engine, with proof that it translates alike by the recipe's own search."""
+    from mtkit.export.stage import ExportInputs, export_model
+    from mtkit.pipeline.decoding import searching
+
+    with searching(reads["train"], _decoding(settings, recipe), out) as train:
+        export_model(settings, ExportInputs(reads["corpus"], train), out, run)
+
+
+def _decoding(settings: ExportSettings, recipe: Recipe) -> SearchSettings | None:
+    """How the recipe translates with the model that a stage of these settings exports; None: not at all."""
+    from mtkit.pipeline.decoding import searches_of
+
+    [trained] = [stage.reads["train"] for stage in recipe.stages.values() if stage.settings is settings]
+    return next(iter(searches_of(recipe, trained).values()), None)
 
 
 def export_needs(settings: ExportSettings, _recipe: Recipe) -> None:

@@ -96,7 +96,7 @@ def test_an_edited_key_reruns_exactly_its_dependants(
     change = ("run", "tiny.yaml", "--dry-run", "--set")
     assert here(*change, "stages.translate.beam_size=1").splitlines()[2:] == [
         "train      stored",
-        "export     stored",
+        "export     to run, because how the recipe translates changed",
         "translate  to run, because stages.translate.beam_size 2 → 1",
         "score      to run, because translate changed",
     ]
