@@ -10,11 +10,6 @@ from mtkit.errors import RunError
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
-def has_gpu() -> bool:
-    """True if torch computes on a GPU of this machine."""
-    return torch.cuda.is_available()
-
-
 def find_device(name: str) -> torch.device:
     """The device that a name means; `auto` is the first GPU, or the CPU where there is none.
 
@@ -22,7 +17,7 @@ def find_device(name: str) -> torch.device:
         RunError: there is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if has_gpu() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -249,9 +249,9 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wi
 
 def _torch_has_gpu() -> bool:
     """True if torch, which is imported here, computes on a GPU: one that is built for CPUs alone does not."""
-    from mtkit.model.device import has_gpu
+    from mtkit.model.device import find_device
 
-    return has_gpu()
+    return find_device("auto").type == "cuda"
 
 
 def _beyond_positions(folder: Path, settings: SearchSettings, positions: int | None) -> str | None:

@@ -66,7 +66,7 @@ def test_what_stands_against_it_is_said(converted: Path, monkeypatch: pytest.Mon
     assert chosen.engine == "torch" and "temper: 1.0" in chosen.because
     assert "sees 0 GPUs" in choose_engine(converted, SETTINGS, "cuda").because
     monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 2)
-    monkeypatch.setattr("mtkit.model.device.has_gpu", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert "has a GPU" in choose_engine(converted, SETTINGS).because
     assert choose_engine(converted, SETTINGS, "cpu") == Choice("ctranslate2")
     assert choose_engine(converted, SETTINGS, wish="ctranslate2") == Choice("ctranslate2")
@@ -85,7 +85,7 @@ def test_a_gpu_that_torch_does_not_compute_on_is_no_reason_for_torch(
 ) -> None:
     monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 1)
     monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda *_: {"float32"})
-    monkeypatch.setattr("mtkit.model.device.has_gpu", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for device in ("auto", "cuda"):
         assert choose_engine(converted, SETTINGS, device) == Choice("ctranslate2")
 
