@@ -57,12 +57,17 @@ class Cache:
         return self._sees[:, None, :, : (self.used + 1) * self.hypotheses]
 
     def expand(self, count: int) -> None:
-        """Give each sentence `count` hypotheses, before anything was written."""
-        assert self.length == 0, "what one hypothesis has read is not shared out"
+        """Give each sentence `count` hypotheses for its only one, which has read one position at most."""
+        assert self.length <= 1, "at most one position is shared out"
         layers, two, sentences, kv_heads, _, head_dim = self.source.shape
-        shape = (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
+        read, shape = self.past, (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
         self.past = [_room(self.source, shape) for _ in range(layers)]
         self._sees = self.source.new_zeros(sentences, count, FIRST_CAPACITY * count, dtype=torch.bool)
+        if self.length:
+            self._sees[:, :, 0] = True  # of the first N places the others are nobody's, and hold numbers
+            for old, new in zip(read, self.past, strict=True):
+                new[:, 0] = 0.0
+                new[:, 0, 0] = old[:, 0, 0]
 
     def make_room(self) -> None:
         """Make sure that one more position can be written, in the place `used`, and is seen by its own."""

@@ -88,11 +88,16 @@ def search_batch(
     reader = Reader(model, source, source_is_token, groups)
     if settings.diversity is not None:
         return search_in_groups(reader, limits, settings, constraints)
-    reader.expand(settings.beam_size)
-    beams = Beams(limits, settings, model.device)
+    size, beams = settings.beam_size, Beams(limits, settings, model.device)
     shape = constraints.shape(beams)
+    if model.target_size >= 2 * size:  # all hypotheses are alike at first, so one reads for all
+        logits = reader.step(beams.newest()[::size])  # [B, V]
+        candidates = best_candidates(logits, beams.totals[:, :1], 2 * size, shape)
+        reader.expand(size)
+        reader.select(beams.advance(candidates))
+    else:
+        reader.expand(size)
     while beams.running:
         logits = reader.step(beams.newest())  # [B * N, V]
-        candidates = best_candidates(logits, beams.totals, 2 * settings.beam_size, shape)
-        reader.select(beams.advance(candidates))
+        reader.select(beams.advance(best_candidates(logits, beams.totals, 2 * size, shape)))
     return beams.results()

@@ -57,19 +57,18 @@ class Constraints:
     @property
     def any(self) -> bool:
         """True if anything is ever forbidden."""
-        return bool(
-            self.ngram
-            or self.longest_prefix
-            or self.ids is not None
-            or self.texts is not None
-            or any(least > 1 for least in self.least)
-        )
+        return bool(self.bans or self.longest_prefix or any(least > 1 for least in self.least))
+
+    @property
+    def bans(self) -> bool:
+        """True if pieces, texts or repetitions are forbidden."""
+        return bool(self.ngram or self.ids is not None or self.texts is not None)
 
     def shape(self, beams: Beams) -> Callable[[Tensor], None] | None:
         """What `best_candidates` forbids at the step where beams stand; None where nothing ever is."""
         if not self.any:
             return None
-        return lambda scores: self.apply(scores, beams.ids, beams.running)
+        return lambda scores: self.apply(scores, beams.ids[:, : scores.size(1)], beams.running)
 
     def forbid(self, scores: Tensor, ids: Tensor, running: Sequence[int]) -> None:
         """Set to -inf what may not come next.
@@ -79,6 +78,9 @@ class Constraints:
             ids: what the hypotheses say so far, [B, N, T].
             running: which sentences the rows are.
         """
+        early = [ids.size(-1) + 1 < self.least[n] for n in running]
+        if not (self.bans or any(early)):
+            return
         ends = scores[..., EOS].clone()
         if self.ids is not None:
             scores[..., self.ids] = -torch.inf
@@ -89,10 +91,12 @@ class Constraints:
             scores += torch.where(left.isneginf(), 0.0, before - left)
         if self.texts is not None:
             scores.masked_fill_(self.texts.completes[self.texts.state(ids)], -torch.inf)
-        early = torch.tensor([ids.size(-1) + 1 < self.least[n] for n in running], device=scores.device)
-        scores[..., EOS].masked_fill_(early.unsqueeze(1), -torch.inf)  # [B, N]
-        stuck = scores.isneginf().all(-1)  # [B, N]
-        scores[..., EOS] = torch.where(stuck, ends, scores[..., EOS])
+        scores[..., EOS].masked_fill_(
+            torch.tensor(early, device=scores.device).unsqueeze(1), -torch.inf
+        )  # [B, N]
+        if self.bans:  # otherwise there are all other pieces
+            stuck = scores.amax(-1).isneginf()  # [B, N]
+            scores[..., EOS] = torch.where(stuck, ends, scores[..., EOS])
 
     def force(self, scores: Tensor, written: int, running: Sequence[int]) -> Tensor:
         """The scores in which nothing but the next id of a prefix is left, where a prefix goes on.

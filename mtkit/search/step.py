@@ -10,6 +10,7 @@ from mtkit.errors import ModelError
 from mtkit.subword.vocabulary import NEVER_PRODUCED
 
 STRIP = 32  # ids of a strip: near the square root of what is computed with it, for vocabularies of thousands
+FIRST = 8  # of them are compared at first, for a vector unit wants long rows
 
 
 class Candidates(NamedTuple):
@@ -67,6 +68,8 @@ def producible(logits: Tensor) -> Tensor:
         [..., V] in single precision, -inf at PAD, UNK and BOS.
     """
     logits[..., NEVER_PRODUCED] = -torch.inf
+    if logits.device.type == "cpu" and logits.dtype == torch.float32 and not torch.is_grad_enabled():
+        return torch.log_softmax(logits, -1, out=logits)
     return logits.float().log_softmax(-1)
 
 
@@ -85,15 +88,15 @@ def first_of_sums(chances: Tensor, totals: Tensor, count: int) -> tuple[Tensor, 
         Values and places among the N * V, both [B, k].
     """
     size = chances.size(2)
-    strips = -(-size // STRIP)  # strip s has the ids s, s + strips, s + 2 strips, …
+    strips = max(1, size // STRIP)  # strip s has the ids s, s + strips, s + 2 strips, …
     wanted = min(count + 1, totals.size(1) * size)
-    if wanted > totals.size(1) * strips:
+    if size < STRIP or wanted > totals.size(1) * strips:
         return first_of_best((chances + totals.unsqueeze(-1)).flatten(1), count)
     tops = _tops(chances, strips) + totals.unsqueeze(-1)  # [B, N, strips]
     _, best = tops.flatten(1).topk(wanted)  # [B, k + 1]
     parents = best // strips
-    within = strips * torch.arange(STRIP, device=best.device)
-    ids = (best % strips).unsqueeze(-1) + within  # [B, k + 1, STRIP]
+    within = torch.arange(0, size, strips, device=best.device)
+    ids = (best % strips).unsqueeze(-1) + within  # [B, k + 1, STRIP or more]
     places = (parents * size).unsqueeze(-1) + ids.clamp(max=size - 1)
     sums = chances.flatten(1).gather(1, places.flatten(1)).view_as(places)
     sums = (sums + totals.gather(1, parents).unsqueeze(-1)).masked_fill(ids >= size, -torch.inf)
@@ -108,10 +111,11 @@ def first_of_sums(chances: Tensor, totals: Tensor, count: int) -> tuple[Tensor, 
 
 def _tops(chances: Tensor, strips: int) -> Tensor:
     """The best of each strip, [..., strips], of [..., V]."""
-    whole = chances.size(-1) // strips
-    tops = chances[..., : whole * strips].view(*chances.shape[:-1], whole, strips).amax(-2)
-    rest = chances[..., whole * strips :]
-    if rest.size(-1):
+    rows, size, whole = chances.shape[:-1], chances.size(-1), STRIP * strips
+    first = chances[..., :whole].view(*rows, FIRST, -1).amax(-2)  # [..., STRIP / FIRST * strips]
+    tops = first.view(*rows, -1, strips).amax(-2)
+    for start in range(whole, size, strips):
+        rest = chances[..., start : start + strips]
         tops[..., : rest.size(-1)] = torch.maximum(tops[..., : rest.size(-1)], rest)
     return tops
 

@@ -52,6 +52,18 @@ def test_each_sentence_gets_its_rows_side_by_side_and_one_source() -> None:
     assert cache.source.shape == (L, 2, B, G, S, K)
 
 
+def test_what_one_hypothesis_has_read_is_shared_out() -> None:
+    cache = filled(1, 1)
+    for past in cache.past:
+        past[:, 1:] = torch.nan  # what was never written may be anything
+    cache.expand(3)
+    assert numbers_of(cache) == [[0]] * 3 + [[1000]] * 3 + [[2000]] * 3
+    assert not any(bool(past[:, 0].isnan().any()) for past in cache.past)
+    write(cache, torch.arange(9) * 1000 + 1)
+    cache.select(torch.tensor([8, 6, 6, 0, 2, 1]))
+    assert numbers_of(cache) == [[2000, 8001], [2000, 6001], [2000, 6001], [0, 1], [0, 2001], [0, 1001]]
+
+
 def test_room_is_made_without_losing_what_was_written() -> None:
     cache = filled(2, 2 * FIRST_CAPACITY + 1)
     assert cache.past[0].size(1) == 4 * FIRST_CAPACITY

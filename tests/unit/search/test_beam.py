@@ -72,7 +72,7 @@ def test_what_never_ends_is_cut_at_its_own_limit_and_flagged() -> None:
 def test_sentences_that_are_done_leave_the_batch() -> None:
     model = Chain({BOS: {4: 1.0}, 4: {4: 1.0}})
     search(model, [[5], [5, 5, 5]], SearchSettings(beam_size=2, max_length_factor=1.0, max_length_extra=1))
-    assert model.sizes == [4, 4, 2, 2]
+    assert model.sizes == [2, 4, 2, 2]  # at first one hypothesis reads for all of its sentence
 
 
 def test_search_stops_early_when_the_best_is_certain() -> None:
@@ -96,7 +96,7 @@ def test_no_more_hypotheses_are_searched_at_once_than_a_batch_may_have(
     monkeypatch.setattr(batching, "MOST_LOGITS", 3 * 2 * SIZE)
     model = Chain({BOS: {4: 1.0}, 4: {EOS: 1.0}})
     search(model, [[5]] * 7, SearchSettings(beam_size=2))
-    assert model.sizes == [6, 6, 6, 6, 2, 2]
+    assert model.sizes == [3, 6, 3, 6, 1, 2]
 
 
 def test_samples_that_are_too_many_at_once_are_drawn_one_lot_after_the_other(
