@@ -35,6 +35,7 @@ from mtkit.files import write_lines
 from mtkit.scoring.metrics import score
 from mtkit.subword.vocabulary import EOS
 from mtkit.translation.find_model import model_folder
+from mtkit.translation.translator import BATCH_TOKENS
 
 QUANTIZATIONS = ("float32", "int8")
 LONGEST = 60  # source pieces of a line: some toolkits leave out what is much longer
@@ -178,8 +179,9 @@ def _systems(given: argparse.Namespace, work: Path, pieces: Pieces, texts: Texts
     models = work / "models"
     if not models.exists():
         write_models(models, pieces, QUANTIZATIONS)
-    batch_tokens = round(given.batch_sentences * sum(texts.lengths) / len(texts.lengths))
-    systems: list[System] = [Own(engine, models, batch_tokens) for engine in ("torch", *QUANTIZATIONS)]
+    as_peers = round(given.batch_sentences * sum(texts.lengths) / len(texts.lengths))
+    systems: list[System] = [Own("torch", models, as_peers)]
+    systems += [Own(quantization, models, BATCH_TOKENS) for quantization in QUANTIZATIONS]
     systems += [ByHand(quantization, models) for quantization in QUANTIZATIONS]
     for peer in [] if given.peers == NOBODY else chosen_peers(given.peers):
         if not peer.python.startswith(str(PEERS)):
@@ -232,9 +234,9 @@ class Runs:
             orders = {name: self._order(system, search, threads) for name, search in self._searches.items()}
             if threads == 2:
                 orders = dict([next(iter(orders.items()))])
-            if isinstance(system, ByHand) and number == 0:
-                for name, order in orders.items():
-                    row.ways[f"{name}, {threads} threads"] = system.settle(order)
+            for name, order in orders.items() if number == 0 else ():
+                if ways := system.settle(order):
+                    row.ways[f"{name}, {threads} threads"] = ways
             single = self._texts.file(None)
             if threads == 1 and number == 0:  # its files are in memory afterwards
                 system.run(replace(next(iter(orders.values())), source=single), core)

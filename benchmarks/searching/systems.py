@@ -89,6 +89,10 @@ class System(ABC):
         limits = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "CUDA_VISIBLE_DEVICES": ""}
         return {**os.environ, **limits, "PYTHONPATH": str(ROOT)}
 
+    def settle(self, order: Order) -> dict[str, float]:
+        """Find out once how to translate the soonest; what was tried, in seconds. Most try nothing."""
+        return {}
+
     def run(self, order: Order, core: int | None) -> Spent:
         """Translate, pinned to a core if one is named; the target is there afterwards.
 
