@@ -21,6 +21,7 @@ from mtkit.model.cores import cpu_vendor
 NO_KERNEL = "could not create a primitive"  # what oneDNN says where the memory does not hold another
 LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # on whose processors it computes with 256 bits at most
 SMALL_STEP, SMALL, STEP = 8, 128, 64  # rows: up to 128 they are filled up by eights, above by 64
+PACKED_STEP, MIDDLE = 16, 512  # for a packed matrix, which searches have, up to 512 by 16
 
 _short = Event()  # of memory for kernels
 
@@ -92,9 +93,9 @@ def by_onednn(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
         bias: [out], or None.
     """
     rows = states.reshape(-1, states.size(-1))  # [N, in]
-    count, width = rows.size(0), weight.size(0)
-    more = rounded(count) - count
-    if more and rows.size(1) > width and not weight.is_mkldnn:
+    count, width, is_packed = rows.size(0), weight.size(0), weight.is_mkldnn
+    more = rounded(count, is_packed=is_packed) - count
+    if more and rows.size(1) > width and not is_packed:
         whole = count + more - _step(count)
         above = F.linear(rows[whole:], weight, bias)  # [N - whole, out]
         found = torch.cat([_multiplied(rows[:whole], weight, bias), above])  # [N, out]
@@ -121,9 +122,10 @@ def crossed_by_onednn(left: Tensor, right: Tensor) -> Tensor:
     return found if whole == count else found.addmm_(left[whole:].mT, right[whole:])
 
 
-def rounded(rows: int) -> int:
+def rounded(rows: int, *, is_packed: bool = False) -> int:
     """The number of rows that so many are filled up to."""
-    return rows if rows <= SMALL_STEP else -(-rows // _step(rows)) * _step(rows)
+    step = PACKED_STEP if is_packed and SMALL < rows <= MIDDLE else _step(rows)
+    return rows if rows <= SMALL_STEP else -(-rows // step) * step
 
 
 def _step(rows: int) -> int:

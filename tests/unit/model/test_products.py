@@ -96,10 +96,15 @@ def test_another_error_of_onednn_is_not_taken_for_a_lack_of_memory(monkeypatch: 
 
 @needs_onednn
 def test_few_numbers_of_rows_are_multiplied_and_as_many_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    met, real = set(), products._multiplied
+    met: set[int] = set()
+    met_packed: set[int] = set()
+    real = products._multiplied
 
     def counted(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        met.add(rows.size(1) if crossing else rows.size(0))
+        if weight.is_mkldnn:
+            met_packed.add(rows.size(0))
+        else:
+            met.add(rows.size(1) if crossing else rows.size(0))
         return real(rows, weight, bias)
 
     monkeypatch.setattr(products, "_multiplied", counted)
@@ -122,6 +127,10 @@ def test_few_numbers_of_rows_are_multiplied_and_as_many_come_out(monkeypatch: py
                 torch.testing.assert_close(by_onednn(rows, laid_out, bias), F.linear(rows, wide, bias))
                 torch.testing.assert_close(by_onednn(rows, narrow), F.linear(rows, narrow))
         assert met == round_numbers - ({320} if crossing else set())
+    for count in range(320, 650):
+        rows = torch.randn(count, 4)
+        torch.testing.assert_close(by_onednn(rows, laid_out, bias), F.linear(rows, wide, bias))
+    assert met_packed == {*range(2, 9), *range(16, 129, 8), *range(144, 513, 16), 576, 640, 704}
 
 
 @needs_onednn
