@@ -1,12 +1,14 @@
 """Settings of the corpus stage: which texts, how they are normalised, what is filtered."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, model_validator
 
 from mtkit.config.settings import Field, Finding, Settings
 from mtkit.config.values import AsList, Share
+
+HELD_OUT: tuple[Literal["valid"], Literal["test"]] = ("valid", "test")
 
 
 class TextSource(Settings):
@@ -156,6 +158,39 @@ class Filter(Settings):
             )
 
 
+class Shares(Settings):
+    """How many pairs are held out: decided by a hash of one sentence, so a pair never changes its split.
+
+    A pair whose sentence has between `min_words` and `max_words` words goes to test or valid if the hash of
+    that sentence, folded, falls within that share of all hashes.
+    """
+
+    valid: float = Field(0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
+    test: float = Field(0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
+    min_words: int = Field(4, ge=1, description="fewest words of a held-out sentence")
+    max_words: int = Field(40, ge=1, description="most words of a held-out sentence")
+
+    def findings(self) -> Iterator[Finding]:
+        if not self.valid and not self.test:
+            yield Finding((), "no share is held out", "`valid`, `test` or both, for example `valid: 0.02`")
+        if self.min_words > self.max_words:
+            yield Finding(
+                ("min_words",),
+                f"min_words {self.min_words} is above max_words {self.max_words}",
+                "min_words at most max_words",
+            )
+
+
+class Splits(Shares):
+    """Which of a recipe's own pairs are held out for validation and test."""
+
+    by: Literal["source", "target"] = Field(
+        "source",
+        description="side whose sentence decides; for the other direction name the other side, and both"
+        " directions hold out the same pairs",
+    )
+
+
 class CorpusSettings(Settings):
     """Corpus: which sentence pairs to train, validate and test on, and how they are cleaned."""
 
@@ -163,10 +198,18 @@ class CorpusSettings(Settings):
         min_length=1, description="training pairs: one source or a list, read in this order"
     )
     valid: TextSource | None = Field(
-        None, description="validation pairs; left out: the `valid` split of the one dataset in `train`"
+        None,
+        description="validation pairs; left out: what `splits` holds out, otherwise the `valid` split of the"
+        " one dataset in `train`",
     )
     test: TextSource | None = Field(
-        None, description="test pairs; left out: the `test` split of the one dataset in `train`"
+        None,
+        description="test pairs; left out: what `splits` holds out, otherwise the `test` split of the one"
+        " dataset in `train`",
+    )
+    splits: Splits | None = Field(
+        None,
+        description="validation and test pairs held out of `train`; they pass the filters, too",
     )
     normalize: Literal["none", "nfc", "nfkc"] = Field(
         "nfc", description="Unicode normalisation form (UAX 15); translation applies the same"
@@ -182,9 +225,24 @@ class CorpusSettings(Settings):
     )
     limit: int | None = Field(None, ge=1, description="keep only the first N training pairs; left out: all")
 
+    def held_out_by_share(self, split: Literal["valid", "test"]) -> bool:
+        """True if `splits` says which pairs are for validation, or for test."""
+        return self.splits is not None and getattr(self.splits, split) > 0
+
     def findings(self) -> Iterator[Finding]:
         datasets = sum(text.dataset is not None for text in self.train)
-        missing = [name for name in ("valid", "test") if getattr(self, name) is None]
+        missing = []
+        for name in HELD_OUT:
+            named, shared = getattr(self, name) is not None, self.held_out_by_share(name)
+            if named and shared:
+                yield Finding(
+                    ("splits", name),
+                    f"`{name}` names pairs, and `splits` holds out others",
+                    "one of the two",
+                    f"Remove `{name}` from `splits`, or from the stage.",
+                )
+            if not named and not shared:
+                missing.append(name)
         if missing and datasets != 1:
             yield Finding(
                 (missing[0],),
@@ -192,9 +250,10 @@ class CorpusSettings(Settings):
                 f" {datasets or 'no'} dataset{'s' * (datasets > 1)}",
                 f"one dataset in `train`, whose splits are taken, or {_quoted(missing)}",
                 f"Name the pairs, for example `{missing[0]}: path/{missing[0]}` or"
-                f" `{missing[0]}: {{dataset: NAME}}`; or have a dataset card hold some out (README.md).",
+                f" `{missing[0]}: {{dataset: NAME}}`; or hold some out of `train`:"
+                f" `splits: {{{', '.join(f'{name}: 0.02' for name in missing)}}}`.",
             )
 
 
-def _quoted(names: list[str]) -> str:
+def _quoted(names: Sequence[str]) -> str:
     return " and ".join(f"`{name}`" for name in names)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ValidationError, field_validator
 
-from mtkit.config.corpus import Filter
+from mtkit.config.corpus import Filter, Shares
 from mtkit.config.findings import findings
 from mtkit.config.nodes import find, plain
 from mtkit.config.reader import read_yaml
@@ -182,20 +182,12 @@ class Part(Settings):
     licence: str = Field("", description="SPDX identifier; left out: the card's")
 
 
-class HashSplits(Settings):
-    """Which pairs are held out: decided by a hash of one sentence, so a pair never changes its split.
-
-    The hash is of the folded sentence on the side `by`; a pair whose sentence has between `min_words` and
-    `max_words` words goes to test or valid if its hash falls within that share of all hashes.
-    """
+class HashSplits(Shares):
+    """Which pairs of a dataset are held out."""
 
     by: str | None = Field(
         None, description="language whose sentence decides, where a pair has it; otherwise the source side"
     )
-    valid: float = Field(ge=0.0, lt=0.5, description="share of eligible sentences")
-    test: float = Field(ge=0.0, lt=0.5, description="share of eligible sentences")
-    min_words: int = Field(4, ge=1, description="fewest words of a held-out sentence")
-    max_words: int = Field(40, ge=1, description="most words of a held-out sentence")
 
 
 class Cleaning(Settings):

@@ -1,16 +1,17 @@
 """The corpus stage: from the texts a recipe names to cleaned, aligned files. Streams; memory stays flat.
 
-Validation and test come first, normalised and otherwise as they are; then training pairs pass normalisation,
-the filters in their order, and the check against what is held out.
+Validation and test come first: texts of their own normalised and otherwise as they are, pairs that `splits`
+holds out of the training texts filtered, too. Then training pairs pass normalisation, the filters in their
+order, and the check against what is held out.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from mtkit.config.corpus import CorpusSettings, TextSource
+from mtkit.config.corpus import HELD_OUT, CorpusSettings, Splits, TextSource
 from mtkit.corpus.cards import find_card_with_folder
 from mtkit.corpus.chunk import Chunk
 from mtkit.corpus.cleaning import Cleaner, Tally, normalized
@@ -20,6 +21,8 @@ from mtkit.corpus.identity import CorpusInputs, data_identity, named_sources
 from mtkit.corpus.licences import licences_of
 from mtkit.corpus.pair import empty
 from mtkit.corpus.pairs import Files, locate, read_files
+from mtkit.corpus.setting_apart import chunks_of, set_apart
+from mtkit.corpus.splits import split_masks
 from mtkit.corpus.writing import PairWriter
 from mtkit.errors import DataError
 from mtkit.files import read_json, user_errors, write_json
@@ -60,18 +63,22 @@ class _Build:
         self._cleaner = Cleaner(settings.filters, scratch)
         self._held_out = HeldOut(FOLDINGS[settings.held_out], scratch)
         self._held_out_tally = Tally("held_out")
+        self._scratch = scratch
         self._datasets: dict[str, dict[str, Any]] = {}
+        self._divided: dict[str, dict[str, Any]] = {}
 
     def run(self) -> None:
         """Write everything."""
         sources = named_sources(self._settings)
         located = [(name, *self._locate(text, split)) for name, text, split in sources]  # fetches first
+        train = [files for name, files, _ in located if name.startswith("train")]
         counts: dict[str, int] = {}
         with closing(self._cleaner), closing(self._held_out):
             for name, files, label in located:
-                if name in ("valid", "test"):
+                if name in HELD_OUT:
                     counts[name] = self._write_held_out(name, files, label)
-            train = [(files, label) for name, files, label in located if name.startswith("train")]
+            if self._settings.splits is not None:
+                counts |= self._hold_out(self._settings.splits, train)
             counts["train"] = self._write_train(train)
         self._check_train(counts["train"])
         write_json(self._out / "corpus.json", self._record(counts))
@@ -121,22 +128,53 @@ class _Build:
             )
         return writer.pairs
 
-    def _write_train(self, sources: list[tuple[Files, str]]) -> int:
-        limit = self._settings.limit
+    def _hold_out(self, splits: Splits, sources: Sequence[Files]) -> dict[str, int]:
+        """Write the validation and test pairs that `splits` takes from the training texts."""
+        names = [name for name in reversed(HELD_OUT) if self._settings.held_out_by_share(name)]
+        filters, scratch = self._settings.filters, self._scratch
+        rows = {
+            name: Cleaner([item for item in filters if item.duplicates is None], scratch) for name in names
+        }
         with ExitStack() as stack:
-            writer = stack.enter_context(PairWriter(self._out, "train"))
-            progress = (
-                None if self._run.quiet else stack.enter_context(Progress("corpus", None, "pairs read"))
-            )
-            for files, _ in sources:
+            writers = {name: stack.enter_context(PairWriter(scratch, name)) for name in names}
+            for chunk in self._read(sources, "splits"):
+                masks = split_masks(chunk, splits, splits.by)
+                for name in names:
+                    writers[name].write(rows[name].clean(chunk.keep(masks[name])))
+        counts: dict[str, int] = {}
+        for name in names:
+            with closing(Cleaner([item for item in filters if item.duplicates], scratch)) as repeated:
+                counts[name], removed = set_apart(name, scratch, self._out, self._held_out, repeated)
+            if not counts[name]:
+                raise _nothing_held_out(name, splits, rows[name].read)
+            self._divided[name] = {
+                "pairs_read": rows[name].read,
+                "filters": [*rows[name].records(), *removed],
+            }
+            for chunk in chunks_of(self._out, name):
+                self._held_out.add(chunk)
+        return counts
+
+    def _read(self, sources: Sequence[Files], what: str) -> Generator[Chunk, None, None]:
+        """The chunks of all training texts, with progress."""
+        with ExitStack() as stack:
+            progress = None if self._run.quiet else stack.enter_context(Progress(what, None, "pairs read"))
+            for files in sources:
                 for chunk in self._chunks(files):
-                    count = len(chunk)
-                    chunk = self._clean(chunk)
-                    writer.write(chunk if limit is None else chunk.first(limit - writer.pairs))
+                    yield chunk
                     if progress is not None:
-                        progress.advance(count)
-                    if writer.pairs == limit:
-                        return writer.pairs
+                        progress.advance(len(chunk))
+
+    def _write_train(self, sources: Sequence[Files]) -> int:
+        limit, splits = self._settings.limit, self._settings.splits
+        with PairWriter(self._out, "train") as writer, closing(self._read(sources, "corpus")) as chunks:
+            for chunk in chunks:
+                if splits is not None:
+                    chunk = chunk.keep(split_masks(chunk, splits, splits.by)["train"])
+                chunk = self._clean(chunk)
+                writer.write(chunk if limit is None else chunk.first(limit - writer.pairs))
+                if writer.pairs == limit:
+                    break
         return writer.pairs
 
     def _clean(self, chunk: Chunk) -> Chunk:
@@ -174,6 +212,19 @@ class _Build:
             "train_pairs_read": self._cleaner.read,
             "filters": self._cleaner.records(),
             "held_out_removed": self._held_out_tally.removed,
+            "splits": self._divided,
             "licences": licences_of(self._settings, self._inputs.folder),
             "datasets": list(self._datasets.values()),
         }
+
+
+def _nothing_held_out(name: str, splits: Splits, found: int) -> DataError:
+    lengths = f"{splits.min_words} to {splits.max_words} words"
+    return DataError(
+        f"no {name} pair is left of the {found:,} that `splits` holds out: {getattr(splits, name):.2%} of"
+        f" sentences of {lengths}",
+        where=f"corpus.splits.{name}",
+        expected=f"a share that leaves {name} pairs",
+        advice="Raise it, or lower `min_words` (words are counted by spaces; a script without spaces has one"
+        " a sentence), or loosen the filters.",
+    )

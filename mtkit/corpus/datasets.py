@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
@@ -12,15 +12,16 @@ from typing import Any
 from mtkit.config.dataset import Split
 from mtkit.corpus.cache import Say, locked
 from mtkit.corpus.cards import FoundCard, check_languages
-from mtkit.corpus.chunk import SIDES, Chunk
-from mtkit.corpus.cleaning import Cleaner, Tally, normalized
+from mtkit.corpus.chunk import SIDES
+from mtkit.corpus.cleaning import Cleaner, normalized
 from mtkit.corpus.dataset_identity import dataset_place
 from mtkit.corpus.fetch import Fetcher
 from mtkit.corpus.held_out import HeldOut
 from mtkit.corpus.pair import Pair
-from mtkit.corpus.pairs import gathered, read_sides
+from mtkit.corpus.pairs import gathered
 from mtkit.corpus.parts import read_part
-from mtkit.corpus.splits import SPLITS, split_masks
+from mtkit.corpus.setting_apart import chunks_of, set_apart
+from mtkit.corpus.splits import SPLITS, deciding_side, split_masks
 from mtkit.corpus.strip import stripper
 from mtkit.corpus.writing import PairWriter
 from mtkit.errors import DataError
@@ -143,29 +144,22 @@ class _Extraction:
                 continue
             kept = self._rows.clean(chunk)
             rule = self._card.splits if split is None else None
-            for name, mask in split_masks(kept, rule, *self._languages).items():
+            side = deciding_side(rule, *self._languages)
+            for name, mask in split_masks(kept, rule, side).items():
                 writers[name].write(kept.keep(mask))
 
     def _keep_apart(self, split: str, held_out: HeldOut) -> tuple[int, list[dict[str, Any]]]:
         """Second pass over one split: what is held out already goes, then repetitions."""
-        repeated = Cleaner([] if split in self._whole else self._repeated, self._scratch)
-        tally = Tally("held_out")
-        with PairWriter(self._out, split) as writer:
-            for chunk in _chunks_of(self._scratch, split):
-                if split not in self._whole:
-                    mask = held_out.keep(chunk)
-                    tally.count(chunk, mask)
-                    chunk = repeated.clean(chunk.keep(mask))
-                writer.write(chunk)
+        removed: list[dict[str, Any]] = []
+        if split in self._whole:
+            with PairWriter(self._out, split) as writer:
+                for chunk in chunks_of(self._scratch, split):
+                    writer.write(chunk)
+            pairs = writer.pairs
+        else:
+            repeated = Cleaner(self._repeated, self._scratch)
+            pairs, removed = set_apart(split, self._scratch, self._out, held_out, repeated)
         if split != "train":  # only now: a split's own sentences do not count against itself
-            for chunk in _chunks_of(self._out, split):
+            for chunk in chunks_of(self._out, split):
                 held_out.add(chunk)
-        return writer.pairs, [tally.record(), *repeated.records()]
-
-
-def _chunks_of(folder: Path, split: str) -> Iterator[Chunk]:
-    """What was written before; normalising it again would change nothing."""
-    source, target = (folder / f"{split}.{side}" for side in SIDES)
-    if source.stat().st_size:
-        for texts in read_sides(source, target):
-            yield Chunk(*texts)
+        return pairs, removed

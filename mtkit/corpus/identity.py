@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from mtkit.config.corpus import CorpusSettings, TextSource
+from mtkit.config.corpus import HELD_OUT, CorpusSettings, TextSource
 from mtkit.corpus.cards import check_languages, find_card_with_folder
 from mtkit.corpus.dataset_identity import dataset_identity
 from mtkit.corpus.pairs import locate
@@ -38,11 +38,16 @@ def data_identity(settings: CorpusSettings, inputs: CorpusInputs) -> dict[str, s
 
 
 def named_sources(settings: CorpusSettings) -> list[tuple[str, TextSource, str]]:
-    """(path in the recipe, source of pairs, split of a dataset) of all that is read, train first."""
+    """(path in the recipe, source of pairs, split of a dataset) of all that is read, train first.
+
+    What `splits` holds out of the training texts has no source of its own.
+    """
     found: list[tuple[str, TextSource, str]] = [
         (f"train.{number}", text, text.split or "train") for number, text in enumerate(settings.train)
     ]
-    for name in ("valid", "test"):
+    for name in HELD_OUT:
+        if settings.held_out_by_share(name):
+            continue
         text = getattr(settings, name) or _of_the_one_dataset(settings, name)
         found.append((name, text, text.split or name))
     return found

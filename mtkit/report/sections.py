@@ -75,12 +75,15 @@ def corpus_section(name: str, folder: Path, licences: Sequence[Mapping[str, Any]
 
 
 def _filtered(facts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What was removed: while each dataset was read, then by the recipe's own filters."""
+    """What was removed: while each dataset was read, then by the recipe's own filters, by split."""
     for dataset in facts["datasets"]:
         for item in dataset["filters"]:
             yield f"{text(dataset['dataset'])}, {dataset['read']:,} pairs read", item
         for split, items in dataset["repeated_or_held_out"].items():
             yield from ((f"{text(dataset['dataset'])}, {split}", item) for item in items)
+    for split, held_out in facts["splits"].items():
+        where = f"recipe, {split}, {held_out['pairs_read']:,} pairs held out"
+        yield from ((where, item) for item in held_out["filters"])
     for item in facts["filters"]:
         yield "recipe", item
 

@@ -99,7 +99,7 @@ def test_a_pairs_split_depends_on_the_pair_alone(
     rule = HashSplits(valid=0.3, test=0.3, min_words=2)
 
     def splits(rows: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        masks = split_masks(Chunk([a for a, _ in rows], [b for _, b in rows]), rule, "x", "y")
+        masks = split_masks(Chunk([a for a, _ in rows], [b for _, b in rows]), rule, "source")
         return {row: name for n, row in enumerate(rows) for name, mask in masks.items() if mask[n]}
 
     alone, together = splits(some), splits(more + some)

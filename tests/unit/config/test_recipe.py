@@ -247,6 +247,21 @@ def test_pairs_to_validate_and_test_on_are_asked_for_when_the_recipe_is_read(
     ]
 
 
+def test_splits_take_the_place_of_validation_and_test_pairs(write: Write, kinds: Kinds) -> None:
+    both = edited("{dataset: texts}", "data/train, splits: {valid: 0.02, test: 0.02}")
+    read_recipe(write(both), kinds)
+    one = edited("{dataset: texts}", "data/train, splits: {valid: 0.02}")
+    assert problems(write(one), kinds) == [
+        ("stages.corpus.test", "`test` is left out, and `train` names no dataset")
+    ]
+    twice = edited("{dataset: texts}", "data/train, test: data/test, splits: {valid: 0.02, test: 0.02}")
+    assert problems(write(twice), kinds) == [
+        ("stages.corpus.splits.test", "`test` names pairs, and `splits` holds out others")
+    ]
+    none = edited("{dataset: texts}", "data/train, valid: v, test: t, splits: {by: target}")
+    assert problems(write(none), kinds) == [("stages.corpus.splits", "no share is held out")]
+
+
 def test_learned_positions_hold_every_training_pair(write: Write, kinds: Kinds) -> None:
     text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 99}")
     assert problems(write(text), kinds) == [

@@ -115,6 +115,90 @@ def test_unequal_sides_stop_the_stage_and_leave_no_half_written_split(tmp_path: 
     assert not list((folder / "out").glob(".*"))
 
 
+SENTENCES = [(f"das ist der Satz {n} hier", f"this is sentence {n} here") for n in range(400)]
+
+
+def held_out_of(folder: Path, **settings: Any) -> tuple[dict[str, Any], dict[str, list[tuple[str, str]]]]:
+    """corpus.json, and the pairs of each split, with no files but those of training."""
+    record = build(folder, **{"valid": None, "test": None, **settings})
+    sides = ("source", "target")
+    rows = {
+        split: [(folder / "out" / f"{split}.{side}").read_text("utf-8").splitlines() for side in sides]
+        for split in record["pairs"]
+    }
+    return record, {split: list(zip(*both, strict=True)) for split, both in rows.items()}
+
+
+def test_splits_hold_validation_and_test_out_of_the_training_texts(tmp_path: Path) -> None:
+    record, pairs = held_out_of(files(tmp_path, SENTENCES), splits={"valid": 0.1, "test": 0.2})
+    assert sorted(pairs["train"] + pairs["valid"] + pairs["test"]) == sorted(SENTENCES)
+    # shares of 400 by chance: a standard deviation is 6 for valid and 8 for test
+    assert abs(len(pairs["valid"]) - 40) < 30
+    assert abs(len(pairs["test"]) - 80) < 40
+    assert record["train_pairs_read"] == len(pairs["train"])
+    assert record["splits"]["test"]["pairs_read"] == len(pairs["test"])
+
+
+def test_other_pairs_move_none_from_one_split_to_another(tmp_path: Path) -> None:
+    _, few = held_out_of(files(tmp_path, SENTENCES[:200]), splits={"valid": 0.1, "test": 0.2})
+    _, many = held_out_of(files(tmp_path, SENTENCES), splits={"valid": 0.1, "test": 0.2})
+    assert all(set(few[split]) <= set(many[split]) for split in few)
+
+
+def test_with_the_other_side_both_directions_hold_out_the_same_pairs(tmp_path: Path) -> None:
+    shares = {"valid": 0.1, "test": 0.2}
+    _, forward = held_out_of(files(tmp_path, SENTENCES), splits=shares)
+    backward = files(tmp_path, [(b, a) for a, b in SENTENCES])
+    _, reversed_ = held_out_of(backward, splits={**shares, "by": "target"})
+    assert forward == {split: [(b, a) for a, b in rows] for split, rows in reversed_.items()}
+
+
+def test_what_splits_hold_out_passes_the_filters_and_repeats_nothing(tmp_path: Path) -> None:
+    repeated = SENTENCES + [(source.upper(), "something else") for source, _ in SENTENCES]
+    untranslated = [
+        (f"copied sentence number {n} stays", f"copied sentence number {n} stays") for n in range(99)
+    ]
+    record, pairs = held_out_of(
+        files(tmp_path, repeated + untranslated),
+        splits={"valid": 0.3, "test": 0.3},
+        filters=[{"copies": {}}, {"duplicates": {"of": "source", "fold": True}}],
+    )
+    for split in ("valid", "test"):
+        found = {item["filter"]: item["removed"] for item in record["splits"][split]["filters"]}
+        assert found["copies"] > 0
+        assert found["duplicates"] > 0
+        assert len({source.lower() for source, _ in pairs[split]}) == len(pairs[split])
+        assert record["splits"][split]["pairs_read"] == sum(found.values()) + len(pairs[split])
+    held_out = {source.lower() for split in ("valid", "test") for source, _ in pairs[split]}
+    assert held_out
+    assert not held_out & {source.lower() for source, _ in pairs["train"]}
+
+
+def test_a_target_shared_by_two_splits_stays_in_the_first(tmp_path: Path) -> None:
+    same = [(source, f"translation of {n // 2}") for n, (source, _) in enumerate(SENTENCES)]
+    _, pairs = held_out_of(files(tmp_path, same), splits={"test": 0.2, "valid": 0.2})
+    targets = {split: {target for _, target in rows} for split, rows in pairs.items()}
+    assert targets["test"]
+    assert not targets["test"] & targets["valid"]
+    assert not (targets["test"] | targets["valid"]) & targets["train"]
+
+
+def test_one_split_may_be_named_and_the_other_held_out(tmp_path: Path) -> None:
+    _, pairs = held_out_of(files(tmp_path, SENTENCES), valid="dev", splits={"test": 0.2})
+    assert pairs["valid"] == [("Guten Tag!", "Good day!"), ("", "")]
+    assert 40 < len(pairs["test"]) < 120
+
+
+def test_splits_that_hold_nothing_out_say_what_they_look_for(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        held_out_of(files(tmp_path, [("ein Wort", "a word")] * 9), splits={"valid": 0.4, "test": 0.4})
+    assert (
+        "no test pair is left of the 0 that `splits` holds out: 40.00% of sentences of 4 to 40 words"
+        in str(caught.value)
+    )
+    assert not (tmp_path / "out" / "corpus.json").exists()
+
+
 def test_a_dataset_without_a_split_says_so(tmp_path: Path) -> None:
     (tmp_path / "only.yaml").write_text(
         "name: only\nabout: x\nlanguages: [de, en]\nlicence: CC0-1.0\nattribution: me\n"

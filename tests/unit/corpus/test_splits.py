@@ -12,7 +12,7 @@ def chunk(count: int) -> Chunk:
 
 
 def test_every_pair_has_exactly_one_split_and_sizes_follow_the_shares() -> None:
-    masks = split_masks(chunk(4000), RULE, "en", "de")
+    masks = split_masks(chunk(4000), RULE, "source")
     assert (np.sum(list(masks.values()), axis=0) == 1).all()
     # shares of 4,000 by chance: a standard deviation is 19 for test and 25 for valid
     assert abs(masks["test"].sum() - 400) < 5 * 19
@@ -22,18 +22,19 @@ def test_every_pair_has_exactly_one_split_and_sizes_follow_the_shares() -> None:
 def test_both_directions_hold_out_the_same_pairs() -> None:
     forward = chunk(300)
     backward = Chunk(forward.texts["target"], forward.texts["source"])
-    first, second = split_masks(forward, RULE, "en", "de"), split_masks(backward, RULE, "de", "en")
+    first = split_masks(forward, RULE, deciding_side(RULE, "en", "de"))
+    second = split_masks(backward, RULE, deciding_side(RULE, "de", "en"))
     assert all((first[split] == second[split]).all() for split in first)
     assert first["test"].any()
 
 
 def test_sentences_of_other_lengths_are_for_training() -> None:
     short = Chunk([f"word{n}" for n in range(500)], ["x"] * 500)
-    assert split_masks(short, RULE, "en", "de")["train"].all()
+    assert split_masks(short, RULE, "source")["train"].all()
 
 
 def test_without_a_rule_everything_is_for_training() -> None:
-    assert split_masks(chunk(9), None, "en", "de")["train"].all()
+    assert split_masks(chunk(9), None, "source")["train"].all()
 
 
 def test_the_source_decides_where_the_named_language_is_missing() -> None:

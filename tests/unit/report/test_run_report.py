@@ -69,6 +69,7 @@ FILES: dict[str, Any] = {
             }
         ],
         "held_out_removed": 4,
+        "splits": {},
         "licences": [{"dataset": "starter", "licence": "CC0-1.0", "attribution": None}],
     },
     "subword/subword.json": {
