@@ -29,6 +29,7 @@ RECORD = "stage.json"
 SESSIONS = "sessions.json"
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
+IN_USE = ".nfs"  # how NFS names what is deleted while a process has it open or mapped: it goes with that
 SHOWN = 16  # digits of the fingerprint in a folder's name
 WAIT_SECONDS = 0.3  # between two looks at a held lock
 LIBRARIES = ("torch", "sentencepiece", "sacrebleu", "polars", "numpy")
@@ -360,7 +361,7 @@ def folder_damage(folder: Path, *, verify: bool = False) -> str | None:
 
 def _all_files(folder: Path) -> list[Path]:
     found = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if path.is_file() and not path.name.startswith(IN_USE))
 
 
 def _stats(folder: Path) -> list[os.stat_result]:

@@ -134,6 +134,18 @@ def test_halves_of_an_atomic_write_do_not_get_into_the_stage(store: Store) -> No
     assert list(store.record("toy", PRINT)["files"]) == ["text"]
 
 
+def test_a_file_that_nfs_keeps_only_while_it_is_in_use_is_no_part_of_the_stage(store: Store) -> None:
+    with store.partial("toy", PRINT, resumes=True, say=quiet) as partial:
+        assert partial is not None
+        write_text(partial.path / "text", "whole")
+        # a training deletes the ids that it has mapped
+        write_text(partial.path / "batches/train/.nfs000000000000bc4e00000001", "ids")
+        folder = store.seal(partial, PARTS)
+    assert list(store.record("toy", PRINT)["files"]) == ["text"]
+    (folder / "batches/train/.nfs000000000000bc4e00000001").unlink()  # as NFS does when the process ends
+    assert store.is_stored("toy", PRINT)
+
+
 def test_who_waits_says_who_holds_the_stage_and_gets_its_result(store: Store) -> None:
     said: list[str] = []
     results: list[object] = []
