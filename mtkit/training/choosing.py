@@ -16,6 +16,7 @@ from mtkit import __version__
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import RunError
 from mtkit.files import read_json, write_json
+from mtkit.model.cores import cpu_name
 from mtkit.model.remembering import recall, remember
 from mtkit.training.fitting import Fitting, Work
 
@@ -127,7 +128,7 @@ def key_of(settings: TrainSettings, work: Work) -> dict[str, Any]:
         "pairs": len(work.source_lengths),
         "tokens": [int(work.source_lengths.sum(dtype=np.int64)), work.tokens],
         "longest": [int(work.source_lengths.max()), work.longest],
-        "device": torch.cuda.get_device_name(work.device) if cuda else "cpu",
+        "device": torch.cuda.get_device_name(work.device) if cuda else cpu_name(),
         "memory": work.memory.total if work.memory else None,
         "workers": work.workers,
         "processes": [work.processes, work.local_processes],

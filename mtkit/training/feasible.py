@@ -4,6 +4,8 @@ Mistakes that the recipe shows by itself are findings of `config/training.py`; w
 `fitting.py`'s business.
 """
 
+from pathlib import Path
+
 import torch
 
 from mtkit.config.training import TrainSettings
@@ -49,11 +51,16 @@ def check_warm_up(settings: TrainSettings, updates_per_epoch: int) -> None:
     )
 
 
-def check_precision(precision: str, device: torch.device) -> None:
+def check_precision(precision: str, device: torch.device, record: Path | None = None) -> None:
     """What has no bfloat16 emulates it in torch, far slower than float32.
 
+    Args:
+        precision: asked for, or chosen.
+        device: that is to compute in it.
+        record: where it stands what was chosen when the training began; None: the recipe says it.
+
     Raises:
-        RunError: the device does not compute in the precision asked for.
+        RunError: the device does not compute in this precision.
     """
     if precision != "bfloat16" or has_bfloat16(device):
         return
@@ -63,6 +70,15 @@ def check_precision(precision: str, device: torch.device) -> None:
     else:
         name = cpu_name()
         kind, better = "CPU", "a CPU with AVX512-BF16 or AMX (x86), or with BF16 (ARM)"
+    if record is not None:
+        raise RunError(
+            "this training computes in bfloat16, as was chosen when it began, and this"
+            f" {kind} ({name}) does not",
+            where=str(record),
+            expected=better,
+            advice="Go on with it where it began. Or train anew here, with `stages.train.precision: float32`:"
+            " that is another training, and this one stays as it is.",
+        )
     raise RunError(
         f"precision bfloat16, in which this {kind} ({name}) does not compute",
         where=str(device),

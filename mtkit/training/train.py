@@ -22,7 +22,7 @@ from mtkit.model.workers import Workers
 from mtkit.training.alone import alone
 from mtkit.training.average import mean
 from mtkit.training.checkpoint import Checkpoints
-from mtkit.training.choosing import Chosen, choose
+from mtkit.training.choosing import CHOSEN, Chosen, choose
 from mtkit.training.devices import prepared, side_by_side
 from mtkit.training.feasible import check_parts, check_precision, check_warm_up
 from mtkit.training.fitting import Work
@@ -156,6 +156,7 @@ def train(
         tuned = _tuned(settings, model, data, threads, out, run)
         work = _work(model, data, tuned, run)
         chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
+        check_precision(chosen.settings.precision, device, out / CHOSEN)
         outlook = look_ahead(chosen.settings, work, tuned) if processes.is_first else None
         own = -(-chosen.settings.accumulate // processes.share.count)
         with side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers:

@@ -81,7 +81,7 @@ def test_a_second_run_on_this_machine_takes_the_same(tmp_path: Path, monkeypatch
     assert (tmp_path / "two" / CHOSEN).read_bytes() == (tmp_path / "one" / CHOSEN).read_bytes()
 
 
-@pytest.mark.parametrize("change", ["workers", "settings"])
+@pytest.mark.parametrize("change", ["workers", "settings", "processor"])
 def test_what_the_choice_depends_on_makes_it_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
@@ -93,6 +93,8 @@ def test_what_the_choice_depends_on_makes_it_anew(
         return decide(given, of)
 
     monkeypatch.setattr(choosing, "decide", noted)
+    if change == "processor":  # that shares the cache, by a home on the network
+        monkeypatch.setattr(choosing, "cpu_name", lambda: "another one")
     changed = settings(**AUTO, ema_decay=0.5) if change == "settings" else settings(**AUTO)
     choose(changed, work(3 if change == "workers" else 2), tmp_path / "two", lambda _: None)
     assert made == [changed]

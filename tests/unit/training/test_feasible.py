@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,17 @@ def test_a_cpu_that_only_emulates_bfloat16_is_told_of(monkeypatch: pytest.Monkey
     assert "AVX512-BF16" in caught.value.expected
     monkeypatch.setattr(feasible, "has_bfloat16", lambda _device: True)
     check_precision("bfloat16", torch.device("cpu"))
+
+
+def test_what_was_chosen_elsewhere_is_told_with_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feasible, "cpu_name", lambda: "Old CPU")
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda _device: False)
+    record = Path("runs/store/train.partial/chosen.json")
+    with pytest.raises(RunError, match=r"as was chosen when it began, and this CPU \(Old CPU\)") as caught:
+        check_precision("bfloat16", torch.device("cpu"), record)
+    assert caught.value.where == str(record)
+    assert "precision: auto" not in caught.value.advice, "that is what the recipe has"
+    check_precision("float32", torch.device("cpu"), record)
 
 
 @pytest.mark.parametrize(("precision", "device"), [("float32", "cuda"), ("auto", "cuda"), ("float32", "cpu")])

@@ -20,7 +20,7 @@ from mtkit.model.folder import ModelCard
 from mtkit.model.transformer import Transformer
 from mtkit.model.weights import load_model
 from mtkit.model.workers import Workers
-from mtkit.training import loop, update, validation
+from mtkit.training import feasible, loop, tuning, update, validation
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.display import Display
 from mtkit.training.loss import gradients, measure
@@ -243,6 +243,19 @@ def test_checkpoints_of_another_corpus_are_refused(toy: Path, tmp_path: Path) ->
     shutil.rmtree(tmp_path / "out" / "batches", ignore_errors=True)
     with pytest.raises(ModelError, match=r"another training: train\.pairs was \d+ and is \d+"):
         train(settings(until=Until(updates=5)), other, tmp_path / "out", QUIET)
+
+
+def test_a_training_that_began_in_a_precision_that_this_machine_lacks_does_not_go_on_in_silence(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (feasible, tuning):
+        monkeypatch.setattr(module, "has_bfloat16", lambda _device: False)
+    train(settings(precision="auto", until=Until(updates=5)), inputs(toy), tmp_path, QUIET)
+    record = tmp_path / "chosen.json"
+    record.write_text(record.read_text().replace('"float32"', '"bfloat16"'))  # another machine's choice
+    with pytest.raises(RunError, match="as was chosen when it began") as caught:
+        train(settings(precision="auto", until=Until(updates=5)), inputs(toy), tmp_path, QUIET)
+    assert caught.value.where == str(record)
 
 
 def test_a_second_training_in_the_same_folder_is_refused(toy: Path, tmp_path: Path) -> None:
