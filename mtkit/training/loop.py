@@ -155,6 +155,8 @@ class Loop:
                 if self.state.stopped_by is None:
                     self._save("stretch")
                 self.saver.wait()
+                with interruption.allowed():
+                    pass  # a signal since the last stretch began, as while all translate the last validation
             except Interrupted:
                 with suppress(DivergedError):  # which the same command will meet again
                     self._save("interrupted")

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,29 @@ def test_a_disk_that_fills_up_stops_training_and_the_same_call_goes_on(
     assert [e["update"] for e in read_events(tmp_path / "events.jsonl") if e["event"] == "resume"] == [
         update - 1
     ]
+
+
+def test_a_signal_while_the_last_checkpoint_is_written_stops_what_would_follow(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(), inputs(toy), tmp_path / "whole", QUIET)
+    save = Checkpoints.save
+    sent: list[int] = []
+
+    def signalled(self: Checkpoints, state: TrainState, *tensors: Any) -> Path:
+        if state.stopped_by and not sent:
+            sent.append(state.update)
+            os.kill(os.getpid(), signal.SIGINT)
+        return save(self, state, *tensors)
+
+    monkeypatch.setattr(Checkpoints, "save", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(), inputs(toy), tmp_path / "cut", QUIET)
+    assert sent == [12]
+    assert not (tmp_path / "cut" / "model").exists()
+    train(settings(), inputs(toy), tmp_path / "cut", QUIET)
+    one, other = (weights(tmp_path / name / "model/model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_finishing_again_makes_the_same_model_without_training(
