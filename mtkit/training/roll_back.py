@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mtkit.config.training import OnDivergence
 from mtkit.config.training import RollBack as RollBackSettings
-from mtkit.training.guard import DivergedError
+from mtkit.training.guard import FAR_ABOVE, DivergedError
 from mtkit.training.state import Measured, RollBack, TrainState
 
 
@@ -23,13 +23,19 @@ def rate_share(settings: OnDivergence, state: TrainState) -> float:
 def is_anchor(settings: OnDivergence, state: TrainState, measured: Measured | None) -> bool:
     """True if training may come back to this boundary.
 
+    The guard's loss is smoothed: it needs dozens of updates to see that the loss went up. A validation in
+    the midst of them sees it at once.
+
     Args:
-        measured: the validation made here; None at the very beginning.
+        measured: the validation made here, the last of the state's; None at the very beginning.
     """
-    if not isinstance(settings, RollBackSettings):
+    if not isinstance(settings, RollBackSettings) or state.guard.updates_above:
         return False
-    good = measured is None or math.isfinite(measured.loss_nats_per_token)
-    return good and state.guard.updates_above == 0
+    if measured is None:
+        return True
+    best = min((item.loss_nats_per_token for item in state.validations), default=math.inf)
+    loss = measured.loss_nats_per_token
+    return math.isfinite(loss) and loss <= best + FAR_ABOVE
 
 
 def next_roll_back(

@@ -53,6 +53,15 @@ def test_one_comes_back_only_to_where_training_was_well(
     assert is_anchor(settings, state, Measured(5, 0, loss, {})) is is_good
 
 
+@pytest.mark.parametrize(("loss", "is_good"), [(3.9, True), (4.1, False)])
+def test_a_validation_that_sees_the_loss_go_up_before_the_guard_does_is_no_place_to_come_back_to(
+    loss: float, is_good: bool
+) -> None:
+    measured = [Measured(500, 0, 2.0, {}), Measured(1000, 1, loss, {})]
+    state = TrainState(update=1000, validations=measured, guard=GuardState(smoothed=2.1, best=2.0))
+    assert is_anchor(TWICE, state, measured[-1]) is is_good
+
+
 def test_it_is_said_that_the_same_pairs_come_again_and_at_which_rate() -> None:
     said = note(TWICE, RollBack(1070, 1050, "the loss is nan"), 0.3)
     assert said == (
