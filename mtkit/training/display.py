@@ -1,5 +1,7 @@
 """What a person sees of a training: a line that moves, the validations, a few translations."""
 
+import math
+
 from mtkit.log import Progress, RunContext, duration
 from mtkit.training.state import Measured, TrainState
 from mtkit.training.validation import Validation
@@ -29,11 +31,19 @@ class Display:
             self._progress.close()
 
     def update(self, loss: float, tokens_per_second: float, rate: float, epoch: int) -> None:
-        """One more update; the numbers are those of the last few."""
+        """One more update; the numbers are those of the last few.
+
+        Args:
+            loss: NaN before the first few of a session, or since training went back: then nothing is shown.
+            tokens_per_second: known when the loss is.
+            rate: of learning.
+            epoch: from 0.
+        """
         if self._progress is None:
             return
         speed = f"{tokens_per_second:,.0f} target tokens/s"
-        self._facts = f"epoch {epoch + 1} · loss {loss:.3f} · {speed} · rate {rate:.1e}"
+        known = "" if math.isnan(loss) else f" · loss {loss:.3f} · {speed}"
+        self._facts = f"epoch {epoch + 1}{known} · rate {rate:.1e}"
         self._progress.advance(1, self._facts + self._scores)
 
     def validation(self, measured: Measured, found: Validation, better: bool, seconds: float) -> None:

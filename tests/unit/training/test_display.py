@@ -2,6 +2,7 @@ import pytest
 
 from mtkit.log import RunContext
 from mtkit.training.display import Display
+from mtkit.training.meter import Meter
 from mtkit.training.state import Measured, TrainState
 from mtkit.training.validation import Validation
 
@@ -30,6 +31,14 @@ def test_one_sees_scores_and_translations(capsys: pytest.CaptureFixture[str]) ->
         "bleu 12.3",
     ):
         assert text in last
+
+
+def test_a_training_that_goes_on_shows_no_loss_before_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(RunContext(), TrainState(update=105), 200) as display:
+        display.update(Meter().loss, Meter().tokens_per_second, 5e-4, 2)
+        display.finish()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("epoch 3 · rate 5.0e-04")
 
 
 def test_a_quiet_run_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
