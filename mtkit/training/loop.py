@@ -177,12 +177,14 @@ class Loop:
 
     def _last_update(self) -> int:
         """The update at which training ends unless patience does; an estimate if epochs end it."""
+        if self.state.stopped_by is not None:
+            return self.state.update
         until, ends = self.settings.until, []
         if until.updates is not None:
             ends.append(until.updates)
         if until.epochs is not None:
             ends.append(until.epochs * self.parts.stream.batches_per_epoch(0))
-        return min(ends)
+        return max(min(ends), self.state.update)  # a later epoch may have an update more
 
     def _go_on(self, display: Display, interruption: Interruption) -> None:
         """The next thing to do, and what follows if the numbers went wrong."""

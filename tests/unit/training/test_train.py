@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from mtkit.batches.batch import Batch
+from mtkit.batches.stream import BatchStream
 from mtkit.config.model import ModelSettings
 from mtkit.config.training import AdamW, InverseSqrt, Keep, Muon, TrainSettings, Until, Validate
 from mtkit.errors import DataError, ModelError, RunError
@@ -25,6 +26,7 @@ from mtkit.training import feasible, loop, tuning, update, validation
 from mtkit.training.checkpoint import Checkpoints
 from mtkit.training.display import Display
 from mtkit.training.loss import gradients, measure
+from mtkit.training.observer import Observer
 from mtkit.training.optimizer import Optimizer
 from mtkit.training.state import TrainState
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, Validator, train
@@ -188,6 +190,34 @@ def test_one_sees_how_far_the_end_is_even_if_it_is_told_in_epochs(
     train(changed, inputs(toy), tmp_path, QUIET)
     begin = read_events(tmp_path / "events.jsonl")[0]
     assert totals == [epochs * begin["updates_per_epoch"] if epochs else 3]
+
+
+def test_what_is_left_is_never_less_than_nothing_and_nothing_of_a_training_that_is_over(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CutError(Exception):
+        pass
+
+    left: list[int] = []
+    planned, make = BatchStream.batches_per_epoch, loop.Loop._update
+
+    def cut(self: loop.Loop, *arguments: Any) -> None:
+        make(self, *arguments)
+        if self.state.epoch == 2:  # the last one: the checkpoint is of the one before
+            raise CutError
+
+    monkeypatch.setattr(Observer, "begin", lambda _self, updates, _note: left.append(updates))
+    # by the first epoch fewer updates are expected than there will be
+    monkeypatch.setattr(BatchStream, "batches_per_epoch", lambda self, epoch: planned(self, epoch) - 1)
+    changed = settings(until=Until(epochs=2), schedule=InverseSqrt(warmup_updates=1))
+    with monkeypatch.context() as patch, pytest.raises(CutError):
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop.Loop, "_update", cut)
+        train(changed, inputs(toy), tmp_path, QUIET)
+    for _ in range(2):
+        train(changed, inputs(toy), tmp_path, QUIET)
+    assert left[0] > 0
+    assert left[1:] == [0, 0]
 
 
 def test_training_ends_with_a_validation_even_between_two(toy: Path, tmp_path: Path) -> None:
