@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,8 @@ class Checkpoints:
         Raises:
             ModelError: a checkpoint is intact and belongs to another training; or all are damaged.
         """
-        for leftover in self.folder.glob(".*.new"):
-            # What a killed process was writing.
+        for leftover in (*self.folder.glob(".*.new"), *self.folder.glob(".*.old")):
+            # What a killed process was writing, or deleting.
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         found, paths = None, self._paths()
         for path in reversed(paths):
@@ -163,7 +163,10 @@ class Checkpoints:
 
     def _delete(self, paths: list[Path]) -> None:
         for path in paths:
-            shutil.rmtree(path, ignore_errors=True)
+            going = path.with_name(f".{path.name}.old")  # half of it, after a kill, would look damaged
+            with suppress(OSError):
+                path.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
             self._states.pop(path, None)
 
     def _open(self, path: Path, record: dict[str, Any]) -> Checkpoint:

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,27 @@ def test_what_a_killed_process_left_is_cleared_away(checkpoints: Checkpoints) ->
     found = checkpoints.newest()
     assert found is not None
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["00000001"]
+
+
+def test_what_was_being_deleted_when_the_process_was_killed_is_not_called_damaged(
+    checkpoints: Checkpoints, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for update in (1, 2):
+        saved(checkpoints, update)
+
+    def killed(path: Path, **_: object) -> None:
+        (path / "checkpoint.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.prune(1)
+    monkeypatch.undo()
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.state.update == 2
+    assert said == []
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["00000002"]
 
 
 def test_pruning_keeps_the_newest_and_the_snapshots_they_need(checkpoints: Checkpoints) -> None:
