@@ -126,15 +126,22 @@ class Checkpoints:
         return found
 
     def at(self, update: int) -> Checkpoint:
-        """The checkpoint of an update.
+        """The checkpoint of an update, where a training that diverged is to go back.
 
         Raises:
             ModelError: it is damaged or not there.
         """
         paths = [path for path in self._paths() if _number(path)[0] == update]
-        if not paths:
-            raise damaged(self.folder / f"{update:08d}", "is missing")
-        return self._open(paths[-1], _read_record(paths[-1]))
+        try:
+            if not paths:
+                raise damaged(self.folder / f"{update:08d}", "is missing")
+            return self._open(paths[-1], _read_record(paths[-1]))
+        except DamagedError as damage:  # without it the same command would only diverge again
+            damage.advice = (
+                "Training diverged, and this is where it was to go back. Restore it; or delete the folder"
+                f" {self.folder}, and training begins anew."
+            )
+            raise
 
     def prune(self, keep: int) -> None:
         """Delete all but the newest checkpoints, what those may go back to, and the snapshots they need."""

@@ -85,6 +85,21 @@ def test_where_all_checkpoints_are_damaged_nothing_begins_anew_over_them(
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("harm", ["flip", "delete"])
+def test_where_a_diverged_training_cannot_go_back_it_is_said_how_to_begin_anew(
+    checkpoints: Checkpoints, harm: str
+) -> None:
+    path = saved(checkpoints, 1)
+    saved(checkpoints, 2)
+    if harm == "flip":
+        flip(path / "state.safetensors", -1)
+    else:
+        shutil.rmtree(path)
+    with pytest.raises(ModelError) as caught:
+        checkpoints.at(1)
+    assert f"delete the folder {checkpoints.folder}, and training begins anew" in caught.value.advice
+
+
 @pytest.mark.parametrize(
     ("identity", "told"),
     [
