@@ -189,7 +189,8 @@ class TrainSettings(Settings):
         "auto",
         description="micro-batches an update is cut into, to save memory and to occupy the cores of a CPU;"
         " same result to rounding. auto: as few as fit in memory and occupy the cores, found when training"
-        " begins and recorded; a number gives the same bits on machines of unequal cores",
+        " begins and recorded; a number gives the same bits on fewer cores, and with `--threads` of that"
+        " number on more",
     )
     max_tokens: int = Field(
         256,
