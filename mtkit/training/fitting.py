@@ -186,11 +186,11 @@ class Fitting:
         return max(processes, batch_tokens // max(self._work.longest, 1) // processes * processes)
 
     def expected(self, batch_tokens: int, accumulate: int) -> Expected:
-        """The memory of each process."""
+        """The memory of each process; each has equally many micro-batches, if need be more than asked for."""
         work = self._work
         own = -(-accumulate // work.processes)
         at_once = min(work.workers, own) if work.device.type == "cpu" and self._shards == 1 else 1
-        activations = self._activations.taken(work.shapes(batch_tokens, accumulate), at_once)
+        activations = self._activations.taken(work.shapes(batch_tokens, own * work.processes), at_once)
         sums = (own > 1) + (work.processes > 1)
         return self._of_each(activations, sums, at_once)
 

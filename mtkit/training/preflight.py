@@ -257,11 +257,12 @@ def _random_updates(settings: FixedTrainSettings, work: Work) -> Iterator[Update
     model = work.model
     pack = why_padded(settings, work.device) is None
     both = (work.source_lengths, work.target_lengths)
+    parts = -(-settings.accumulate // work.processes) * work.processes
     source, target = (lengths[:SAMPLED_PAIRS].astype(np.int64) for lengths in both)
     for epoch in itertools.count():
         for pairs in plan_epoch(source, target, settings.batch_tokens, work.seed, epoch):
             batches = []
-            for part in cut(source[pairs], target[pairs], settings.accumulate)[:: work.processes]:
+            for part in cut(source[pairs], target[pairs], parts)[:: work.processes]:
                 rows = pairs[part]
                 sources = [draw.integers(FIRST_ID, model.source_size, length - 1) for length in source[rows]]
                 targets = [draw.integers(FIRST_ID, model.target_size, length - 1) for length in target[rows]]

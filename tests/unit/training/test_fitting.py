@@ -45,6 +45,13 @@ def test_the_memory_of_a_machine_is_shared_by_the_processes_on_it_alone() -> Non
     assert not fitting(work(free, processes=2, local=2)).fits(needed)
 
 
+def test_processes_that_are_more_than_the_micro_batches_asked_for_have_smaller_ones() -> None:
+    four = fitting(work(processes=4))
+    asked, cut = four.expected(4000, 1), four.expected(4000, 4)
+    assert asked == cut
+    assert asked.activations < fitting(work()).expected(4000, 1).activations
+
+
 def test_pieces_are_never_too_small_for_the_longest_pair() -> None:
     assert fitting(work(workers=64)).accumulate(100)[0] == 5
 

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 import torch
 
-from mtkit.config.training import TrainSettings
+from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import DataError, RecipeError
 from mtkit.files import write_json
 from mtkit.log import RunContext
+from mtkit.model.transformer import Transformer
 from mtkit.training import preflight
+from mtkit.training.fitting import Work
 from mtkit.training.memory import Expected
 from mtkit.training.outlook import Outlook
 from mtkit.training.preflight import Forecast, assumed_lengths, probe_training, stored_lengths
@@ -110,6 +112,17 @@ def test_several_processes_share_an_update_and_make_more_together(toy: Path, tmp
     told = probe_training(settings(), lengths, RUN, processes=3)
     assert "memory of each of 3 processes, speed of all" in told
     assert "chosen: accumulate 3 (one for each of 3 workers)" in told
+
+
+def test_a_probe_computes_the_share_of_one_process_however_few_micro_batches_are_asked_for() -> None:
+    made = FixedTrainSettings.model_validate(settings(accumulate=1).model_dump(by_alias=True))
+    lengths = assumed_lengths(30, 16)
+    model = Transformer(made.model, 30, 30)
+    alone, four = (
+        next(preflight._random_updates(made, Work(model, lengths.source, lengths.target, processes=count)))
+        for count in (1, 4)
+    )
+    assert four.target_tokens < alone.target_tokens / 2
 
 
 def test_without_a_corpus_what_is_assumed_is_said(tmp_path: Path) -> None:
