@@ -288,10 +288,7 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     except OSError:
         old.rename(folder)
         raise
-    if old.is_symlink():
-        old.unlink()
-    else:
-        shutil.rmtree(old)
+    old.unlink() if old.is_symlink() else shutil.rmtree(old)
 
 
 def put_back(folder: Path) -> None:
@@ -302,10 +299,13 @@ def put_back(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Let a file, or the names in a folder, survive a power cut."""
+    """Let a file, or the names in a folder, survive a power cut; some file systems do it of no folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # as VirtualBox's and older SMB say
+            raise
     finally:
         os.close(handle)
 

@@ -1,5 +1,7 @@
+import errno
 import gzip
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from mtkit.files import (
     read_text,
     sample_lines,
     sha256,
+    sync,
     write_lines,
     write_text,
     zstd_module,
@@ -175,3 +178,16 @@ def test_samples_come_from_all_of_a_text(tmp_path: Path) -> None:
     assert found[0] == 0 and found[-1] > 850
     (tmp_path / "text").write_text("")
     assert list(sample_lines(tmp_path / "text", 10)) == []
+
+
+def test_a_file_that_cannot_be_synced_is_an_error_and_a_folder_that_need_not_be_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_handle: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    (tmp_path / "text").write_text("")
+    sync(tmp_path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync(tmp_path / "text")

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,23 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_half_written(
     found = checkpoints.newest()
     assert found is not None
     assert found.state.update == 1
+
+
+def test_a_file_system_that_syncs_no_folders_takes_checkpoints(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def of_files(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", of_files)
+    saved(checkpoints, 3)
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.state.update == 3
 
 
 def test_the_newest_is_the_highest_number_beyond_eight_digits_too(checkpoints: Checkpoints) -> None:
