@@ -214,7 +214,7 @@ def expected(
         sums: copies of the gradients in which they are added up: over micro-batches, and over processes.
         at_once: how many micro-batches are computed at a time.
         taken: what the program takes already, the weights included.
-        shards: among how many processes weights, gradients and optimiser are shared out.
+        shards: among how many processes weights, gradients, optimiser and average are shared out.
     """
     weights = FLOAT * count_parameters(model)
     # Muon remembers one number for each weight of a matrix in the layers, AdamW two for each weight.
@@ -225,7 +225,7 @@ def expected(
         weights=weights,
         gradients=_sharded(model, weights, shards) if shards > 1 else weights * (at_once + sums),
         optimizer=optimizer // shards,
-        average=average,
+        average=average // shards,
         activations=activations,
         others=max(0, taken - weights),
         checkpoint=weights + optimizer + average if model.device.type == "cpu" else 0,

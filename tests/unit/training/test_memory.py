@@ -92,11 +92,13 @@ def test_the_allocator_wastes_some_and_compiled_kernels_take_some(monkeypatch: p
 
 def test_what_is_shared_out_takes_less_of_each_process() -> None:
     model = built(encoder_layers=8, decoder_layers=8)
-    settings = TrainSettings(until=Until(updates=9000), shard=True)
+    settings = TrainSettings(until=Until(updates=9000), shard=True, ema_decay=0.9)
     alone, four = (expected(settings, model, 0, 2, 1, shards=count) for count in (1, 4))
     assert four.optimizer == alone.optimizer // 4
+    assert four.average == alone.average // 4
     assert four.gradients < alone.gradients
     assert four.weights == alone.weights  # a whole copy, to translate with
+    assert four.checkpoint == alone.checkpoint  # rank 0 gathers it
 
 
 def write_system(root: Path, groups: str, files: dict[str, str]) -> Path:
