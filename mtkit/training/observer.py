@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mtkit.config.training import FixedTrainSettings
 from mtkit.log import EventWriter
 from mtkit.model.products import is_short_of_kernels
-from mtkit.training.outlook import Outlook
+from mtkit.training.outlook import ESTIMATED, Outlook
 from mtkit.training.pieces import Split
 from mtkit.training.preflight import Forecast, forecast
 from mtkit.training.processes import Processes
@@ -75,7 +75,7 @@ class Observer:
         self._told_speed = False
         self._stalls: list[Stall] = []
         samples = settings.subword_sampling is not None
-        usual = outlook.tokens_per_second if outlook else None
+        usual = outlook.tokens_per_second if outlook and outlook.basis != ESTIMATED else None
         self._watcher = Watcher(machine, self._stalls.append, samples_subwords=samples, usual=usual)
 
     def begin(self, updates: int, note: Note) -> None:
@@ -154,6 +154,7 @@ class Observer:
         """Keep the speed in mind; say it if it is another than was said."""
         rate, said = self._tokens / self._seconds, outlook.tokens_per_second
         outlook.keep(rate)
+        self._watcher.usual = self._watcher.usual or rate
         found = forecast(self._settings, outlook, rate, updates)
         self._record(found, "measured")
         if said is None:

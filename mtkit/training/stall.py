@@ -27,7 +27,8 @@ WAITING_SHARE = 0.2
 CORE_SHARE = 0.8
 # Less than this is the system itself, which nobody can end.
 TAKEN_CORES = 0.3
-# Of the usual speed. What is remembered is exact to a tenth or so, an estimate to a quarter.
+# Of the usual speed, which is one that was measured, exact to a tenth or so: an estimate knows no optimiser,
+# which may take longer than a small update.
 SLOW_SHARE = 0.5
 
 
@@ -81,6 +82,9 @@ class Watcher:
         tell: is told of each kind of stall, once.
         samples_subwords: text is segmented anew while training, which is the likeliest reason of late data.
         usual: target tokens a second that this machine makes of such updates; None: it is not known.
+
+    Attributes:
+        usual: as above; may be set once it is measured.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Watcher:
         usual: float | None = None,
     ) -> None:
         self._machine, self._tell, self._samples_subwords = machine, tell, samples_subwords
-        self._usual = usual
+        self.usual = usual
         self._told: set[str] = set()
         self._settling = SETTLING_UPDATES
         self._begin()
@@ -162,7 +166,7 @@ class Watcher:
 
     def _slow(self) -> Stall | None:
         """What nobody counts as a rival: heat, a limit on processor time, other machines on one processor."""
-        if self._usual is None or (share := self._tokens / self._seconds / self._usual) >= SLOW_SHARE:
+        if self.usual is None or (share := self._tokens / self._seconds / self.usual) >= SLOW_SHARE:
             return None
         found = (
             f"training makes {self._tokens / self._seconds:,.0f} target tokens/s, {share:.0%} of what this"

@@ -109,6 +109,15 @@ def test_a_speed_of_which_nothing_is_known_is_told_when_it_is_measured(events: E
     assert measured.startswith("measured: 48 target tokens/s · 3")
 
 
+@pytest.mark.usefixtures("cache")
+def test_an_estimate_is_not_held_against_the_machine_but_what_was_measured_is(events: EventWriter) -> None:
+    seen = observer(events, rate=1000.0)  # of forward and backward alone
+    (said,) = train(seen, 31, 2.0)
+    assert said.startswith("measured: 48 target tokens/s (not 1,000)")
+    (said,) = train(seen, 19, 10.0)
+    assert said.startswith("training makes 10 target tokens/s, 21% of what this machine was measured to make")
+
+
 def test_short_updates_are_measured_for_some_seconds(events: EventWriter) -> None:
     assert train(observer(events), 200, 0.01) == []
 
