@@ -93,6 +93,7 @@ class BatchStream:
             self._sampled = SampledPairs(store, subword, settings.subword_sampling, settings.max_tokens, seed)
             self._planned_tokens = max(1, round(settings.batch_tokens / self._sampled.growth()))
         self._plans: dict[int, list[NDArray[np.int64]]] = {}
+        self._counts: dict[int, int] = {}  # of the batches of every epoch that was planned
         self._planning = threading.Lock()
         self._positions = self._tokens = 0
         self._updates: Iterator[_Made] | None = None
@@ -127,8 +128,8 @@ class BatchStream:
         return made.update
 
     def batches_per_epoch(self, epoch: int) -> int:
-        """How many updates the epoch has."""
-        return len(self._plan(epoch))
+        """How many updates the epoch has; it is planned once to know it, however often this is asked."""
+        return self._counts[epoch] if epoch in self._counts else len(self._plan(epoch))
 
     @property
     def padding_share(self) -> float:
@@ -159,6 +160,7 @@ class BatchStream:
                     self._seed,
                     epoch,
                 )
+                self._counts[epoch] = len(self._plans[epoch])
             return self._plans[epoch]
 
     def _updates_from(self, position: Position) -> Iterator[_Made]:

@@ -1,11 +1,14 @@
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from mtkit.batches import stream as stream_module
+from mtkit.batches.plan import plan_epoch
 from mtkit.batches.store import IdStore
 from mtkit.batches.stream import BatchStream, Position, cut
 from mtkit.config.training import FixedTrainSettings
@@ -53,6 +56,23 @@ def test_a_position_behind_the_last_batch_is_the_next_epoch(store: IdStore, trai
     behind = rows(stream, 2)
     stream.seek(Position(1, 0))
     assert rows(stream, 2) == behind
+
+
+def test_every_epoch_is_planned_once_however_often_the_first_is_asked_about(
+    store: IdStore, train_settings: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[int] = []
+
+    def noted(*arguments: Any) -> Any:
+        planned.append(arguments[-1])
+        return plan_epoch(*arguments)
+
+    monkeypatch.setattr(stream_module, "plan_epoch", noted)
+    stream = BatchStream(store, train_settings(batch_tokens=2048), seed=1)
+    while stream.position.epoch < 5:  # as a training does that is to end after so many epochs
+        stream.next_update()
+        assert stream.batches_per_epoch(0) > 1
+    assert planned == list(range(5))
 
 
 def test_another_seed_is_another_stream(store: IdStore, train_settings: Made) -> None:
