@@ -33,6 +33,7 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
         RunError: they did not meet, or this machine has not what each of them needs.
         SystemExit: another process has told what went wrong, or will.
     """
+    _die_with_the_launcher(place)
     if place.count == 1:
         yield context
         return
@@ -42,7 +43,6 @@ def together(place: Place, context: RunContext) -> Iterator[RunContext]:
     from mtkit.training.meeting import LostError, Meeting, as_lost
     from mtkit.training.processes import group_of
 
-    _die_with_the_launcher(place)
     context = _placed(place, context)
     crowded = _crowded(context.device, place)
     meeting = Meeting(place)

@@ -87,8 +87,9 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
 
 def _of_torchrun(environment: Mapping[str, str]) -> Place:
     count = _number(environment, "WORLD_SIZE")
+    has_agent = "TORCHELASTIC_RUN_ID" in environment
     if count == 1:
-        return Place()
+        return Place(has_agent=has_agent)
     listening, watcher = _descriptors(environment)
     return Place(
         rank=_number(environment, "RANK"),
@@ -98,7 +99,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
         address=_text(environment, "MASTER_ADDR"),
         port=_port(environment),
         job=environment.get("TORCHELASTIC_RUN_ID", ""),
-        has_agent="TORCHELASTIC_RUN_ID" in environment,
+        has_agent=has_agent,
         agent_answers=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         listening=listening,
         watcher=watcher,

@@ -1,10 +1,13 @@
 import dataclasses
+import signal
+import threading
 
 import pytest
 
 from mtkit.errors import RunError
 from mtkit.log import RunContext
 from mtkit.model import cores
+from mtkit.pipeline import together as module
 from mtkit.pipeline.together import _crowded, together
 from mtkit.training.place import LOST, Place
 
@@ -23,6 +26,23 @@ def test_processes_that_crowd_the_cores_are_told_of_in_one_line(
     monkeypatch.setattr(cores, "available_cores", lambda: 2)
     place = dataclasses.replace(Place(), count=processes, local_count=processes)
     assert _crowded(name, place) == said
+
+
+def test_one_process_stops_too_when_the_agent_that_started_it_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would train on unseen, and hold what the same command wants to go on with."""
+    killed: list[int] = []
+    ended = threading.Event()
+    parents = iter([4711, 4711, 1, 1])  # the agent, and who takes its orphans
+    monkeypatch.setattr("os.getppid", lambda: next(parents))
+    monkeypatch.setattr("os.kill", lambda _, number: killed.append(number))
+    monkeypatch.setattr("os._exit", lambda _: ended.set())
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "ORPHAN_SECONDS", 0.0)
+    context = RunContext(quiet=True)
+    with together(Place(has_agent=True), context) as given:
+        assert given is context
+        assert ended.wait(300)
+    assert killed == [signal.SIGTERM]
 
 
 @pytest.mark.parametrize("watcher", [None, 0])

@@ -52,8 +52,9 @@ def test_our_own_launcher_hands_down_descriptors() -> None:
     assert read_place({**TORCHRUN, LAUNCHER: ",7"}).listening is None
 
 
-def test_one_process_of_torchrun_is_alone() -> None:
-    assert read_place({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "1"}) == Place()
+def test_one_process_of_torchrun_is_alone_but_for_the_agent_that_watches_over_it() -> None:
+    assert read_place({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "1"}) == Place(has_agent=True)
+    assert read_place({"RANK": "0", "WORLD_SIZE": "1"}) == Place()
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
