@@ -211,7 +211,8 @@ def _surroundings(
     """A process's environment, and the file descriptors it inherits."""
     descriptors = (watched,) if rank else (listening.fileno(), watched)
     environment = {
-        **os.environ,
+        # of a torchrun that started this one, whose agent does not hold what these leave for each other
+        **{name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC_")},
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(count),

@@ -35,6 +35,12 @@ def test_all_well_is_zero() -> None:
     assert run("assert os.environ['WORLD_SIZE'] == '3'", 3).wait() == 0
 
 
+def test_processes_of_one_that_torchrun_started_look_for_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RUN_ID", "job"), ("USE_AGENT_STORE", "True")):
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
+    assert run("assert not [name for name in os.environ if name.startswith('TORCHELASTIC_')]").wait() == 0
+
+
 def test_the_code_of_the_process_that_failed_is_the_code(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(f"sys.exit(4 if rank == '0' else {LOST})").wait() == 4
     assert capfd.readouterr().err == ""
