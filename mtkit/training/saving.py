@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mtkit.errors import MtkitError
 from mtkit.training.checkpoint import Checkpoints
+from mtkit.training.shortage import enough_for_copies
 from mtkit.training.state import TrainState
 from mtkit.training.tensor_file import Tensors
 
@@ -61,10 +62,11 @@ class Saver:
             weights: prefix of the tensors that a validation here measured and that are to be kept.
 
         Raises:
-            MtkitError: the write before failed.
+            MtkitError: the write before failed, or the memory does not hold the copies.
         """
         self.wait()
-        copies, ready = _copied(tensors)
+        with enough_for_copies(self._checkpoints.folder, self.last):
+            copies, ready = _copied(tensors)
         self._writing = self._pool.submit(
             self._write, copy.deepcopy(state), copies, ready, why, keep, weights
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mtkit.batches.stream import Share
+from mtkit.batches.stream import WHOLE, Share
 from mtkit.config.training import FixedTrainSettings
 from mtkit.errors import RunError
 from mtkit.model.transformer import Transformer
@@ -65,6 +65,21 @@ def too_small_for_a_sentence(device: torch.device) -> RunError:
 
 
 @contextmanager
+def enough_for_copies(folder: Path, last: Path | None) -> Iterator[None]:
+    """The copying of all that a checkpoint holds, also of a GPU's weights, into the computer's memory.
+
+    Args:
+        folder: of the checkpoints.
+        last: the newest that is whole on disk, if there is one.
+
+    Raises:
+        RunError: the memory ran out.
+    """
+    with _told(lambda _: _no_copies(folder, last)):
+        yield
+
+
+@contextmanager
 def _told(message: Callable[[BaseException], RunError]) -> Iterator[None]:
     try:
         yield
@@ -81,6 +96,18 @@ def last_checkpoint_said(last: Path | None, folder: Path, share: Share) -> str:
     if last is None:
         return "There is no checkpoint yet."
     return f"The last good checkpoint is {last}; the same command goes on from it."
+
+
+def _no_copies(folder: Path, last: Path | None) -> RunError:
+    memory = memory_of(torch.device("cpu"))
+    free = f", of which {human(memory.free)} are free" if memory else ""
+    return RunError(
+        f"the computer's memory{free} does not hold the copy that a checkpoint is written from",
+        where=str(folder),
+        expected="memory for weights, what the optimiser remembers and `ema_decay`'s average once more",
+        advice=f"Smaller batches do not help here: {OTHERS}, or {SMALLER}."
+        f" {last_checkpoint_said(last, folder, WHOLE)}",
+    )
 
 
 def _no_step(

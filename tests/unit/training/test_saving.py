@@ -145,6 +145,24 @@ def test_a_folder_that_goes_away_under_the_writer_is_told_as_such(
     assert "There is no checkpoint yet." in caught.value.advice
 
 
+@pytest.mark.parametrize("said", ["CUDA error: out of memory", "can't allocate memory"])
+def test_copies_that_the_memory_does_not_hold_are_told_as_such(
+    saver: Saver, checkpoints: Checkpoints, said: str
+) -> None:
+    begin(saver, 1, torch.ones(2))
+    saver.wait()
+
+    def tensors() -> Iterator[tuple[str, torch.Tensor]]:
+        yield "model/weight", torch.ones(2)
+        raise RuntimeError(said)
+
+    with pytest.raises(RunError, match="does not hold the copy that a checkpoint is written from") as caught:
+        saver.save(TrainState(update=2), tensors(), "time", keep=1, weights=None)
+    assert caught.value.where == str(checkpoints.folder)
+    assert "Smaller batches do not help" in caught.value.advice
+    assert str(checkpoints.folder / "00000001") in caught.value.advice
+
+
 def test_the_weights_of_a_validation_are_kept_beside_it(saver: Saver, checkpoints: Checkpoints) -> None:
     tensors = {"model/weight": torch.ones(2), "average/weight": torch.full((2,), 0.5)}
     saver.save(TrainState(update=6, snapshots=[6]), tensors.items(), "validation", keep=1, weights="average/")
