@@ -21,8 +21,8 @@ class Kind:
         identity: `module:function` that hashes what it reads beside its settings and stages; empty: nothing.
         uses_languages: True if the recipe's languages are part of the result.
         forecast: `module:function` that says in a line what running it would take; empty: nothing does.
-        check: `module:function` that is given settings and recipe and refuses what this machine cannot do,
-            before anything is run.
+        check: `module:function` that is given settings, recipe and run context, and refuses what this machine
+            cannot do, before anything is run.
         resumes: True if it goes on in a folder it left half-done; others start anew.
     """
 

@@ -89,7 +89,7 @@ def run(
     planned = plan(needed(recipe, goals), recipe, store, run_folder.earlier, run_folder.begun)
     if runs.MODEL not in recipe.stages:
         check_place(run_folder.path / runs.MODEL)
-    _check_machine(planned, recipe)
+    _check_machine(planned, recipe, context)
     if dry_run:
         return RunResult(
             run_folder.path,
@@ -124,7 +124,7 @@ def _make_all(
         return results, expectations_of(run_folder.path)
 
 
-def _check_machine(planned: list[Planned], recipe: Recipe) -> None:
+def _check_machine(planned: list[Planned], recipe: Recipe, context: RunContext) -> None:
     """Refuse now what a stage that is to run could not do here, rather than after hours of training.
 
     Raises:
@@ -134,9 +134,11 @@ def _check_machine(planned: list[Planned], recipe: Recipe) -> None:
         kind = item.stage.kind
         if kind.check and not item.is_stored:
             try:
-                load(kind.check)(item.stage.settings, recipe)
+                load(kind.check)(item.stage.settings, recipe, context)
             except RunError as error:
-                where = f"stages.{item.stage.name}" + (f", {error.where}" if error.where else "")
+                where = f"stages.{item.stage.name}"
+                if error.where:
+                    where = error.where if error.where.startswith(f"{where}.") else f"{where}, {error.where}"
                 raise RunError(
                     error.found, where=where, expected=error.expected, advice=error.advice
                 ) from error

@@ -173,7 +173,7 @@ def _decoding(settings: ExportSettings, recipe: Recipe) -> SearchSettings | None
     return next(iter(searches_of(recipe, trained).values()), None)
 
 
-def export_needs(settings: ExportSettings, _recipe: Recipe) -> None:
+def export_needs(settings: ExportSettings, _recipe: Recipe, _run: RunContext) -> None:
     """What an export needs of this machine."""
     from mtkit.export.needs import check_needs
 
@@ -194,14 +194,23 @@ def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunCont
     translate_corpus(settings, TranslateInputs(reads["corpus"], reads["train"]), out, run, asked)
 
 
-def train_needs(settings: TrainSettings, recipe: Recipe) -> None:
-    """What validation needs to score with."""
+def train_needs(settings: TrainSettings, recipe: Recipe, run: RunContext) -> None:
+    """What training needs of the device, and validation to score with."""
     from mtkit.pipeline.validating import check_metrics
 
     check_metrics(settings, recipe.target)
+    if run.device in ("auto", "cpu") and settings.precision != "bfloat16" and settings.compile is not True:
+        return  # every machine has it, and torch need not be loaded yet
+    from mtkit.model.device import find_device
+    from mtkit.training.feasible import check_precision
+    from mtkit.training.packing import check_compile
+
+    device = find_device(run.device)
+    check_precision(settings.precision, device)
+    check_compile(settings, device)
 
 
-def translate_needs(settings: TranslateSettings, recipe: Recipe) -> None:
+def translate_needs(settings: TranslateSettings, recipe: Recipe, _run: RunContext) -> None:
     """What minimum Bayes risk decoding needs to compare with."""
     if settings.mbr is not None:
         from mtkit.scoring.mbr import expected_utilities
@@ -209,7 +218,7 @@ def translate_needs(settings: TranslateSettings, recipe: Recipe) -> None:
         expected_utilities(settings.mbr.utility, recipe.target)
 
 
-def score_needs(settings: ScoreSettings, recipe: Recipe) -> None:
+def score_needs(settings: ScoreSettings, recipe: Recipe, _run: RunContext) -> None:
     """What the metrics need, such as a tokenizer of the language."""
     from mtkit.scoring.metrics import open_metric
 

@@ -334,7 +334,7 @@ SCENARIOS: dict[str, tuple[str, Change]] = {
     "given_translations_of_another_text": ("perplexity --model model text/test.aa t", write("t", "one\n")),
 }
 RENDEZVOUS = {"rendezvous_that_nobody_answers": 1, "rendezvous_to_which_somebody_does_not_come": 0}  # rank
-GPUS = {"more_processes_than_gpus": 0, "precision_the_device_lacks": 1}
+GPUS = {"more_processes_than_gpus": 1, "precision_the_device_lacks": 1}
 FULL_DISKS = {
     "disk_full": errno.ENOSPC,
     "disk_only_for_reading": errno.EROFS,

@@ -11,6 +11,7 @@ from mtkit.log import RunContext
 from mtkit.pipeline.kinds import KINDS
 from mtkit.pipeline.runner import run
 from mtkit.pipeline.store import Store
+from mtkit.training import feasible
 
 RECIPE = """\
 recipe: small
@@ -52,4 +53,27 @@ def test_a_tokenizer_that_only_the_end_needs_is_missed_at_the_beginning(
     with missed if stage else nullcontext() as caught:
         run(recipe, None, Store(tmp_path / "runs/store"), RunContext(quiet=True), dry_run=True)
     assert caught is None or caught.value.where == f"stages.{stage}"
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "device", "found", "where"),
+    [
+        ("", "cuda:9", "device 'cuda:9'", "stages.train"),
+        ("precision: bfloat16", "cpu", "in which this CPU", "stages.train, cpu"),
+        ("precision: bfloat16, compile: true", "cpu", "`compile: true`", "stages.train.compile"),
+    ],
+)
+def test_what_the_device_lacks_is_missed_before_the_corpus_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, device: str, found: str, where: str
+) -> None:
+    monkeypatch.setattr(feasible, "has_bfloat16", lambda _device: "compile" in setting)
+    for side in ("en", "ja"):
+        write_text(tmp_path / f"text/train.{side}", "a\n")
+    text = RECIPE.replace("TRAINED", f"{BY_LOSS}, {setting}" if setting else BY_LOSS)
+    write_text(tmp_path / "small.yaml", text.replace("TRANSLATED", "{}").replace("METRICS", "chrf"))
+    recipe = read_recipe(tmp_path / "small.yaml", KINDS)
+    with pytest.raises(RunError, match=found) as caught:
+        run(recipe, None, Store(tmp_path / "runs/store"), RunContext(device=device, quiet=True))
+    assert caught.value.where == where
     assert not (tmp_path / "runs").exists()
