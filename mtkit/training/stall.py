@@ -201,10 +201,19 @@ def machine_of(workers: Workers, device: torch.device, processes: int = 1) -> Ma
         workers=min(workers.count * processes, max(cores, workers.count)),
         cores=cores,
         core_share=workers.core_share if on_cpu and not several else lambda: None,
-        busy_seconds=busy_seconds,
+        busy_seconds=busy_seconds if _has_whole_cores(cores) else lambda: None,
         own_seconds=(lambda: family_seconds(processes)) if several else time.process_time,
         shares_out=on_cpu and several,
     )
+
+
+def _has_whole_cores(cores: int) -> bool:
+    """False in a container that gets a share of the time of more cores, on which others are no rivals of it.
+
+    Args:
+        cores: whose worth of time this process gets.
+    """
+    return not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) <= cores
 
 
 def family_seconds(processes: int, root: Path = Path("/")) -> float | None:

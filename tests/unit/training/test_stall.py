@@ -135,6 +135,19 @@ def test_what_several_processes_compute_is_added_up(tmp_path: Path, monkeypatch:
     assert family_seconds(3, tmp_path) is None, "one of them has another parent"
 
 
+@pytest.mark.parametrize("seen", [2, 64])
+def test_in_a_container_with_a_share_of_more_cores_nobody_tells_who_takes_them(
+    seen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docker run --cpus 2` on a large machine: other containers' programs are no rivals."""
+    monkeypatch.setattr(stall, "available_cores", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(seen)), raising=False)
+    monkeypatch.setattr(stall, "busy_seconds", lambda: 1e9)
+    with Workers(2) as workers:
+        machine = machine_of(workers, torch.device("cpu"))
+    assert machine.busy_seconds() == (1e9 if seen == 2 else None)
+
+
 def test_late_data_are_not_taken_for_taken_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made(monkeypatch, others=1.5)
     made.share = 0.3
