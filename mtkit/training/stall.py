@@ -98,6 +98,7 @@ class Watcher:
         self.usual = usual
         self._told: set[str] = set()
         self._settling = SETTLING_UPDATES
+        self._longest = 0.0  # seconds that an update of this window waited
         self._begin()
 
     def add(self, waited: float, seconds: float, tokens: int) -> None:
@@ -115,6 +116,7 @@ class Watcher:
             return
         self._updates += 1
         self._waited += waited
+        self._longest = max(self._longest, waited)
         self._seconds += seconds
         self._tokens += tokens
         if self._updates >= WINDOW_UPDATES and self._seconds >= WINDOW_SECONDS:
@@ -124,6 +126,7 @@ class Watcher:
     def _begin(self) -> None:
         """A new window."""
         self._updates, self._waited, self._seconds, self._tokens = 0, 0.0, 0.0, 0
+        self._longest = 0.0
         self._machine.core_share()  # what was before does not count
         self._at_begin = self._clocks()
 
@@ -131,13 +134,16 @@ class Watcher:
         return time.monotonic(), self._machine.busy_seconds(), self._machine.own_seconds()
 
     def _look(self) -> None:
-        share = self._waited / self._seconds
-        stall = self._late_data(share) if share >= WAITING_SHARE else self._taken_cores() or self._slow()
+        # one long wait is that for the plan of an epoch, which comes seldom; sampled text comes in groups
+        late = self._waited if self._samples_subwords else self._waited - self._longest
+        is_late = late >= WAITING_SHARE * self._seconds
+        stall = self._late_data() if is_late else self._taken_cores() or self._slow()
         if stall is not None and stall.kind not in self._told:
             self._told.add(stall.kind)
             self._tell(stall)
 
-    def _late_data(self, share: float) -> Stall:
+    def _late_data(self) -> Stall:
+        share = self._waited / self._seconds
         found = (
             f"the model waits for data {share:.0%} of the time ({self._waited:.0f} of {self._seconds:.0f} s)"
         )
@@ -166,10 +172,11 @@ class Watcher:
 
     def _slow(self) -> Stall | None:
         """What nobody counts as a rival: heat, a limit on processor time, other machines on one processor."""
-        if self.usual is None or (share := self._tokens / self._seconds / self.usual) >= SLOW_SHARE:
+        rate = self._tokens / max(self._seconds - self._longest, 1e-9)
+        if self.usual is None or (share := rate / self.usual) >= SLOW_SHARE:
             return None
         found = (
-            f"training makes {self._tokens / self._seconds:,.0f} target tokens/s, {share:.0%} of what this"
+            f"training makes {rate:,.0f} target tokens/s, {share:.0%} of what this"
             " machine was measured to make"
         )
         remedy = (

@@ -52,6 +52,17 @@ def test_late_data_are_told_of_once_with_figures_and_a_remedy(monkeypatch: pytes
     assert "faster disk" in told.remedy
 
 
+def test_one_long_wait_for_the_plan_of_an_epoch_is_no_sign_of_a_slow_disk_or_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made(monkeypatch)
+    watcher = Watcher(made.machine, made.told.append, usual=100.0)
+    made.train(watcher, FIRST + WINDOW)
+    made.train(watcher, 1, waited=40.0, seconds=41.0)
+    made.train(watcher, WINDOW - 1)
+    assert made.told == []
+
+
 def test_subword_sampling_is_named_where_it_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made(monkeypatch)
     made.train(Watcher(made.machine, made.told.append, samples_subwords=True), FIRST + WINDOW, waited=0.3)
