@@ -4,6 +4,7 @@ one of them is lost.
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -24,10 +25,12 @@ from mtkit.files import read_json
 from mtkit.log import RunContext, read_events
 from mtkit.model.folder import ModelCard
 from mtkit.pipeline.launcher import INTERRUPTED, Launcher
+from mtkit.training.loss import LossSums
 from mtkit.training.place import ANSWER_SECONDS
 from mtkit.training.stretch import Stretch
 from mtkit.training.trace import read_trace
 from mtkit.training.train import TrainInputs, TrainSummary, Validation, train
+from mtkit.training.update import Updater
 
 # Trains one job after the other, with one meeting for all: loading torch is what takes the time.
 SCRIPT = """
@@ -39,7 +42,7 @@ SCRIPT = """
     from mtkit.model import layers
     from mtkit.model.folder import ModelCard
     from mtkit.pipeline.together import together
-    from mtkit.training import loop, reduction, sharding
+    from mtkit.training import loop, reduction, sharding, update
     from mtkit.training.place import read_place
     from mtkit.training.processes import processes_of
     from mtkit.training.stretch import Stretch
@@ -90,11 +93,11 @@ SCRIPT = """
         layer.forward = limit
         return lambda: setattr(layer, "forward", forward)
 
-    update = loop.Loop._update
+    make = loop.Loop._update
 
     def dying(self, *arguments):
         # rank 1 is killed as by the system, once, when there is something to go on from
-        update(self, *arguments)
+        make(self, *arguments)
         once = folder / "killed"
         if (rank, self.state.update) == (1, job["killed_at"]) and not once.exists():
             while not list(out.glob("checkpoints/0*/checkpoint.json")):
@@ -103,6 +106,17 @@ SCRIPT = """
             os.kill(os.getpid(), signal.SIGKILL)
 
     loop.Loop._update = dying
+    computed, poisonings = update.Updater.gradients, []
+
+    def poisoned(self, batches, number):
+        # what all have added up is no number, once
+        sums = computed(self, batches, number)
+        if number == job["poisoned_at"] and name not in poisonings:
+            poisonings.append(name)
+            next(self.model.parameters()).grad[5, 3] = float("nan")
+        return sums
+
+    update.Updater.gradients = poisoned
 
     with together(read_place(), RunContext(device="cpu", threads=1, quiet=True)) as run:
         group = processes_of(run)
@@ -158,6 +172,8 @@ SHARD: dict[str, Any] = {"shard": True}
 FEW: dict[str, Any] = {"batch_tokens": 20, "max_tokens": 10, "until": {"updates": 4000}}
 LONG = {"until": {"updates": 4000}, "validate": {"every": "20 updates"}}
 KILLED_AT = FIRST_VALIDATION + 2
+BACK: dict[str, Any] = {"on_divergence": {"kind": "roll_back", "rate_factor": 0.5}}
+POISONED_AT, ANCHOR = 15, 2 * FIRST_VALIDATION
 HALF = 9  # updates of a training that is to be gone on with
 
 Watch = Callable[[], None]
@@ -170,7 +186,11 @@ def settings_of(*changes: dict[str, Any]) -> TrainSettings:
 
 
 def job(
-    *changes: dict[str, Any], stretch: int = 0, limits: tuple[Any, ...] = (), killed_at: int = 0
+    *changes: dict[str, Any],
+    stretch: int = 0,
+    limits: tuple[Any, ...] = (),
+    killed_at: int = 0,
+    poisoned_at: int = 0,
 ) -> dict[str, Any]:
     """What the processes train.
 
@@ -178,9 +198,11 @@ def job(
         stretch: how many updates of it; 0: all.
         limits: (rank, layer, pairs that its memory holds, `forward`, `backward` or `validation`).
         killed_at: the update behind which rank 1 is killed for once; 0: never.
+        poisoned_at: the update whose gradient is no number for once; 0: none.
     """
     settings = settings_of(*changes).model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return {"settings": settings, "stretch": stretch, "limits": limits, "killed_at": killed_at}
+    when = {"killed_at": killed_at, "poisoned_at": poisoned_at}
+    return {"settings": settings, "stretch": stretch, "limits": limits, **when}
 
 
 def launcher(toy: Path, folder: Path, count: int, **jobs: dict[str, Any]) -> Launcher:
@@ -271,6 +293,22 @@ def pid(folder: Path, rank: int) -> int:
     return int((folder / f"{rank}.pid").read_text())
 
 
+def poison(patch: pytest.MonkeyPatch) -> None:
+    """Let a gradient here be no number, for once."""
+    computed, poisonings = Updater.gradients, list[int]()
+
+    def poisoned(self: Updater, batches: Any, number: int) -> LossSums:
+        sums = computed(self, batches, number)
+        if number == POISONED_AT and not poisonings:
+            poisonings.append(number)
+            parameter = next(self.model.parameters())
+            assert parameter.grad is not None
+            parameter.grad[5, 3] = math.nan
+        return sums
+
+    patch.setattr(Updater, "gradients", poisoned)
+
+
 @pytest.fixture(scope="module")
 def one(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process makes of it."""
@@ -278,6 +316,9 @@ def one(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, changes in {"adamw": ADAMW, "muon": MUON}.items():
         here(toy, folder / name, changes)
     here(toy, folder / "few", FEW, stretch=70)
+    with pytest.MonkeyPatch.context() as patch:
+        poison(patch)
+        here(toy, folder / "back", ADAMW, BACK)
     return folder
 
 
@@ -291,6 +332,7 @@ def two(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs = {
         "adamw": job(ADAMW),
         "muon": job(MUON),
+        "back": job(ADAMW, BACK, poisoned_at=POISONED_AT),
         "few": job(FEW, stretch=70, limits=((1, "EncoderLayer", 1, "validation"),)),
         "pieces": job(MUON, limits=limits),
         "tight": job(ADAMW, limits=tight),
@@ -307,6 +349,13 @@ def test_two_processes_are_one_with_accumulation_bit_for_bit(way: str, one: Path
     for first, second in zip(events(one / way, "validation"), events(two / way, "validation"), strict=True):
         assert first["loss_nats_per_token"] == second["loss_nats_per_token"]
         assert first["chrf"] == second["chrf"]
+
+
+def test_two_processes_that_diverge_go_back_together_and_are_one_bit_for_bit(one: Path, two: Path) -> None:
+    for folder in (one, two):
+        assert [event["to"] for event in events(folder / "back", "roll_back")] == [ANCHOR]
+    assert hashes(one / "back") == hashes(two / "back")
+    assert hashes(one / "back") != hashes(one / "adamw")
 
 
 @pytest.mark.slow
