@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mtkit.config.recipe import Recipe
+from mtkit.config.recipe import Recipe, Stage
 from mtkit.errors import DataError, MtkitError, RunError
 from mtkit.files import told_by_system
 from mtkit.log import EventWriter, RunContext, copy_talk, duration, say
@@ -35,7 +35,7 @@ def make(item: Planned, reads: dict[str, Path], recipe: Recipe, store: Store, co
         if partial is None:
             context.say(f"{item.stage.name}: finished meanwhile by another process")
             return False
-        with _named_errors(item.stage.name, partial, resumes=kind.resumes):
+        with _named_errors(item.stage, partial):
             _call(item, reads, partial, recipe, context)
             _check_data(item, recipe)
             store.seal(partial, item.ingredients)
@@ -75,13 +75,30 @@ def _call(
 
 
 @contextmanager
-def _named_errors(name: str, partial: Partial, *, resumes: bool) -> Iterator[None]:
+def settings_named(stage: Stage) -> Iterator[None]:
+    """Let an error within the block call settings by this stage's name.
+
+    Those who raise it know the kind alone, whose name a stage bears unless it says otherwise.
+    """
+    try:
+        yield
+    except MtkitError as error:
+        for part in ("found", "where", "expected", "advice"):
+            said = getattr(error, part).replace(f"stages.{stage.kind.name}.", f"stages.{stage.name}.")
+            setattr(error, part, said)
+        raise
+
+
+@contextmanager
+def _named_errors(stage: Stage, partial: Partial) -> Iterator[None]:
     """Give every error within the block the stage's name, and the operating system's a way out.
 
     Of a stage that cannot go on where it was stopped only the log stays.
     """
+    name, resumes = stage.name, stage.kind.resumes
     try:
-        yield
+        with settings_named(stage):
+            yield
     except KeyboardInterrupt:
         kept = f"what it had done is kept in {partial.path}"
         begins_anew = "it begins anew when the same command runs again"

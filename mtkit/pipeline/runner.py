@@ -23,7 +23,7 @@ from mtkit.pipeline import runs
 from mtkit.pipeline.at_work import needing
 from mtkit.pipeline.fingerprint import load
 from mtkit.pipeline.graph import needed
-from mtkit.pipeline.making import make
+from mtkit.pipeline.making import make, settings_named
 from mtkit.pipeline.plan import Planned, again, lines, plan, short
 from mtkit.pipeline.run_model import check_place, write_model
 from mtkit.pipeline.store import Store
@@ -134,7 +134,8 @@ def _check_machine(planned: list[Planned], recipe: Recipe, context: RunContext) 
         kind = item.stage.kind
         if kind.check and not item.is_stored:
             try:
-                load(kind.check)(item.stage.settings, recipe, context)
+                with settings_named(item.stage):
+                    load(kind.check)(item.stage.settings, recipe, context)
             except RunError as error:
                 where = f"stages.{item.stage.name}"
                 if error.where:
@@ -165,9 +166,9 @@ def forecasts(
         folders = {role: other.folder if other.is_stored else None for role, other in reads.items()}
         beside = {role: other.stage.settings for role, other in reads.items()}
         forecast = load(kind.forecast)
-        told = forecast(
-            item.stage.settings, folders, beside, replace(context, seed=recipe.seed), recipe, place
-        )
+        inner = replace(context, seed=recipe.seed)
+        with settings_named(item.stage):
+            told = forecast(item.stage.settings, folders, beside, inner, recipe, place)
         yield f"{item.stage.name}: {told}"
 
 

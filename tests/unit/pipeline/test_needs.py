@@ -59,9 +59,9 @@ def test_a_tokenizer_that_only_the_end_needs_is_missed_at_the_beginning(
 @pytest.mark.parametrize(
     ("setting", "device", "found", "where"),
     [
-        ("", "cuda:9", "device 'cuda:9'", "stages.train"),
-        ("precision: bfloat16", "cpu", "in which this CPU", "stages.train, cpu"),
-        ("precision: bfloat16, compile: true", "cpu", "`compile: true`", "stages.train.compile"),
+        ("", "cuda:9", "device 'cuda:9'", "stages.student"),
+        ("precision: bfloat16", "cpu", "in which this CPU", "stages.student, cpu"),
+        ("precision: bfloat16, compile: true", "cpu", "`compile: true`", "stages.student.compile"),
     ],
 )
 def test_what_the_device_lacks_is_missed_before_the_corpus_is_made(
@@ -71,9 +71,12 @@ def test_what_the_device_lacks_is_missed_before_the_corpus_is_made(
     for side in ("en", "ja"):
         write_text(tmp_path / f"text/train.{side}", "a\n")
     text = RECIPE.replace("TRAINED", f"{BY_LOSS}, {setting}" if setting else BY_LOSS)
-    write_text(tmp_path / "small.yaml", text.replace("TRANSLATED", "{}").replace("METRICS", "chrf"))
+    text = text.replace("train: {until", "student: {kind: train, until")
+    text = text.replace("TRANSLATED", "{from: student}")
+    write_text(tmp_path / "small.yaml", text.replace("METRICS", "chrf"))
     recipe = read_recipe(tmp_path / "small.yaml", KINDS)
     with pytest.raises(RunError, match=found) as caught:
         run(recipe, None, Store(tmp_path / "runs/store"), RunContext(device=device, quiet=True))
     assert caught.value.where == where
+    assert "stages.train" not in caught.value.advice
     assert not (tmp_path / "runs").exists()

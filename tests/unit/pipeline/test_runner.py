@@ -234,6 +234,29 @@ def test_ctrl_c_in_a_stage_that_begins_anew_promises_nothing(
     assert "kept" not in said
 
 
+def test_a_message_about_a_setting_names_the_stage_that_has_it(
+    read: Read, store: Store, context: RunContext, toys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A student's training is no stage `train`, and its settings are not changed there."""
+
+    def fail(*_: object) -> str:
+        raise DataError("`stages.repeat.times` is 3", where="stages.repeat.times", advice="Lower it.")
+
+    recipe = read("stages.again.like=repeat", "stages.again.times=3")
+    with monkeypatch.context() as patch, pytest.raises(DataError) as caught:
+        patch.setattr(toys, "before", lambda name, _out: fail() if name == "repeat" else None)
+        run(recipe, "again", store, context)
+    assert str(caught.value).startswith("stage again: stages.again.times: `stages.again.times` is 3\n")
+
+    again = recipe.stages["again"]
+    can_tell = replace(again, kind=replace(again.kind, forecast="there:fail"))
+    recipe = replace(recipe, stages={**recipe.stages, "again": can_tell})
+    monkeypatch.setattr(runner, "load", lambda _: fail)
+    with pytest.raises(DataError) as caught:
+        list(forecasts(recipe, ["again"], store, context, Place()))
+    assert caught.value.where == "stages.again.times"
+
+
 def test_what_would_run_is_forecast_where_its_kind_can_tell(
     read: Read, store: Store, context: RunContext, toys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
