@@ -44,6 +44,7 @@ def perplexity(
       mtkit perplexity --model runs/demo test.de test.en
       mtkit perplexity test.de test.en --json | tail -n 1
     """
+    from mtkit.config.search import SearchSettings
     from mtkit.training.openmp import quiet_openmp
     from mtkit.translation.given import GivenTotal, score_given
     from mtkit.translation.translation import json_line
@@ -52,7 +53,8 @@ def perplexity(
     folder = find_model(model, quiet=quiet)
     pairs = pairs_of(source, target)
     quiet_openmp()
-    translator = Translator.open(folder, device=device, threads=threads)
+    plain = SearchSettings()  # nothing is searched
+    translator = Translator.open(folder, plain, device, threads=threads)
     total = GivenTotal()
     for given in score_given(translator, pairs):
         total.add(given)

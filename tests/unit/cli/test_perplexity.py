@@ -1,13 +1,16 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
+from mtkit.config.search import Mbr, Sampling, SearchSettings
 from mtkit.errors import DataError
-from mtkit.files import write_lines
+from mtkit.files import write_json, write_lines
+from mtkit.model.folder import CARD, read_card
 
 
 @pytest.fixture
@@ -57,3 +60,15 @@ def test_a_dash_is_stdin(tiny_model: Path, files: list[str]) -> None:
     arguments = ["perplexity", "--model", str(tiny_model), source, "-"]
     result = click.testing.CliRunner().invoke(mtkit, arguments, input=Path(target).read_bytes())
     assert result.stdout == invoke("--model", tiny_model, *files).stdout
+
+
+@pytest.mark.parametrize(
+    "own", [SearchSettings(sampling=Sampling(), mbr=Mbr()), SearchSettings(suppress_pieces=["not a piece"])]
+)
+def test_how_a_model_searches_itself_does_not_matter(
+    tiny_model: Path, files: list[str], tmp_path: Path, own: SearchSettings
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    write_json(other / CARD, read_card(tiny_model).model_copy(update={"decoding": own}).written())
+    assert invoke("--model", other, *files).stdout == invoke("--model", tiny_model, *files).stdout != ""
