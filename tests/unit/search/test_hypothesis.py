@@ -1,7 +1,8 @@
 import subprocess
 import sys
 
-from mtkit.search.hypothesis import Hypothesis, best_first
+from mtkit.config.search import SearchSettings
+from mtkit.search.hypothesis import Hypothesis, best_first, most_ended
 
 
 def test_finished_come_before_unfinished_and_better_before_worse() -> None:
@@ -18,6 +19,12 @@ def test_equal_scores_are_ordered_by_ids() -> None:
 def test_the_end_mark_is_a_token_of_finished_hypotheses_only() -> None:
     assert Hypothesis((4, 5), -1.0, -1.0, finished=True).tokens == 3
     assert Hypothesis((4, 5), -1.0, -1.0, finished=False).tokens == 2
+
+
+def test_how_many_may_end_is_rounded_as_ctranslate2_does_in_single_precision() -> None:
+    each = [(1, 9.0, 1), (5, 2.0, 10), (3, 1.5, 5), (5, 1.1, 6), (15, 2.1, 31), (25, 1.18, 29)]
+    for size, patience, wanted in each:
+        assert most_ended(SearchSettings(beam_size=size, patience=patience)) == wanted
 
 
 def test_hypotheses_and_lengths_need_no_torch() -> None:

@@ -97,6 +97,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "all of a beam": {"beam_size": 4, "n_best": 4, "length_penalty": 1.0},
     "soon content": {"beam_size": 3, "n_best": 3, "patience": 1.0},
     "content after one and a half": {"beam_size": 3, "n_best": 3, "patience": 1.5, "length_penalty": 1.0},
+    "content after what single precision makes of 31.5": {"beam_size": 15, "n_best": 2, "patience": 2.1},
     "no penalty": {"beam_size": 3, "n_best": 2, "length_penalty": 0.0},
     "cut short": {"beam_size": 3, "max_length_factor": 0.5, "max_length_extra": 1},
 }
