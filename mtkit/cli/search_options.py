@@ -1,7 +1,7 @@
 """How `mtkit translate` searches: options beyond the first ten, and what becomes of them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ from mtkit.errors import ModelError, RecipeError
 
 if TYPE_CHECKING:
     from mtkit.config.search import SearchSettings
+    from mtkit.config.settings import Settings
     from mtkit.translation.asked import Asked
     from mtkit.translation.choosing import Chooser
     from mtkit.translation.translator import Translator
@@ -92,7 +93,6 @@ def search_settings(
         RecipeError: there is no such setting, one has no effect, or they do not fit together.
     """
     from mtkit.config.findings import findings
-    from mtkit.config.search import SearchSettings
 
     given = {name: value for name, value in chosen.items() if value is not None}
     if twice := sorted(name for name in given if any(o.split("=")[0] == name for o in overrides)):
@@ -106,10 +106,7 @@ def search_settings(
     settings, named = _assigned(card, given, overrides)
     if "n_best" not in {*given, *named} and settings.sampling is None:  # a smaller beam has fewer to give
         settings = settings.model_copy(update={"n_best": min(settings.n_best, settings.beam_size)})
-    values = {name: getattr(settings, name) for name in SearchSettings.model_fields}
-    # only what was given now can be without effect; the model's own settings were nobody's choice here
-    told = SearchSettings.model_construct(_fields_set={*given, *named}, **values)
-    for path, finding in findings(told):
+    for path, finding in findings(_chosen_now(settings, {*given, *named})):
         where = ".".join(map(str, (*path, *finding.path)))
         raise RecipeError(
             _in_options(finding.found),
@@ -125,6 +122,21 @@ def search_settings(
             advice=f"To write {settings.n_best} translations of each line, use `--n-best {settings.n_best}`.",
         )
     return settings
+
+
+def _chosen_now(settings: "Settings", names: Collection[str], inside: str = "") -> "Settings":
+    """The same settings, of which those of some names count as given: only they can be without effect.
+
+    The model's own settings were nobody's choice here.
+    """
+    from mtkit.config.settings import Settings
+
+    values = {name: getattr(settings, name) for name in type(settings).model_fields}
+    for name, value in values.items():
+        if isinstance(value, Settings):
+            values[name] = _chosen_now(value, names, f"{inside}{name}.")
+    given = {name for name in values if f"{inside}{name}" in names}
+    return type(settings).model_construct(_fields_set=given, **values)
 
 
 def _assigned(

@@ -1,7 +1,7 @@
 """`--set NAME=VALUE` of a command without a recipe: laid over the settings that hold anyway."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ Some = TypeVar("Some", bound=Settings)
 
 
 def assigned(settings: Some, overrides: Sequence[str]) -> tuple[Some, frozenset[str]]:
-    """Settings with every `--set` laid over them, and which of them were set.
+    """Settings with every `--set` laid over them, and which of them were set: `sampling`, `sampling.top_k`.
 
     What does not fit together is not told here: the caller knows what else was chosen.
 
@@ -47,7 +47,14 @@ def assigned(settings: Some, overrides: Sequence[str]) -> tuple[Some, frozenset[
     if problems:
         raise RecipeProblemsError(problems, "--set")
     assert isinstance(found, type(settings))
-    return found, frozenset(over.entries)
+    return found, frozenset(_names(over))
+
+
+def _names(given: MapNode, inside: str = "") -> Iterator[str]:
+    for key, entry in given.entries.items():
+        yield f"{inside}{key}"
+        if isinstance(entry.value, MapNode):
+            yield from _names(entry.value, f"{inside}{key}.")
 
 
 def _hint(settings_class: type[Settings], key: str, path: Path, known: Sequence[str]) -> str:

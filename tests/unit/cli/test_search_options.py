@@ -39,6 +39,19 @@ def test_settings_are_laid_over_the_models_own_and_only_given_ones_can_be_withou
     assert (found.beam_size, found.length_penalty, found.n_best) == (4, 0.8, 2)
 
 
+def test_what_a_models_own_samples_are_drawn_by_is_nobodys_choice_here_either() -> None:
+    def read(sampling: Sampling) -> SearchSettings:  # as from a model's card
+        return SearchSettings.model_validate(SearchSettings(sampling=sampling).written())
+
+    one = read(Sampling(top_k=1))
+    assert search_settings(one, {}, []) == one
+    assert search_settings(one, {}, ["no_repeat_ngram=2"]).sampling == Sampling(top_k=1)
+    bold = search_settings(read(Sampling(top_k=9, temperature=0.7)), {}, ["sampling={top_k: 1}"])
+    assert bold.sampling == Sampling(top_k=1, temperature=0.7)
+    with pytest.raises(RecipeError, match=r"--set sampling\.seed"):
+        search_settings(one, {}, ["sampling.seed=2"])
+
+
 @pytest.mark.parametrize(
     ("overrides", "where"),
     [

@@ -16,7 +16,7 @@ def test_values_are_read_as_in_a_recipe_and_keep_their_neighbours() -> None:
     assert found.sampling == Sampling(top_k=7, temperature=0.5)
     assert found.suppress == ["a", " b "]
     assert found.beam_size == 3
-    assert named == {"sampling", "suppress"}
+    assert named == {"sampling", "sampling.temperature", "suppress"}
 
 
 def test_a_part_of_what_was_not_there_makes_it() -> None:
