@@ -96,9 +96,10 @@ def _model(theirs: Theirs, settings: ModelSettings, orders: Mapping[Side, Sequen
     sizes = len(orders["source"]), len(orders["target"])
     model = Transformer(settings, *sizes, output_bias=True)
     weights = dict(model.named_parameters())
-    given = _named_alike(theirs.tensors)
+    one = _names_of_one(theirs, settings)
+    given = _named_alike(theirs.tensors, one)
     wanted = _wanted(theirs, settings, weights)
-    _check_weights(theirs.folder / WEIGHTS, given, wanted)
+    _check_weights(theirs.folder / WEIGHTS, given, wanted, one)
     rows = {side: torch.tensor(orders[side]) for side in SIDES}
     with torch.no_grad():
         for pairing in layout.pairings(settings):
@@ -133,14 +134,19 @@ def _matrices(theirs: Theirs, settings: ModelSettings) -> Iterator[tuple[str, st
         yield "output_layer.weight", layout.OUTPUT, "target"
 
 
-def _named_alike(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under one name each: a matrix that is shared may be stored under any of its names."""
+def _names_of_one(theirs: Theirs, settings: ModelSettings) -> list[str]:
+    """All names of the matrix that writes a target's vectors, and reads the source's or makes logits too."""
+    sides = [layout.SHARED, layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING]
+    names = sides if theirs.shared else sides[-1:]
+    return names if settings.tied_embeddings == "none" else [*names, layout.OUTPUT]
+
+
+def _named_alike(tensors: Mapping[str, Tensor], one: Sequence[str]) -> dict[str, Tensor]:
+    """Weights by name; what has several names may be stored under any of them, and is found under all."""
     found = dict(tensors)
-    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING, layout.OUTPUT):
-        if layout.SHARED not in found and name in found:
-            found[layout.SHARED] = found[name]
-    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING):
-        found.setdefault(name, found.get(layout.SHARED, torch.empty(0)))
+    for stored in [found[name] for name in one if name in found][:1]:
+        for name in one:
+            found.setdefault(name, stored)
     return found
 
 
@@ -159,17 +165,20 @@ def _wanted(
     return wanted
 
 
-def _check_weights(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
+def _check_weights(
+    path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], one: Sequence[str]
+) -> None:
     problems = []
     for name, shape in wanted.items():
         if name not in given:
             problems.append(f"no weight {name!r}")
         elif tuple(given[name].shape) != shape:
             problems.append(f"{name!r} of shape {tuple(given[name].shape)}, wanted {shape}")
-    for name in (layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING):
-        shared = given.get(layout.SHARED) if layout.SHARED in wanted else None
-        if shared is not None and name in given and not torch.equal(given[name], shared):
-            problems.append(f"{name!r} differs from {layout.SHARED!r}, which both sides share here")
+    problems += [
+        f"{name!r} differs from {one[0]!r}, with which it is one here"
+        for name in one
+        if name in given and not torch.equal(given[name], given[one[0]])
+    ]
     known = {*wanted, *layout.COMPUTED, layout.SHARED, layout.OUTPUT}
     known |= {layout.SOURCE_EMBEDDING, layout.TARGET_EMBEDDING, layout.OUTPUT_BIAS}
     problems += [

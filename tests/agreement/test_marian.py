@@ -345,13 +345,30 @@ def test_all_that_is_wrong_is_told_at_once(theirs: Any, folder: Path, tmp_path: 
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
 
 
-def test_vectors_that_are_shared_by_name_alone_are_told(theirs: Any, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.encoder.embed_tokens.weight", "lm_head.weight"])
+def test_vectors_that_are_shared_by_name_alone_are_told(
+    theirs: Any, folder: Path, tmp_path: Path, name: str
+) -> None:
     bad = edited(folder, tmp_path / "bad")
     tensors = load_file(bad / "model.safetensors")
-    tensors["model.encoder.embed_tokens.weight"] = tensors["model.shared.weight"] + 1
+    tensors[name] = tensors["model.shared.weight"] + 1
     save_file(tensors, bad / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"embed_tokens\.weight' differs from 'model\.shared\.weight'"):
+    with pytest.raises(ModelError, match=f"'{name}' differs from 'model.shared.weight'"):
         import_marian(bad, tmp_path / "out", ("de", "en"), print)
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_a_matrix_that_is_tied_may_be_stored_as_the_output_layer(tmp_path: Path, separate: bool) -> None:
+    make_marian(tmp_path, separate=separate)
+    import_marian(tmp_path / "theirs", tmp_path / "ours", (None, None), print)
+    path = tmp_path / "theirs" / "model.safetensors"
+    tensors = load_file(path)
+    stored = "model.decoder.embed_tokens.weight" if separate else "model.shared.weight"
+    tensors["lm_head.weight"] = tensors.pop(stored)
+    save_file(tensors, path, metadata={"format": "pt"})
+    import_marian(tmp_path / "theirs", tmp_path / "again", (None, None), print)
+    one, other = (read_card(tmp_path / name).files["model.safetensors"] for name in ("ours", "again"))
+    assert one == other
 
 
 @pytest.mark.parametrize("content", [b"", b"no model"])
