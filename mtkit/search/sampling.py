@@ -19,6 +19,7 @@ from mtkit.search.step import producible, refuse_nan
 from mtkit.subword.vocabulary import BOS, EOS
 
 Ids = Sequence[int]
+FIRST_NUMBERS = 64  # random numbers of a sample that are made at first; twice as many when they are used up
 
 
 def uniforms(count: int, seed: int, number: int, source: Ids) -> list[float]:
@@ -137,13 +138,12 @@ class Samples:
         device: torch.device,
     ) -> None:
         assert settings.sampling is not None
-        count, seed = len(which), settings.sampling.seed
-        self.settings, self.limits, self.which = settings, limits, which
+        count = len(which)
+        self.settings, self.limits, self.which, self.sources = settings, limits, which, sources
+        self.seed = settings.sampling.seed
         self.found: list[list[Hypothesis]] = [[] for _ in sources]
         self.running = list(range(len(sources)))  # sentences that are not done; the rows of all that follows
-        longest = max(limits, default=0)
-        each = [[uniforms(longest, seed, number, source) for number in which] for source in sources]
-        self.uniform = torch.tensor(each, dtype=torch.double).view(len(sources), count, longest)  # [B, N, T]
+        self.uniform = torch.empty((len(sources), count, 0), dtype=torch.double)  # [B, N, T]
         self.totals = torch.zeros(len(sources), count, device=device)  # [B, N]; what has ended stays as it is
         self.runs = torch.ones(len(sources), count, dtype=torch.bool, device=device)  # [B, N]
         self.ids = torch.empty((len(sources), count, 0), dtype=torch.long, device=device)  # [B, N, T]
@@ -161,7 +161,18 @@ class Samples:
 
     def numbers(self) -> Tensor:
         """The random numbers of the next position, [B, N]."""
-        return self.uniform[self.running, :, self.tokens].to(self.totals.device)
+        if self.tokens == self.uniform.size(-1):
+            self.uniform = self._uniforms(max(FIRST_NUMBERS, 2 * self.tokens))
+        return self.uniform[:, :, self.tokens].to(self.totals.device)
+
+    def _uniforms(self, most: int) -> Tensor:
+        """The first random numbers of all that runs, no more than can be needed, [B, N, T]."""
+        count = min(most, max(self.limits[n] for n in self.running))
+        each = [
+            [uniforms(count, self.seed, number, self.sources[n]) for number in self.which]
+            for n in self.running
+        ]
+        return torch.tensor(each, dtype=torch.double)
 
     def advance(self, ids: Tensor, log_probabilities: Tensor) -> Tensor:
         """Take one step.
@@ -181,7 +192,8 @@ class Samples:
         self.runs = self.runs & ~leaves
         stay = self.runs.any(1).nonzero().squeeze(1)  # [B']
         old = torch.arange(ids.numel(), device=ids.device).view_as(ids)[stay].flatten()
-        self.running = [self.running[row] for row in stay.tolist()]
+        left = stay.tolist()
+        self.running, self.uniform = [self.running[row] for row in left], self.uniform[left]
         self.totals, self.runs, self.ids = self.totals[stay], self.runs[stay], self.ids[stay]
         return old
 
