@@ -14,6 +14,7 @@ ROUNDS = 5  # of expectation-maximisation
 TENSION = 4.0  # how much a place wants to be aligned to the like place of the other side
 FROM_NOTHING = 0.08  # share of target pieces that come from no source piece
 MOST_CELLS = 20_000_000  # pairs of a source and a target piece that are looked at; about 0.7 GB
+LONGEST_SIDE = 1000  # pieces; a pair with a longer one, of which there are few, would take the place of many
 
 Ids = Sequence[int]
 Numbers = NDArray[np.float64]
@@ -48,13 +49,18 @@ class Lexicon:
             yield int(self.source[start]), self.target[start : min(end, start + most)].tolist()
 
 
+def can_be_aligned(source: Ids, target: Ids) -> bool:
+    """True for a pair that can be looked at: both sides are there, and neither is too long."""
+    return bool(source) and bool(target) and max(len(source), len(target)) <= LONGEST_SIDE
+
+
 def learn_lexicon(sources: Sequence[Ids], targets: Sequence[Ids], source_size: int) -> Lexicon:
     """Align a corpus.
 
     If it is large, every so-many-th pair is looked at.
 
     Args:
-        sources: ids of each sentence; at least one pair has both sides.
+        sources: ids of each sentence; at least one pair can be aligned.
         targets: of their translations.
         source_size: how many source ids there are.
     """
@@ -78,7 +84,8 @@ def learn_lexicon(sources: Sequence[Ids], targets: Sequence[Ids], source_size: i
 
 def _chosen(sources: Sequence[Ids], targets: Sequence[Ids]) -> list[tuple[Places, Places]]:
     """As many pairs as may be looked at, evenly from the whole corpus."""
-    both = [number for number, (one, other) in enumerate(zip(sources, targets, strict=True)) if one and other]
+    pairs = enumerate(zip(sources, targets, strict=True))
+    both = [number for number, pair in pairs if can_be_aligned(*pair)]
     cells = sum((len(sources[number]) + 1) * len(targets[number]) for number in both)
     step = max(1, -(-cells // MOST_CELLS))
     return [(np.array(sources[number]), np.array(targets[number])) for number in both[::step]]

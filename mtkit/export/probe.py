@@ -100,18 +100,37 @@ def _paired(source: Path, target: Path, origin: str, most: int) -> list[ProbeLin
     return [ProbeLine(one, other, origin) for one, other in zip(*sides, strict=True)]
 
 
-def both_sides(paths: tuple[Path, Path], most: int | None = None) -> tuple[list[str], list[str]]:
-    """The first lines of the two sides of a parallel text; None: all.
+def both_sides(paths: tuple[Path, Path], most: int) -> tuple[list[str], list[str]]:
+    """The first lines of the two sides of a parallel text.
 
     Raises:
         DataError: a side is missing, they differ in length, or there is no line.
     """
     source, target = (list(islice(read_lines(path), most)) for path in paths)
-    if len(source) != len(target) or not source:
+    _check_paired((len(source), len(target)), paths)
+    return source, target
+
+
+def spread_sides(paths: tuple[Path, Path], most: int) -> tuple[list[str], list[str]]:
+    """At most so many lines of the two sides of a parallel text, spread evenly over it.
+
+    A text is read twice, so that no more than these are ever in memory.
+
+    Raises:
+        DataError: as `both_sides`.
+    """
+    counts = sum(1 for _ in read_lines(paths[0])), sum(1 for _ in read_lines(paths[1]))
+    _check_paired(counts, paths)
+    step = -(-counts[0] // most)
+    source, target = (list(islice(read_lines(path), 0, None, step)) for path in paths)
+    return source, target
+
+
+def _check_paired(counts: tuple[int, int], paths: tuple[Path, Path]) -> None:
+    if counts[0] != counts[1] or not counts[0]:
         raise DataError(
-            f"{len(source):,} and {len(target):,} lines",
+            f"{counts[0]:,} and {counts[1]:,} lines",
             where=", ".join(map(str, paths)),
             expected="a target line for each source line, at least one",
             advice="Check that both files are whole and belong together.",
         )
-    return source, target

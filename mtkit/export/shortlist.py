@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mtkit.corpus.normalize import normalize
 from mtkit.errors import DataError
-from mtkit.export.lexicon import Lexicon, learn_lexicon
-from mtkit.export.probe import both_sides, paired_paths
-from mtkit.files import read_lines, write_lines
+from mtkit.export.lexicon import LONGEST_SIDE, Lexicon, can_be_aligned, learn_lexicon
+from mtkit.export.probe import paired_paths, spread_sides
+from mtkit.files import write_lines
 from mtkit.subword.codec import Subword
 
 FILE = "vmap.txt"  # CTranslate2's name for it
@@ -24,18 +24,17 @@ Aligned = Callable[[], Pairs]  # source and target lines of the text that is ali
 
 
 def corpus_pairs(corpus: Path) -> Pairs:
-    """The training text of a corpus stage's folder."""
-    source, target = (list(read_lines(corpus / f"train.{side}")) for side in ("source", "target"))
-    return source, target
+    """The training text of a corpus stage's folder; of a large one MOST_LINES lines."""
+    return spread_sides((corpus / "train.source", corpus / "train.target"), MOST_LINES)
 
 
 def stem_pairs(stem: Path, source_language: str, target_language: str, form: str) -> Pairs:
-    """A parallel text named by its stem: STEM.SOURCE and STEM.TARGET, normalised as the model wants it.
+    """As `corpus_pairs`, of a text named by its stem: STEM.SOURCE and STEM.TARGET, normalised for the model.
 
     Raises:
-        DataError: as `both_sides`.
+        DataError: as `spread_sides`.
     """
-    sides = both_sides(paired_paths(stem, source_language, target_language))
+    sides = spread_sides(paired_paths(stem, source_language, target_language), MOST_LINES)
     source, target = ([normalize(line, form) for line in side] for side in sides)
     return source, target
 
@@ -48,13 +47,12 @@ def learn(codec: Subword, pairs: Pairs) -> Lexicon:
         pairs: normalised lines.
 
     Raises:
-        DataError: no pair has two sides.
+        DataError: no pair can be aligned.
     """
-    step = max(1, -(-len(pairs[0]) // MOST_LINES))
-    source, target = codec.encode(pairs[0][::step], "source"), codec.encode(pairs[1][::step], "target")
-    if not any(one and other for one, other in zip(source, target, strict=True)):
+    source, target = codec.encode(pairs[0], "source"), codec.encode(pairs[1], "target")
+    if not any(map(can_be_aligned, source, target)):
         raise DataError(
-            f"{len(source):,} pairs, none with two sides",
+            f"{len(source):,} pairs, none with two sides of at most {LONGEST_SIDE:,} pieces",
             where="the text that a shortlist is learnt from",
             expected="sentence pairs",
             advice="Name a run whose corpus has training text, or another text.",

@@ -55,6 +55,15 @@ def test_pairs_with_a_blank_side_teach_nothing() -> None:
     assert more.probability.tolist() == whole.probability.tolist()
 
 
+def test_a_pair_with_a_very_long_side_teaches_nothing_and_takes_nobodys_place() -> None:
+    sources, targets = sentences(count=50)
+    long = [1] * (module.LONGEST_SIDE + 1)
+    whole = learn_lexicon(sources, targets, SIZE)
+    more = learn_lexicon([long, *sources, [2]], [[100], *targets, long], SIZE)
+    assert more.pairs == whole.pairs == 50
+    assert more.probability.tolist() == whole.probability.tolist()
+
+
 def test_of_a_large_corpus_pairs_from_all_of_it_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     sources, targets = sentences()
     cells = sum((len(one) + 1) * len(other) for one, other in zip(sources, targets, strict=True))

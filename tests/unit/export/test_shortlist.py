@@ -7,8 +7,8 @@ import pytest
 
 from mtkit.errors import DataError
 from mtkit.export.lexicon import Lexicon
-from mtkit.export.shortlist import FILE, learn, stem_pairs, widths, write_shortlist
-from mtkit.files import read_lines
+from mtkit.export.shortlist import FILE, corpus_pairs, learn, stem_pairs, widths, write_shortlist
+from mtkit.files import read_lines, write_lines
 from mtkit.subword.codec import Subword
 
 
@@ -86,10 +86,14 @@ def test_text_without_a_pair_teaches_nothing(toy: Path) -> None:
         learn(codec, (["abc"], [""]))
 
 
-def test_of_a_large_text_some_lines_are_looked_at_spread_evenly(
-    toy: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_a_large_text_some_lines_are_read_spread_evenly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codec, lines = Subword.load(toy / "subword"), [f"{chr(97 + n % 6)} {n}" for n in range(10)]
-    expected = list(learn(codec, (lines[::4], lines[::4])).candidates(3))
+    lines = [str(number) for number in range(10)]
+    for name in ("train.source", "train.target", "t.en", "t.de"):
+        write_lines(tmp_path / name, lines)
     monkeypatch.setattr("mtkit.export.shortlist.MOST_LINES", 3)
-    assert list(learn(codec, (lines, lines)).candidates(3)) == expected
+    assert corpus_pairs(tmp_path) == (["0", "4", "8"], ["0", "4", "8"])
+    assert stem_pairs(tmp_path / "t", "en", "de", "nfkc") == (["0", "4", "8"], ["0", "4", "8"])
+    monkeypatch.setattr("mtkit.export.shortlist.MOST_LINES", 10)
+    assert corpus_pairs(tmp_path) == (lines, lines)
