@@ -1,7 +1,8 @@
 """What a command is given: the model that is named, or that of the newest finished run; a text or stdin."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -80,8 +81,10 @@ def lines_of(path: Path, *, lenient: bool = False) -> Iterator[str]:
     return read_lines(path, lenient=lenient)
 
 
-def pairs_of(source: Path, target: Path, *, lenient: bool = False) -> list[tuple[str, str]]:
+def pairs_of(source: Path, target: Path, *, lenient: bool = False) -> Iterator[tuple[str, str]]:
     """The pairs of two texts, line by line.
+
+    A file is read twice, so that its lines are never all in memory; stdin and pipes are held.
 
     Args:
         source: the one text, or `-`.
@@ -89,17 +92,34 @@ def pairs_of(source: Path, target: Path, *, lenient: bool = False) -> list[tuple
         lenient: True to decode as `lenient_lines` does.
 
     Raises:
+        RecipeError: both are stdin.
         DataError: one has more lines than the other; or as `read_lines`.
     """
-    sources, targets = (list(lines_of(path, lenient=lenient)) for path in (source, target))
-    if len(sources) != len(targets):
+    if str(source) == str(target) == "-":
+        raise RecipeError(
+            "stdin is named for both sides",
+            where="- -",
+            expected="two texts",
+            advice="Name a file for one of them.",
+        )
+    sources, targets = (_readable_again(path, lenient=lenient) for path in (source, target))
+    counts = [sum(1 for _ in lines()) for lines in (sources, targets)]
+    if counts[0] != counts[1]:
         raise DataError(
-            f"{len(sources):,} and {len(targets):,} lines",
+            f"{counts[0]:,} and {counts[1]:,} lines",
             where=f"{source}, {target}",
             expected="a target line for each source line, in the same order",
             advice="Check that both files are whole and belong together.",
         )
-    return list(zip(sources, targets, strict=True))
+    return zip(sources(), targets(), strict=False)  # they have been counted
+
+
+def _readable_again(path: Path, *, lenient: bool) -> Callable[[], Iterable[str]]:
+    """What gives the lines of a text as often as it is asked."""
+    if str(path) != "-" and path.is_file():
+        return partial(lines_of, path, lenient=lenient)
+    lines = list(lines_of(path, lenient=lenient))
+    return lambda: lines
 
 
 def pairs_of_table(path: Path) -> Iterator[tuple[str, str | None]]:

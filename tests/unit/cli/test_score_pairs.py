@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
+from mtkit.cli.opening import pairs_of
 from mtkit.config.subword import SubwordSettings
 from mtkit.errors import DataError, MtkitError, RecipeError
 from mtkit.files import write_lines
@@ -161,3 +163,19 @@ def test_unequal_files_and_contradicting_options_are_refused(tiny_model: Path, f
     assert isinstance(invoke("--model", tiny_model, "--json", "--keep", "0.5", *files).exception, RecipeError)
     write_lines(Path(files[1]), ["one"])
     assert isinstance(invoke("--model", tiny_model, *files).exception, MtkitError)
+
+
+def test_two_files_are_never_all_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    write_lines(path, (f"{number} {'x' * 100}" for number in range(20_000)))
+    tracemalloc.start()
+    assert sum(source == target for source, target in pairs_of(path, path)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 4
+
+
+def test_stdin_is_not_both_sides(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "-", "-", text="the lamp\n")
+    assert isinstance(result.exception, RecipeError)
+    assert "stdin is named for both sides" in str(result.exception)
