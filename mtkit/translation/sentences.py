@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from mtkit.config.languages import primary_subtag
+
 STRETCH_CHARACTERS = 2000  # looked at together: nested quotation marks cost the library the square of this
 
 
@@ -10,9 +12,10 @@ def sentence_ends(text: str, language: str) -> Iterator[int]:
 
     Args:
         text: a normalised line.
-        language: code of the text's language; the rules of an unknown one are those of English.
+        language: code of the text's language, of which region and script do not matter; the rules of an
+            unknown one are those of English.
     """
-    start = 0
+    start, language = 0, primary_subtag(language)
     while start < len(text):
         stretch = text[start : start + STRETCH_CHARACTERS]
         at, last = start, start + len(stretch) == len(text)

@@ -17,8 +17,10 @@ def test_white_space_belongs_to_the_sentence_before_it() -> None:
     assert split("It is on. Is it? Yes! 3 more.") == ["It is on. ", "Is it? ", "Yes! ", "3 more."]
 
 
-def test_abbreviations_depend_on_the_language() -> None:
-    assert split("Das ist bzw. Das war. Ende.", "de") == ["Das ist bzw. Das war. ", "Ende."]
+@pytest.mark.parametrize("language", ["de", "de_AT", "de-CH", "DE", "de_Latn"])
+def test_abbreviations_depend_on_the_language_whatever_its_region_or_script(language: str) -> None:
+    assert split("Das ist bzw. Das war. Ende.", language) == ["Das ist bzw. Das war. ", "Ende."]
+    assert split("Er kam am 3. Oktober. Ende.", language) == ["Er kam am 3. Oktober. ", "Ende."]
 
 
 def test_scripts_without_spaces_have_sentences_too() -> None:
