@@ -16,13 +16,14 @@ from mtkit.translation.sentences import sentence_ends
 from mtkit.translation.translation import one_line
 
 LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
-# where a sentence that is too long may be cut, best places first; a cut is made behind each match
+# Where a sentence that is too long may be cut, best places first; a cut is made behind each match. A match
+# begins where a run of marks does: from each of a million full stops all others would be looked at in vain.
 _CLOSING = "[\"'”’»)\\]」』）]*"
 _CUTS = (
     # a sentence within quotation marks or parentheses ends: a mark and a space with no small letter behind
     # it, or a mark that needs no space
-    re.compile(rf"[.!?…]+{_CLOSING}\s+(?![a-zà-öø-ÿ])|[。！？｡]+{_CLOSING}\s*"),
-    re.compile(rf"[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*"),
+    re.compile(rf"(?<![.!?…])[.!?…]+{_CLOSING}\s+(?![a-zà-öø-ÿ])|[。！？｡]+{_CLOSING}\s*"),
+    re.compile(rf"(?<![,;:])[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*"),
     re.compile(r"\s+"),
 )
 _WHITE_SPACE = re.compile(r"\s+")

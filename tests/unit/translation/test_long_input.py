@@ -52,6 +52,14 @@ def test_a_long_word_is_cut_and_joined_without_a_space() -> None:
     assert rejoin(parts, [part.text for part in parts]) == "a" * 10 + "b" * 10
 
 
+@pytest.mark.parametrize("mark", [".", "?!", ",", "…", "; ", ").", "- "])
+def test_a_megabyte_of_marks_is_cut_in_seconds(mark: str) -> None:
+    line = mark * (1_000_000 // len(mark))
+    parts = texts(line, 1000)  # without an end where all marks are looked at from each of them
+    assert max(map(len, parts)) <= 1000
+    assert "".join("".join(parts).split()) == "".join(line.split())
+
+
 def test_a_character_is_not_parted_from_its_accents() -> None:
     line = "e\u0301" * 9
     for limit in (3, 5, 7):
