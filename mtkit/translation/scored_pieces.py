@@ -38,14 +38,14 @@ class ScoredPieces:
         pieces: the end of each finished part is one of them.
         log_probabilities: of each piece given the source and the pieces before, in nats.
         source_pieces: of the source, the end of each part among them; empty unless attention was asked for.
-        attention: what each piece attended to; empty unless asked for.
+        attention: what each piece attended to; None unless asked for.
         alignment: which source piece, from 0, each piece attended to most; None for an end.
     """
 
     pieces: list[str] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
     source_pieces: list[str] = field(default_factory=list)
-    attention: list[Attended] = field(default_factory=list)
+    attention: list[Attended] | None = None
     alignment: list[int | None] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
@@ -54,16 +54,16 @@ class ScoredPieces:
             "pieces": self.pieces,
             "token_log_probabilities": [round(value, 6) for value in self.log_probabilities],
         }
-        if self.attention:
+        if self.attention is not None:
             found["source_pieces"] = self.source_pieces
             found["alignment"] = self.alignment
-            found["attention"] = self._table()
+            found["attention"] = self._table(self.attention)
         return found
 
-    def _table(self) -> list[list[float]] | None:
+    def _table(self, attention: Sequence[Attended]) -> list[list[float]] | None:
         """How much each piece attended to each source piece of the line."""
         width = len(self.source_pieces)
-        if width * len(self.attention) > MOST_WEIGHTS:
+        if width * len(attention) > MOST_WEIGHTS:
             return None
         return [
             [
@@ -71,7 +71,7 @@ class ScoredPieces:
                 *(round(weight, 4) for weight in weights),
                 *[0.0] * (width - first - len(weights)),
             ]
-            for first, weights in self.attention
+            for first, weights in attention
         ]
 
 
@@ -80,6 +80,8 @@ def scored_pieces(
     targets: Sequence[Sequence[int]],
     scores: Sequence[TokenScores],
     vocabulary: Vocabulary,
+    *,
+    attention: bool = False,
 ) -> ScoredPieces:
     """Put the parts of a line together.
 
@@ -88,13 +90,14 @@ def scored_pieces(
         targets: ids of each part's translation, without EOS.
         scores: of each part; says whether an end was found.
         vocabulary: what ids stand for.
+        attention: it was asked for, and is in the scores.
     """
-    found = ScoredPieces()
+    found = ScoredPieces(attention=[] if attention else None)
     for source, target, score in zip(sources, targets, scores, strict=True):
         ends = len(score.log_probabilities) - len(target)
         found.pieces.extend(vocabulary.pieces([*target, *[EOS] * ends], "target"))
         found.log_probabilities.extend(score.log_probabilities)
-        if not score.attention:
+        if found.attention is None:
             continue
         before = len(found.source_pieces)
         found.source_pieces.extend(vocabulary.pieces([*source, EOS], "source"))

@@ -385,7 +385,7 @@ class Translator:
         texts = [self.target_text(hypothesis) for hypothesis in chosen]
         scored = None
         if self.asked.token_scores:
-            scored = scored_pieces(prepared.ids, ids, scores, self.codec)
+            scored = scored_pieces(prepared.ids, ids, scores, self.codec, attention=self.asked.attention)
         return Candidate(
             text=rejoin(prepared.parts, texts),
             score=math.fsum(hypothesis.score for hypothesis in chosen),
