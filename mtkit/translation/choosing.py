@@ -29,6 +29,11 @@ class Candidates:
 class Chooser(Protocol):
     """Gives every hypothesis of every source a score by which they are ranked; higher is better."""
 
+    @property
+    def by_text(self) -> bool:
+        """True if hypotheses of one text have one score, so that the text is ranked, once."""
+        ...
+
     def __call__(self, of_each: Sequence[Candidates]) -> list[list[float]]:
         """A score for each hypothesis of each source."""
         ...
@@ -36,12 +41,20 @@ class Chooser(Protocol):
 
 def ranked(of_each: Sequence[Candidates], chooser: Chooser, n_best: int) -> list[list[Hypothesis]]:
     """The n best for each source by the chooser's scores, which become theirs."""
-    return [
-        best_first([replace(h, score=score) for h, score in zip(candidates.hypotheses, scores, strict=True)])[
-            :n_best
-        ]
-        for candidates, scores in zip(of_each, chooser(of_each), strict=True)
-    ]
+    found = []
+    for candidates, scores in zip(of_each, chooser(of_each), strict=True):
+        scored = [replace(h, score=score) for h, score in zip(candidates.hypotheses, scores, strict=True)]
+        best = best_first(_each_once(scored, candidates.texts) if chooser.by_text else scored)
+        found.append(best[:n_best])
+    return found
+
+
+def _each_once(hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:
+    """Of the hypotheses of each text the best."""
+    of_text: dict[str, list[Hypothesis]] = {}
+    for hypothesis, text in zip(hypotheses, texts, strict=True):
+        of_text.setdefault(text, []).append(hypothesis)
+    return [best_first(some)[0] for some in of_text.values()]
 
 
 class ByUtility:
@@ -51,6 +64,8 @@ class ByUtility:
         utilities: the mean similarity of each text with all of them.
     Source: Kumar and Byrne 2004; Eikema and Aziz 2020, equation 4 (over samples).
     """
+
+    by_text = True
 
     def __init__(self, utilities: Utilities) -> None:
         self.utilities = utilities
@@ -95,6 +110,8 @@ class ByReverse:
         weight: of what the reverse model says.
     Source: Yee et al. 2019, equation 3, without a language model.
     """
+
+    by_text = False
 
     def __init__(self, reverse: Reverse, weight: float = 1.0) -> None:
         self.reverse, self.weight = reverse, weight

@@ -50,6 +50,18 @@ def test_only_the_n_best_stay() -> None:
     assert len(ranked([CHOICE, CHOICE], ByUtility(lambda texts: [0.0] * len(texts)), 2)[1]) == 2
 
 
+def test_a_text_that_was_found_several_times_stands_once_among_the_best_by_utility() -> None:
+    first = CHOICE.hypotheses[0]
+    again = (first, replace(first, ids=(5, 9)), *CHOICE.hypotheses, replace(first, finished=False))
+    choice = Candidates("aa", again, ("x", "x", *CHOICE.texts, "x"))
+    found = ranked([choice], ByUtility(lambda texts: [10.0 * len(text) for text in texts]), 3)[0]
+    assert [(h.ids, h.score, h.finished) for h in found] == [
+        ((6, 7), 20.0, True),
+        ((5,), 10.0, True),
+        ((8,), 10.0, False),
+    ]
+
+
 def test_the_noisy_channel_adds_what_both_models_say_a_token() -> None:
     reverse = Backwards({ord("x"): -6.0, ord("y"): -3.0, ord("z"): -9.0})
     scores = ByReverse(reverse, 0.5)([CHOICE])[0]
