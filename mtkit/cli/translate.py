@@ -318,6 +318,7 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
             None if options.rerank_by is None else canonical_hash(read_card(options.rerank_by).files),
             options.rerank_weight,
         ],
+        "rerank engine": _reverse_engine(translator),
         **translator.settings.model_dump(mode="json"),
     }
 
@@ -325,6 +326,12 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         say(text, quiet=options.quiet)
 
     return Unfinished(options.file, made_by, tell, resume=options.resume is not None)
+
+
+def _reverse_engine(translator: "Translator") -> list[str] | None:
+    """What runs the model to rerank by, and which converted files it computes with; None: there is none."""
+    reverse = getattr(translator.asked.chooser, "reverse", None)
+    return None if reverse is None else [type(reverse.engine).__name__, reverse.engine.certified]
 
 
 def _check_together(options: Options) -> None:

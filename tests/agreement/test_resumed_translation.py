@@ -123,3 +123,19 @@ def test_a_reverse_model_that_was_trained_anew_is_another(
     write_lines(note_of(out), [json.dumps(note)])
     with pytest.raises(RecipeError, match="begun with something else: another rerank"):
         translate("--resume", str(out), "--rerank-by", str(reverse))
+
+
+def test_a_reverse_model_that_was_converted_since_ranks_by_other_files(
+    translate: Translate, toy: Path, tmp_path: Path
+) -> None:
+    out, reverse = tmp_path / "out", made(toy, tmp_path, 5, ("bb", "aa"))
+    out.write_text("a\n")
+    for noted, told in ((["TorchEngine", ""], ""), (["CTranslate2Engine", "abc"], "rerank engine")):
+        note = {"format": NOTE_FORMAT, "made_by": {"rerank engine": noted}}
+        write_lines(note_of(out), [json.dumps(note)])
+        if told:
+            with pytest.raises(RecipeError, match=f"begun with something else: {told}"):
+                translate("--resume", str(out), "--rerank-by", str(reverse))
+        else:
+            translate("--resume", str(out), "--rerank-by", str(reverse))
+            assert out.read_bytes().count(b"\n") == 400
