@@ -3,6 +3,7 @@
 A model folder holds `model.json`, `model.safetensors` and `subword/`; it can be moved anywhere as a whole.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,10 +124,24 @@ def check_folder(folder: Path) -> ModelCard:
         ModelError: as `read_card`; or a file is missing, cut short or changed.
     """
     card = read_card(folder)
+    _check_files(folder, card, {WEIGHTS, *card.files})
+    return card
+
+
+def check_subword(folder: Path, card: ModelCard) -> None:
+    """Compare the files of the subword model alone with their hashes.
+
+    Raises:
+        ModelError: one is missing, cut short or changed.
+    """
+    _check_files(folder, card, {name for name in card.files if name.startswith(f"{SUBWORD}/")})
+
+
+def _check_files(folder: Path, card: ModelCard, names: Iterable[str]) -> None:
     for name in card.files:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise _damaged(folder / CARD, f"{name!r} leaves the model folder", "names inside the folder")
-    for name in sorted({WEIGHTS, *card.files}):
+    for name in sorted(names):
         path = folder / name
         if not path.is_file():
             raise _damaged(path, "this file of the model is missing", "all files that the card lists")
@@ -134,7 +149,6 @@ def check_folder(folder: Path) -> ModelCard:
             raise _damaged(
                 path, "the file is not the one that was saved", "bytes that match the card's SHA-256"
             )
-    return card
 
 
 def _damaged(path: Path, found: str, expected: str) -> ModelError:

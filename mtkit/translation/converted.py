@@ -11,7 +11,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Field, Settings, misfits
 from mtkit.errors import ModelError
 from mtkit.files import canonical_hash, read_versioned_json, sha256
-from mtkit.model.folder import WEIGHTS, ModelCard
+from mtkit.model.folder import WEIGHTS, ModelCard, check_subword
 
 CONVERTED = "ctranslate2"  # the folder, inside the model folder
 CERTIFICATE = "certificate.json"
@@ -175,7 +175,8 @@ def read_certificate(folder: Path) -> Certificate:
 
 
 def check_converted(folder: Path, card: ModelCard) -> Certificate:
-    """Read the certificate and compare every file of the converted model with its hash.
+    """Read the certificate and compare every file of the converted model, and of the vocabularies that its
+    ids are of, with its hash.
 
     Raises:
         ModelError: as `read_certificate`; or a file is missing or changed, or was made from other weights.
@@ -190,6 +191,7 @@ def check_converted(folder: Path, card: ModelCard) -> Certificate:
             raise _damaged(path, "the file is not the one that was certified")
     if certificate.weights != card.files.get(WEIGHTS):
         raise _damaged(inside, f"converted from other weights than those in {WEIGHTS}")
+    check_subword(folder, card)
     return certificate
 
 

@@ -4,11 +4,15 @@ from pathlib import Path
 import pytest
 
 from mtkit.config.export import ExportSettings
+from mtkit.config.subword import SubwordSettings
 from mtkit.errors import ModelError
 from mtkit.export.convert import convert
 from mtkit.export.probe import corpus_lines
 from mtkit.files import read_json, write_json
-from mtkit.model.folder import read_card
+from mtkit.log import RunContext
+from mtkit.model.folder import read_card, subword_folder
+from mtkit.subword.codec import Subword
+from mtkit.subword.learn import SubwordInputs, learn_subword
 from mtkit.translation.converted import (
     CERTIFICATE,
     CONVERTED,
@@ -64,6 +68,17 @@ def test_a_certificate_that_is_missing_is_noticed(converted: Path) -> None:
     assert told.value.advice == "Export the model again, or translate with `--engine torch`."
     shutil.rmtree(converted / CONVERTED)
     assert not is_converted(converted)
+
+
+def test_other_vocabularies_than_the_models_are_noticed_though_they_are_whole(
+    converted: Path, toy: Path, tmp_path: Path
+) -> None:
+    other = SubwordSettings(pieces=20, byte_fallback=False, algorithm="unigram")
+    learn_subword(other, SubwordInputs(toy / "corpus"), tmp_path / "other", RunContext(quiet=True))
+    shutil.copytree(tmp_path / "other", subword_folder(converted), dirs_exist_ok=True)
+    Subword.load(subword_folder(converted))
+    with pytest.raises(ModelError, match="not the one that was saved"):
+        check_converted(converted, read_card(converted))
 
 
 def test_a_conversion_of_other_weights_is_noticed(converted: Path) -> None:
