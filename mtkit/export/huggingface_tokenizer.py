@@ -5,6 +5,8 @@ together; certificates say whether it does so on their lines. Vocabularies that 
 what they were.
 """
 
+import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,8 @@ OF_TARGET = "target_tokenizer"  # the folder inside; transformers' own word for 
 SPECIAL = 4  # ids that stand for no text
 SPACES = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 FORMS = {"nfc": normalizers.NFC, "nfkc": normalizers.NFKC}
+BYTE = re.compile("<0x[0-9A-F]{2}>")
+WHOLE = 0x10F800  # private characters from here on stand for user-defined pieces: a character is never cut
 
 
 def write_tokenizers(codec: Subword, card: ModelCard, folder: Path, most: int) -> dict[Side, str]:
@@ -85,8 +89,9 @@ def tokenizer(codec: Subword, form: str, side: Side = "source") -> Tokenizer:
         form: normal form of the model's text.
         side: whose.
     """
-    pieces = codec.pieces(range(codec.size(side)), side)
-    made = Tokenizer(_model(codec, pieces, side))
+    pieces, scores = codec.pieces(range(codec.size(side)), side), codec.scores(side)
+    whole = _stand_ins(pieces, scores)
+    made = Tokenizer(_model(codec, [whole.get(piece, piece) for piece in pieces], scores))
     made.add_special_tokens([AddedToken(piece, special=True) for piece in pieces[:SPECIAL]])
     steps = [
         normalizers.Replace(Regex(_characters(REMOVED.pattern)), ""),
@@ -94,6 +99,7 @@ def tokenizer(codec: Subword, form: str, side: Side = "source") -> Tokenizer:
         normalizers.Replace(Regex(f"[{_characters(''.join(SPACES))}]+"), " "),
         normalizers.Strip(),
         normalizers.Replace(SPACE_MARK, SPACE_MARK_INSIDE),
+        *(normalizers.Replace(piece, character) for piece, character in whole.items()),
     ]
     made.normalizer = normalizers.Sequence(steps)
     made.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE_MARK, prepend_scheme="always", split=True)
@@ -106,6 +112,7 @@ def tokenizer(codec: Subword, form: str, side: Side = "source") -> Tokenizer:
             decoders.Replace(SPACE_MARK, " "),
             decoders.ByteFallback(),
             decoders.Fuse(),
+            *(decoders.Replace(character, piece) for piece, character in whole.items()),
             decoders.Replace(Regex(f"[{_characters(''.join(silent))}]"), ""),
             decoders.Replace(SPACE_MARK_INSIDE, SPACE_MARK),
             decoders.Strip(" ", 1, 0),
@@ -135,9 +142,21 @@ def config(tokens: Tokenizer, most: int) -> dict[str, Any]:
     }
 
 
-def _model(codec: Subword, pieces: Sequence[str], side: Side) -> Any:
+def _stand_ins(pieces: Sequence[str], scores: Sequence[float]) -> dict[str, str]:
+    """User-defined piece → the character that stands for it inside, the longest first.
+
+    They score 0; what was learnt scores less, the first merge of BPE -0.
+    """
+    whole = [
+        piece
+        for piece, score in list(zip(pieces, scores, strict=True))[SPECIAL:]
+        if math.copysign(1.0, score) > 0 and not BYTE.fullmatch(piece)
+    ]
+    return {piece: chr(WHOLE + at) for at, piece in enumerate(sorted(whole, key=len, reverse=True))}
+
+
+def _model(codec: Subword, pieces: Sequence[str], scores: Sequence[float]) -> Any:
     fallback = codec.card.byte_fallback
-    scores = codec.scores(side)
     if codec.card.algorithm == "unigram":
         return models.Unigram(list(zip(pieces, scores, strict=True)), UNK, fallback)
     ids = {piece: number for number, piece in enumerate(pieces)}

@@ -154,8 +154,20 @@ def test_sides_with_vocabularies_of_their_own_have_a_tokenizer_each(
     assert of_target.decode(ids) == codec.decode(ids, "target") == "ABC"
 
 
-@pytest.mark.parametrize(("algorithm", "pieces"), [("bpe", 330), ("unigram", 290), ("unigram", 37)])
-def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: int) -> None:
+WHOLE = ["<t>", "er"]  # pieces that a user has defined
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "pieces", "whole"),
+    [
+        ("bpe", 330, []),
+        ("unigram", 290, []),
+        ("unigram", 37, []),
+        ("bpe", 333, [*WHOLE, "<t><t>"]),
+        ("unigram", 292, WHOLE),
+    ],
+)
+def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: int, whole: list[str]) -> None:
     from mtkit.corpus.normalize import normalize
     from mtkit.export.huggingface_tokenizer import tokenizer
 
@@ -166,12 +178,14 @@ def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: in
         (tmp_path / "corpus").mkdir(exist_ok=True)
         lines = [normalize(line, "nfkc") for line in text]
         (tmp_path / "corpus" / f"train.{side}").write_text("\n".join(lines) + "\n")
-    settings = SubwordSettings(pieces=pieces, algorithm=algorithm, byte_fallback=pieces > 256)
+    settings = SubwordSettings(
+        pieces=pieces, algorithm=algorithm, byte_fallback=pieces > 256, user_defined=whole
+    )
     learn_subword(settings, SubwordInputs(tmp_path / "corpus"), tmp_path / "subword", RunContext(quiet=True))
     codec = Subword.load(tmp_path / "subword")
     tokens = tokenizer(codec, "nfkc")
     tokens.encode_special_tokens = True
-    odd = [" two  spaces ", "\x1c\x85x\x1a"]
+    odd = [" two  spaces ", "\x1c\x85x\x1a", "<t>a there<t> <t> <t><t><t>er", "<t"]
     if algorithm == "bpe":  # what looks like a special token in a text is text; not so of unigram
         odd.append("</s> <pad>")
     for line in [*text[:5], *(one.source for one in nasty_lines()), *odd]:
