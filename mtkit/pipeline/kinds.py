@@ -16,7 +16,7 @@ from mtkit.config.training import TrainSettings
 
 CORPUS = Kind(
     name="corpus",
-    version=1,
+    version=2,  # with what `splits` holds out
     settings=CorpusSettings,
     function="mtkit.pipeline.stages:corpus",
     purpose="sentence pairs: read, normalised, filtered, split",

@@ -1,15 +1,18 @@
 """How large a batch of CTranslate2's is best (measured: docs/log.md). Light: no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from mtkit.search.grouping import token_batches
 
 # Of a batch on a CPU: source tokens, and hypotheses that are followed at once; of more, a step's logits leave
 # the caches. In float32 a step reads four times as much of weights as in int8, so that more tokens shall
-# share it. With a shortlist what a batch looks at grows with it.
+# share it; most of them are the output layer's. With a shortlist what a batch looks at grows with it.
 INT8_TOKENS, FLOAT32_TOKENS, SHORTLIST_TOKENS = 500, 2000, 250
 HYPOTHESES = 320
+OUTPUT = frozenset(
+    {"embeddings", "decoder/projection"}
+)  # the layers that the output layer's weights may be of
 
 
 class BatchSize(NamedTuple):
@@ -24,17 +27,21 @@ class BatchSize(NamedTuple):
     hypotheses: int | None
 
     @classmethod
-    def of(cls, translator: Any, asked: int, *, has_shortlist: bool) -> "BatchSize":
+    def of(
+        cls, translator: Any, asked: int, *, has_shortlist: bool, finer: Collection[str] = ()
+    ) -> "BatchSize":
         """The best one; on a GPU what is asked for, since it has no such caches.
 
         Args:
             translator: CTranslate2's, loaded.
             asked: most source tokens.
             has_shortlist: it looks at a part of the vocabulary.
+            finer: layers whose weights were left in float32, as a certificate names them.
         """
         if translator.device != "cpu":
             return cls(asked, None)
-        usual = FLOAT32_TOKENS if translator.compute_type == "float32" else INT8_TOKENS
+        is_wide = translator.compute_type == "float32" or not OUTPUT.isdisjoint(finer)
+        usual = FLOAT32_TOKENS if is_wide else INT8_TOKENS
         return cls(min(asked, SHORTLIST_TOKENS if has_shortlist else usual), HYPOTHESES)
 
     @property

@@ -85,7 +85,7 @@ class CTranslate2Engine:
         self._cap = positions.max if isinstance(positions, LearnedPositions) else None
         self.max_tokens = max_tokens
         self.batch_tokens = batch_tokens
-        self.certified = ""
+        self.certified, self._finer = "", frozenset[str]()
         self._begun: list[Any] = []  # results of the last search that was begun
 
     @classmethod
@@ -135,7 +135,7 @@ class CTranslate2Engine:
             replicas=replicas,
             shortlist=asked if certificate.shortlist else None,
         )
-        engine.certified = canonical_hash(certificate.files)
+        engine.certified, engine._finer = canonical_hash(certificate.files), frozenset(certificate.finer)
         return engine
 
     @property
@@ -288,7 +288,10 @@ class CTranslate2Engine:
 
     @property
     def _size(self) -> BatchSize:
-        return BatchSize.of(self._translator, self.batch_tokens, has_shortlist=self._shortlist is not None)
+        has_shortlist = self._shortlist is not None
+        return BatchSize.of(
+            self._translator, self.batch_tokens, has_shortlist=has_shortlist, finer=self._finer
+        )
 
     def _settle(self, batches: Sequence[list[int]], begin: Callable[[list[int], Any], Any]) -> None:
         """Choose how many batches are searched side by side, unless that is settled or there are few."""

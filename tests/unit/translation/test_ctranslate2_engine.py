@@ -22,6 +22,7 @@ from mtkit.search.hypothesis import Hypothesis
 from mtkit.subword.codec import Subword
 from mtkit.subword.vocabulary import EOS, NEVER_PRODUCED, UNK
 from mtkit.translation import replicas
+from mtkit.translation.batch_sizes import BatchSize
 from mtkit.translation.ctranslate2_engine import (
     DOUBTFUL_NATS,
     NEVER_BIAS,
@@ -392,6 +393,16 @@ def test_a_batch_is_as_large_as_is_quick_and_no_larger_than_asked(
             batches.clear()
         on_gpu = device == "cuda"
         assert engine.window_tokens() == min(most, 3000 if on_gpu else max(1000, 2 * tokens))
+
+
+@pytest.mark.parametrize(
+    ("finer", "tokens"),
+    [((), 500), (("encoder/layer_0",), 500), (("embeddings",), 2000), (("decoder/projection",), 2000)],
+)
+def test_an_output_layer_in_float32_has_the_batches_of_float32(finer: tuple[str, ...], tokens: int) -> None:
+    loaded = SimpleNamespace(device="cpu", compute_type="int8")
+    assert BatchSize.of(loaded, 9000, has_shortlist=False, finer=finer).tokens == tokens
+    assert BatchSize.of(loaded, 9000, has_shortlist=True, finer=finer).tokens == 250
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
