@@ -338,7 +338,7 @@ def test_on_a_gpu_a_model_is_opened_once_and_nothing_is_measured(
     monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda kind, _: types[kind])
     monkeypatch.setattr("ctranslate2.Translator", lambda _, **given: opened.append(given))
     module = "mtkit.translation.ctranslate2_engine"
-    certificate = SimpleNamespace(quantization="float32", max_tokens=9, shortlist=None, files={})
+    certificate = SimpleNamespace(quantization="float32", max_tokens=9, shortlist=None, files={}, finer=[])
     monkeypatch.setattr(f"{module}.check_converted", lambda *_: certificate)
     monkeypatch.setattr(f"{module}.read_pieces", lambda _: ([], []))
     monkeypatch.setattr(f"{module}.Replicas", lambda *_: pytest.fail("measured"))
