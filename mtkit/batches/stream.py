@@ -44,6 +44,11 @@ class Share:
 WHOLE = Share(0, 1)
 
 
+def parts_of_each(accumulate: int, processes: int) -> int:
+    """Micro-batches of an update that each process computes: equally many, if need be more than asked for."""
+    return -(-accumulate // processes)
+
+
 class _Made(NamedTuple):
     update: Update
     after: Position
@@ -85,7 +90,7 @@ class BatchStream:
     ) -> None:
         self._store, self._settings, self._seed = store, settings, seed
         self._ahead, self._pin, self._pack, self._share = ahead, pin, pack, share
-        self._parts = -(-settings.accumulate // share.count) * share.count
+        self._parts = parts_of_each(settings.accumulate, share.count) * share.count
         self._planned_tokens = settings.batch_tokens
         self._sampled: SampledPairs | None = None
         if settings.subword_sampling is not None:

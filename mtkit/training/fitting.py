@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mtkit.batches.plan import plan_epoch
-from mtkit.batches.stream import cut
+from mtkit.batches.stream import cut, parts_of_each
 from mtkit.config.training import LEAST_UPDATES_PER_EPOCH, MOST_BATCH_TOKENS, Precision, TrainSettings
 from mtkit.errors import RunError
 from mtkit.model.transformer import Transformer
@@ -186,9 +186,9 @@ class Fitting:
         return max(processes, batch_tokens // max(self._work.longest, 1) // processes * processes)
 
     def expected(self, batch_tokens: int, accumulate: int) -> Expected:
-        """The memory of each process; each has equally many micro-batches, if need be more than asked for."""
+        """The memory of each process."""
         work = self._work
-        own = -(-accumulate // work.processes)
+        own = parts_of_each(accumulate, work.processes)
         at_once = min(work.workers, own) if work.device.type == "cpu" and self._shards == 1 else 1
         activations = self._activations.taken(work.shapes(batch_tokens, own * work.processes), at_once)
         sums = (own > 1) + (work.processes > 1)

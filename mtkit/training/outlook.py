@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mtkit.batches.stream import parts_of_each
 from mtkit.config.training import FixedTrainSettings
 from mtkit.model.cores import available_cores
 from mtkit.model.count import count_parameters
@@ -111,7 +112,7 @@ def _estimated(settings: FixedTrainSettings, work: Work, tuned: Tuned) -> float 
     """From the speed of forward and backward passes alone."""
     if tuned.tokens_per_second is None:
         return None
-    used = min(tuned.workers, -(-settings.accumulate // work.processes))
+    used = min(tuned.workers, parts_of_each(settings.accumulate, work.processes))
     share = share_of_cores(work.local_processes, used * tuned.torch_threads, work.device)
     return tuned.tokens_per_second * used / tuned.workers * work.processes * share
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mtkit.batches.batch import Update, make_batch
 from mtkit.batches.plan import plan_epoch
 from mtkit.batches.store import check_pairs
-from mtkit.batches.stream import cut
+from mtkit.batches.stream import cut, parts_of_each
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.files import read_json, read_lines
 from mtkit.log import RunContext, duration
@@ -188,7 +188,7 @@ def probe_training(settings: TrainSettings, lengths: Lengths, run: RunContext, p
             planned = plan_epoch(lengths.source, lengths.target, fixed.batch_tokens, run.seed, epoch=0)
             check_warm_up(settings, len(planned))
         needed = Fitting(fixed, work, fixed.precision).expected(fixed.batch_tokens, fixed.accumulate)
-        own = -(-fixed.accumulate // processes)
+        own = parts_of_each(fixed.accumulate, processes)
         with side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers:
             speed_up(fixed, work.model, run.say)  # with these threads: with others it is compiled once more
             threads = workers.count * workers.torch_threads
@@ -257,7 +257,7 @@ def _random_updates(settings: FixedTrainSettings, work: Work) -> Iterator[Update
     model = work.model
     pack = why_padded(settings, work.device) is None
     both = (work.source_lengths, work.target_lengths)
-    parts = -(-settings.accumulate // work.processes) * work.processes
+    parts = parts_of_each(settings.accumulate, work.processes) * work.processes
     source, target = (lengths[:SAMPLED_PAIRS].astype(np.int64) for lengths in both)
     for epoch in itertools.count():
         for pairs in plan_epoch(source, target, settings.batch_tokens, work.seed, epoch):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mtkit.batches.stream import BatchStream
+from mtkit.batches.stream import BatchStream, parts_of_each
 from mtkit.config.training import FixedTrainSettings, TrainSettings
 from mtkit.errors import ModelError
 from mtkit.files import write_json
@@ -158,7 +158,7 @@ def train(
         chosen = processes.after_first(lambda: choose(settings, work, out, run.say))
         check_precision(chosen.settings.precision, device, out / CHOSEN)
         outlook = look_ahead(chosen.settings, work, tuned) if processes.is_first else None
-        own = -(-chosen.settings.accumulate // processes.share.count)
+        own = parts_of_each(chosen.settings.accumulate, processes.share.count)
         with side_by_side(min(tuned.workers, own), tuned.torch_threads) as workers:
             with open_stream(chosen.settings, data, device, run.seed, processes.share) as stream:
                 check_warm_up(settings, stream.batches_per_epoch(0))

@@ -10,9 +10,8 @@ from mtkit.search.grouping import token_batches
 # share it; most of them are the output layer's. With a shortlist what a batch looks at grows with it.
 INT8_TOKENS, FLOAT32_TOKENS, SHORTLIST_TOKENS = 500, 2000, 250
 HYPOTHESES = 320
-OUTPUT = frozenset(
-    {"embeddings", "decoder/projection"}
-)  # the layers that the output layer's weights may be of
+# As a certificate names the layer that the output layer's weights are of.
+OUTPUT = frozenset({"embeddings", "decoder/projection"})
 
 
 class BatchSize(NamedTuple):
