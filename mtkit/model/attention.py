@@ -135,7 +135,7 @@ class SelfAttention(nn.Module):
         """One more position, written into the cache.
 
         Args:
-            states: [R, 1, D] with R = B * N.
+            states: [R, D] with R = B * N.
             past: keys and values of what came before, [B, C, N, 2, G, K] with room at `place`.
             place: where the new ones are written.
             position: how many positions came before.
@@ -143,18 +143,20 @@ class SelfAttention(nn.Module):
                 P = place + 1; None: all.
 
         Returns:
-            States [R, 1, D].
+            States [R, D].
         """
         sentences, _, count = past.shape[:3]
-        query_key, value = self._project(states, start=position)
-        query, key = torch.split(query_key, [self.heads, self.kv_heads], dim=2)  # [R, 1, H, K], [R, 1, G, K]
-        written = past[:, place]  # [B, N, 2, G, K]
-        written[:, :, 0] = key.view(sentences, count, self.kv_heads, self.head_dim)
-        written[:, :, 1] = value.view(sentences, count, self.kv_heads, self.head_dim)
+        heads = self.query_key_value(states).view(sentences, count, -1, self.head_dim)  # [B, N, H + 2G, K]
+        if self.rotary is not None:
+            turning, value = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=2)
+            turned = self.rotary(turning.flatten(0, 1).unsqueeze(1), position).view_as(turning)
+            heads = torch.cat([turned, value], dim=2)
+        query, key_value = torch.split(heads, [self.heads, 2 * self.kv_heads], dim=2)
+        past[:, place] = key_value.view(sentences, count, 2, -1, self.head_dim)  # [B, N, 2, G, K]
         if count == 1 and states.device.type == "cpu":
             key, value = past[:, : place + 1, 0].transpose(1, 3).unbind(2)  # [B, G, P, K]
-            query = query.view(sentences, self.heads, 1, self.head_dim)
-            return self.out(attend_from_few(query, key, value))  # type: ignore[no-any-return]
+            found = attend_from_few(query.transpose(1, 2), key, value)  # [B, 1, D]
+            return self.out(found.view_as(states))  # type: ignore[no-any-return]  # [R, D]
         places = past[:, : place + 1].flatten(1, 2)  # [B, P * N, 2, G, K]
         keys, values = places.permute(2, 0, 3, 1, 4).unbind(0)  # [B, G, P * N, K]
         # The hypotheses, and the query heads that share a key head, stand where positions would stand.
@@ -166,7 +168,7 @@ class SelfAttention(nn.Module):
         heads = F.scaled_dot_product_attention(query, keys, values, seen)  # [B, G, H/G * N, K]
         heads = heads.view(sentences, self.kv_heads, shared, count, self.head_dim)
         heads = heads.permute(0, 3, 1, 2, 4)  # [B, N, G, H/G, K]
-        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]  # [R, 1, D]
+        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]  # [R, D]
 
     def _project(self, states: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Queries and keys [B, T, H + G, K], with their positions, and values [B, T, G, K]."""

@@ -1,9 +1,11 @@
 """How the weights of a search lie in memory. What they are is not changed here."""
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtkit.model.products import SMALL_STEP, by_onednn, is_short_of_kernels, packed, prefers_onednn
+from mtkit.model.products import SMALL_STEP, by_onednn, is_short_of_kernels, packed, prefers_onednn, rounded
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, MKL is about as quick on the processors that it is made for
@@ -21,7 +23,10 @@ def lay_out_for_few_rows(model: Transformer) -> None:
         for name, layer in module.named_children():
             if isinstance(layer, nn.Linear):
                 setattr(module, name, FewRows(layer.weight, layer.bias))
-    model.output_for_search = FewRows(model.output_weight, model.output_bias).forward
+    output = FewRows(model.output_weight, model.output_bias)
+    model.output_for_search = output.forward
+    if output.packed is not None:
+        model.rows_for_search = partial(rounded, is_packed=True)
 
 
 class FewRows(nn.Module):

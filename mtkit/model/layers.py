@@ -152,7 +152,7 @@ class DecoderLayer(Layer):
         """One more target position of every hypothesis.
 
         Args:
-            states: R = B * N rows, the N hypotheses of a sentence side by side, [R, 1, D].
+            states: R = B * N rows, the N hypotheses of a sentence side by side, [R, D].
             past: keys and values of self-attention, [B, C, N, 2, G, K]; the new ones are written at `place`.
             place: where they are written.
             position: how many positions came before.
@@ -161,7 +161,7 @@ class DecoderLayer(Layer):
             padding: 0 at source tokens, -inf elsewhere, [B, 1, 1, S], or None.
 
         Returns:
-            States [R, 1, D].
+            States [R, D].
         """
 
         def over_past(rows: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class DecoderLayer(Layer):
         def over_source(rows: Tensor) -> Tensor:
             # The hypotheses of a sentence see the same source: they stand where target positions would stand.
             by_sentence = rows.view(keys_values.size(1), -1, rows.size(-1))  # [B, N, D]
-            return self.cross_attention.step(by_sentence, keys_values, padding).view_as(rows)  # [R, 1, D]
+            return self.cross_attention.step(by_sentence, keys_values, padding).view_as(rows)  # [R, D]
 
         states = self.add(states, self.self_attention_norm, over_past)
         states = self.add(states, self.cross_attention_norm, over_source)

@@ -25,6 +25,11 @@ from mtkit.model.products import Linear, linear
 Through = Callable[..., Any]  # a layer or a function, and what it is called with, to what it returns
 
 
+def as_many(rows: int) -> int:
+    """No more than there are."""
+    return rows
+
+
 def as_it_is(called: Callable[..., Any], *arguments: object) -> Any:
     """Call a layer or a function."""
     return called(*arguments)
@@ -113,9 +118,9 @@ class Decoder(Stack):
         return watched.weights(states, memory, may_attend)  # type: ignore[no-any-return, operator]
 
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:
-        """Embeddings of the newest ids [R, 1, D] to hidden states [R, 1, D]; `cache` grows by one."""
+        """Embeddings of the newest ids [R, D] to hidden states [R, D]; `cache` grows by one."""
         cache.make_room()
-        states, seen = self.begin(embedded, cache.length), cache.seen
+        states, seen = self.begin(embedded.unsqueeze(1), cache.length).squeeze(1), cache.seen
         for number, layer in enumerate(self.layers):
             own = cache.past[number], cache.used, cache.length, seen
             states = layer.step(states, *own, cache.source[number], cache.padding)  # type: ignore[operator]
@@ -135,6 +140,9 @@ class Transformer(nn.Module):
         target_size: ids of the target vocabulary, V.
         output_bias: add a vector to the logits; models of other toolkits have one, ours learn none.
 
+    Attributes:
+        rows_for_search: how many rows are read as quickly as so many; `few_rows.py` sets it.
+
     Raises:
         ModelError: the settings contradict each other, or all embeddings are tied and the sizes differ.
     """
@@ -151,6 +159,7 @@ class Transformer(nn.Module):
         self.output_layer = None if tied != "none" else Linear(settings.dim, target_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(target_size)) if output_bias else None  # [V]
         self.output_for_search: Callable[[Tensor], Tensor] | None = None  # `output`, faster (few_rows.py)
+        self.rows_for_search: Callable[[int], int] = as_many
         self.encoder = Encoder(settings)
         self.decoder = Decoder(settings)
         initialise(self, settings)
@@ -259,8 +268,7 @@ class Transformer(nn.Module):
         Returns:
             Logits [R, V] of the ids that follow.
         """
-        hidden = self.decoder.step(self.target_embedding(ids.unsqueeze(1)), cache)  # [R, 1, D]
-        return self.output(hidden.squeeze(1))
+        return self.output(self.decoder.step(self.target_embedding(ids), cache))
 
 
 def _check(settings: ModelSettings, source_size: int, target_size: int) -> None:

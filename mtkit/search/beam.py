@@ -1,4 +1,4 @@
-"""Search: the parts put together. Greedy search is a beam of one."""
+"""Search: the parts put together."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +15,7 @@ from mtkit.search.demands import NO_DEMANDS, Demands
 from mtkit.search.diverse import search_in_groups
 from mtkit.search.ensemble import Model, Reader
 from mtkit.search.forced import scored_by_model
+from mtkit.search.greedy import search_greedily
 from mtkit.search.hypothesis import Hypothesis, most_ended
 from mtkit.search.length import length_limit
 from mtkit.search.sampling import sample_batch
@@ -85,9 +86,11 @@ def search_batch(
         read = partial(Reader, model, source, source_is_token)
         return sample_batch(read, sources, limits, settings, constraints, at_once)
     groups = settings.diversity.groups if settings.diversity is not None else 1
-    reader = Reader(model, source, source_is_token, groups)
+    reader = Reader(model, source, source_is_token, groups, fills_up=settings.beam_size == 1)
     if settings.diversity is not None:
         return search_in_groups(reader, limits, settings, constraints)
+    if settings.beam_size == 1:
+        return search_greedily(reader, limits, settings, constraints)
     size, beams = settings.beam_size, Beams(limits, settings, model.device)
     shape = constraints.shape(beams)
     if model.target_size >= 2 * size:  # all hypotheses are alike at first, so one reads for all

@@ -78,14 +78,28 @@ class Reader:
         source: [B, S].
         source_is_token: [B, S].
         groups: rows that each source is given, N of each when `expand` says so.
+        fills_up: read rows besides, as many as products are made for (`Transformer.rows_for_search`), so that
+            they are filled up once and not in each product; nobody sees them. For one hypothesis a source.
     """
 
-    def __init__(self, model: Model, source: Tensor, source_is_token: Tensor, groups: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        source: Tensor,
+        source_is_token: Tensor,
+        groups: int = 1,
+        *,
+        fills_up: bool = False,
+    ) -> None:
         self.model, self.models = model, parts(model)
+        self._fills_up = fills_up
         memories = [one.encode(source, source_is_token) for one in self.models]  # [B, S, D]
         if groups > 1:
             memories = [memory.repeat_interleave(groups, 0) for memory in memories]
             source_is_token = source_is_token.repeat_interleave(groups, 0)
+        rows = self._filled(torch.arange(source_is_token.size(0), device=source.device))
+        if rows.numel() > source_is_token.size(0):
+            memories, source_is_token = [memory[rows] for memory in memories], source_is_token[rows]
         self.caches = [
             one.start(memory, source_is_token) for one, memory in zip(self.models, memories, strict=True)
         ]
@@ -97,13 +111,23 @@ class Reader:
 
     def select(self, rows: Tensor) -> None:
         """As `Cache.select`."""
+        kept = self._filled(rows)
         for cache in self.caches:
-            cache.select(rows)
+            cache.select(kept)
 
     def step(self, ids: Tensor) -> Tensor:
         """Logits [R, V] of what follows the newest ids [R]."""
-        each = [one.step(ids, cache) for one, cache in zip(self.models, self.caches, strict=True)]
+        read = self._filled(ids)
+        each = [
+            one.step(read, cache)[: ids.numel()] for one, cache in zip(self.models, self.caches, strict=True)
+        ]
         return self.model.averaged(each) if isinstance(self.model, Ensemble) else each[0]
+
+    def _filled(self, of_rows: Tensor) -> Tensor:
+        """Something of each row [R], the last repeated for those besides."""
+        count = of_rows.numel()
+        more = self.models[0].rows_for_search(count) - count if self._fills_up else 0
+        return torch.cat([of_rows, of_rows[-1:].expand(more)]) if more else of_rows
 
 
 def logits_at(

@@ -10,6 +10,7 @@ from mtkit.errors import ModelError
 from mtkit.subword.vocabulary import NEVER_PRODUCED
 
 STRIP = 32  # ids of a strip: near the square root of what is computed with it, for vocabularies of thousands
+NEIGHBOURS = 64  # ids of a strip where one is looked for that lies together
 FIRST = 8  # of them are compared at first, for a vector unit wants long rows
 
 
@@ -67,7 +68,8 @@ def producible(logits: Tensor) -> Tensor:
     Returns:
         [..., V] in single precision, -inf at PAD, UNK and BOS.
     """
-    logits[..., NEVER_PRODUCED] = -torch.inf
+    for one in NEVER_PRODUCED:  # a list of them all would be made a tensor at every step
+        logits[..., one] = -torch.inf
     if logits.device.type == "cpu" and logits.dtype == torch.float32 and not torch.is_grad_enabled():
         return torch.log_softmax(logits, -1, out=logits)
     return logits.float().log_softmax(-1)
@@ -120,14 +122,37 @@ def _tops(chances: Tensor, strips: int) -> Tensor:
     return tops
 
 
+def first_of_each(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each row and its place, both [B], of [B, V]; of equal ones the first wins.
+
+    `max` looks for the place of every value it meets; here that is done in one of many short strips.
+    """
+    size = scores.size(1)
+    whole = size - size % NEIGHBOURS
+    tops = (
+        scores[:, :whole].view(scores.size(0), whole // NEIGHBOURS, NEIGHBOURS).amax(-1)
+    )  # [B, V / NEIGHBOURS]
+    if whole < size:
+        tops = torch.cat([tops, scores[:, whole:].amax(-1, keepdim=True)], dim=1)
+    best, strip = tops.max(1, keepdim=True)  # [B, 1]
+    places = strip * NEIGHBOURS + torch.arange(NEIGHBOURS, device=scores.device)
+    within = scores.gather(1, places.clamp(max=size - 1)).argmax(1, keepdim=True)
+    return best.squeeze(1), (strip * NEIGHBOURS + within).squeeze(1)
+
+
 def refuse_nan(scores: Tensor) -> None:
     """Raise a ModelError if a score is not a number."""
     if bool(scores.isnan().any()):
-        raise ModelError(
-            "the model's scores are not numbers (NaN)",
-            expected="finite logits",
-            advice="Take an earlier checkpoint: this model's training diverged.",
-        )
+        raise not_numbers()
+
+
+def not_numbers() -> ModelError:
+    """What is told of a model whose scores are not numbers."""
+    return ModelError(
+        "the model's scores are not numbers (NaN)",
+        expected="finite logits",
+        advice="Take an earlier checkpoint: this model's training diverged.",
+    )
 
 
 def first_of_best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

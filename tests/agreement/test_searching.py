@@ -10,13 +10,20 @@ import torch
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
+from mtkit.model.few_rows import lay_out_for_few_rows
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
+from mtkit.search.batching import padded
 from mtkit.search.beam import search
+from mtkit.search.constraints import Constraints
 from mtkit.search.demands import Banned, Demands
+from mtkit.search.ensemble import Reader
 from mtkit.search.forced import log_probabilities
-from mtkit.search.length import score_of
+from mtkit.search.greedy import search_greedily
+from mtkit.search.length import length_limit, score_of
 from mtkit.search.sampling import uniforms
+from mtkit.search.state import Beams
+from mtkit.search.step import best_candidates
 from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
 SHAPE = {"dim": 16, "heads": 2, "ffn_dim": 24, "encoder_layers": 1, "decoder_layers": 2}
@@ -68,6 +75,50 @@ def check(model: Transformer, settings: SearchSettings, kept: Sequence[Any], dem
 def has_repeat(ids: tuple[int, ...], length: int) -> bool:
     runs = [ids[at : at + length] for at in range(len(ids) - length + 1)]
     return len(set(runs)) < len(runs)
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"min_length_extra": 4, "max_length_extra": 6},
+        {"no_repeat_ngram": 2, "max_length_extra": 12},
+        {"length_penalty_form": "reward", "length_penalty": 2.0},
+    ],
+)
+@pytest.mark.parametrize("wishes", ["nothing", "prefixes", "bans"])
+def test_greedy_search_finds_what_a_beam_of_one_does(
+    changes: dict[str, Any], wishes: str, laid_out: bool
+) -> None:
+    model, size = make(4, 70), 70
+    if laid_out:
+        lay_out_for_few_rows(model)  # so that rows are filled up
+    draw = torch.Generator().manual_seed(1)
+    texts = [
+        torch.randint(4, size, (length,), generator=draw).tolist()
+        for length in torch.randint(0, 12, (21,), generator=draw).tolist()
+    ]
+    settings = SearchSettings.model_validate({"beam_size": 1, **changes})
+    prefixes = {0: (5, 6, 7), 3: (9,), 20: (4, 4)} if wishes == "prefixes" else {}
+    banned = Banned(tuple(range(8, size, 3))) if wishes == "bans" else None
+    demands = Demands(prefixes=tuple(prefixes.get(n, ()) for n in range(21)), banned=banned)
+    with torch.inference_mode():
+        source, is_token = padded([[*ids, EOS] for ids in texts], model.device)
+        limits = [length_limit(len(ids), settings) for ids in texts]
+        constraints = Constraints(list(map(len, texts)), limits, settings, demands, model.device)
+        found = search_greedily(Reader(model, source, is_token, fills_up=True), limits, settings, constraints)
+        reader, beams = Reader(model, source, is_token), Beams(limits, settings, model.device)
+        while beams.running:
+            logits = reader.step(beams.newest())
+            candidates = best_candidates(logits, beams.totals, 2, constraints.shape(beams))
+            reader.select(beams.advance(candidates))
+    for [one], [wanted] in zip(found, beams.results(), strict=True):
+        assert (one.ids, one.finished) == (wanted.ids, wanted.finished)
+        assert one.log_probability == pytest.approx(wanted.log_probability, abs=1e-4)
+        assert one.score == pytest.approx(wanted.score, abs=1e-4)
+    assert len({one.ids for [one] in found}) > 10
+    assert any(one.finished for [one] in found)
 
 
 @pytest.mark.parametrize("form", ["wu", "average", "reward"])

@@ -14,7 +14,7 @@ from mtkit.search.demands import Banned
 from mtkit.search.grouping import token_batches
 from mtkit.search.length import length_penalty
 from mtkit.search.sampling import draw, uniforms
-from mtkit.search.step import best_candidates, first_of_best
+from mtkit.search.step import NEIGHBOURS, best_candidates, first_of_best, first_of_each
 
 few = settings(max_examples=60, deadline=None)
 
@@ -66,6 +66,17 @@ def test_the_first_of_the_best_are_those_of_a_sort_by_value_then_place(
         wanted = sorted(range(len(row)), key=lambda number: (-row[number], number))[:count]
         assert place == wanted
         assert value == [row[number] for number in wanted]
+
+
+@few
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 2 * NEIGHBOURS + 3), st.integers(1, 40))
+def test_the_first_of_each_row_is_the_first_of_its_largest(
+    seed: int, rows: int, size: int, most: int
+) -> None:
+    scores = torch.randint(most, (rows, size), generator=torch.Generator().manual_seed(seed)).float()
+    values, places = first_of_each(scores)
+    for row, value, place in zip(scores.tolist(), values.tolist(), places.tolist(), strict=True):
+        assert (value, place) == (max(row), row.index(max(row)))
 
 
 @few
