@@ -45,6 +45,7 @@ NO_PENALTY = 1e-30
 # What a converted model takes off the logits of PAD, UNK and BOS (`search/step.py` says why): exp(-256) is
 # nothing beside any other id, and a power of two is added and taken off again with little rounding.
 NEVER_BIAS = 256.0
+_NEVER_PRODUCED = frozenset(NEVER_PRODUCED)
 # With a shortlist, search thinks a translation more probable than the model does. Where a token has less than
 # this on average (geometric mean), the model itself is asked, so that a low confidence is noticed.
 DOUBTFUL_NATS = 1.0
@@ -374,7 +375,7 @@ def _is_doubtful(one: Hypothesis) -> bool:
 
 def _is_stopgap(ids: Ids, ngram: int) -> bool:
     """True for what CTranslate2 fills its beam with where fewer things than that may be said."""
-    if set(NEVER_PRODUCED).intersection(ids):
+    if not _NEVER_PRODUCED.isdisjoint(ids):
         return True
     runs = [tuple(ids[at : at + ngram]) for at in range(len(ids) - ngram + 1)] if ngram else []
     return len(set(runs)) < len(runs)
@@ -382,7 +383,7 @@ def _is_stopgap(ids: Ids, ngram: int) -> bool:
 
 def _without_bias(values: Sequence[float], target: Ids) -> Sequence[float]:
     """Log probabilities of a target's tokens, perhaps EOS, as if the converted model took nothing off."""
-    if not set(NEVER_PRODUCED).intersection(target):
+    if _NEVER_PRODUCED.isdisjoint(target):
         return values
     return [
         value + NEVER_BIAS if one in NEVER_PRODUCED else value
