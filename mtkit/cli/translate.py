@@ -195,7 +195,7 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
         "--output": options.output,
         "--resume": options.resume,
         "--beam-size": options.beam_size,
-        "--length-penalty": options.length_penalty,
+        "--length-penalty": options.length_penalty is not None,  # 0 is one
         "--n-best": options.n_best,
         "--scores": options.scores,
         "--json": options.as_json,

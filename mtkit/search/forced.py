@@ -15,6 +15,7 @@ from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, padded
 from mtkit.search.ensemble import Model, logits_at, parts
 from mtkit.search.hypothesis import Hypothesis, best_first
 from mtkit.search.length import score_of
+from mtkit.search.step import refuse_nan
 from mtkit.search.token_scores import TokenScores
 from mtkit.subword.vocabulary import BOS, EOS, NEVER_PRODUCED
 
@@ -39,7 +40,7 @@ def log_probabilities(
         workers: read batches side by side.
 
     Raises:
-        ModelError: a side is longer than the model's positions.
+        ModelError: a side is longer than the model's positions, or the model's scores are not numbers.
     """
 
     def of_batch(numbers: list[int]) -> list[float]:
@@ -73,7 +74,7 @@ def token_scores(
         attention: say what each token attended to as well.
 
     Raises:
-        ModelError: a side is longer than the model's positions.
+        ModelError: a side is longer than the model's positions, or the model's scores are not numbers.
     """
 
     def of_batch(numbers: list[int]) -> list[TokenScores]:
@@ -164,6 +165,7 @@ def _each(model: Model, pairs: Pairs) -> Tensor:
     logits[:, NEVER_PRODUCED] = -torch.inf  # as search does; `wanted` is a copy
     each = torch.zeros_like(pairs.target_out, dtype=torch.float)
     each[pairs.target_is_token] = wanted - logits.logsumexp(-1)
+    refuse_nan(each)
     return each
 
 

@@ -1,5 +1,7 @@
 """How length enters search: what scores are made of, and the limits. Light: no torch."""
 
+import math
+
 from mtkit.config.search import SearchSettings
 
 
@@ -13,7 +15,7 @@ def length_penalty(tokens: int, alpha: float) -> float:
         alpha: 0 divides by 1.
     Source: Wu et al. 2016, equation 14.
     """
-    return float(((5.0 + tokens) / 6.0) ** alpha)
+    return _power((5.0 + tokens) / 6.0, alpha)
 
 
 def average_penalty(tokens: int, alpha: float) -> float:
@@ -24,7 +26,15 @@ def average_penalty(tokens: int, alpha: float) -> float:
         alpha: 0 divides by 1.
     Source: Koehn and Knowles 2017, section 3.6 (alpha 1); Jean et al. 2015.
     """
-    return float(max(tokens, 1) ** alpha)
+    return _power(max(tokens, 1), alpha)
+
+
+def _power(base: float, exponent: float) -> float:
+    """base^exponent; infinite where it is beyond all numbers."""
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf
 
 
 def score_of(log_probability: float, tokens: int, settings: SearchSettings) -> float:

@@ -132,7 +132,8 @@ class Unfinished:
     def _begin_note(self) -> BinaryIO:
         lines = [{"format": NOTE_FORMAT, "made_by": self._made_by}]
         lines += [vars(window) for window in self._held]
-        write_lines(self._note_path, (json.dumps(line, ensure_ascii=False) for line in lines))
+        # in ASCII: options may hold what is no character
+        write_lines(self._note_path, (json.dumps(line) for line in lines))
         return self._note_path.open("ab")
 
     def already(self, sources: Sequence[str], shapes: Sequence[Sequence["Fits"]]) -> "Already":

@@ -193,6 +193,8 @@ def test_options_for_text_do_not_go_with_a_recipe(tiny_model: Path, tmp_path: Pa
     result = invoke(tmp_path / "recipe.yaml", "--model", tiny_model, "--json", "--beam-size", "2")
     assert isinstance(result.exception, RecipeError)
     assert "--model, --beam-size, --json together with a recipe" in str(result.exception)
+    result = invoke(tmp_path / "recipe.yaml", "--length-penalty", "0")
+    assert "--length-penalty together with a recipe" in str(result.exception)
     result = invoke(tmp_path / "recipe.yaml", "--strict=")
     assert isinstance(result.exception, RecipeError)
     assert "--strict together with a recipe" in str(result.exception)

@@ -5,6 +5,7 @@ import torch
 
 from mtkit.config.model import LearnedPositions, ModelSettings
 from mtkit.config.search import SearchSettings
+from mtkit.errors import ModelError
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities, token_scores
@@ -83,3 +84,15 @@ def test_tokens_add_up_to_the_pair_and_padding_has_none() -> None:
         assert scores.attention == ()
     cut = token_scores(model, sources, targets, [False] * 3)
     assert [len(scores.log_probabilities) for scores in cut] == [1, 4, 0]
+
+
+def test_a_diverged_model_is_an_error_here_too() -> None:
+    model = Transformer(SETTINGS, 13, 13)
+    with torch.no_grad():
+        model.target_embedding.weight[5] = torch.nan
+    for asked in (
+        lambda: log_probabilities(model, [[5]], [[6]]),
+        lambda: token_scores(model, [[5]], [[6]], [True]),
+    ):
+        with pytest.raises(ModelError, match="not numbers"):
+            asked()

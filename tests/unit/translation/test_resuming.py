@@ -201,3 +201,13 @@ def test_a_note_that_is_none_is_left_out(tmp_path: Path) -> None:
     assert Note.read(tmp_path / "none") is None
     (tmp_path / "bad").write_text("{}\n")
     assert Note.read(tmp_path / "bad") is None
+
+
+def test_what_is_no_character_in_an_option_is_noted_and_compared(tmp_path: Path) -> None:
+    path, prefix = tmp_path / "out", {"asked": ["caf\udce9"]}  # as bytes that are no UTF-8 are read
+    with closing(Unfinished(path, prefix, print, resume=False)) as out:
+        write(out, WINDOWS[:1], PLAIN, finished=False)
+    with closing(Unfinished(path, prefix, print, resume=True)) as out:
+        assert out.is_noted
+    with pytest.raises(RecipeError, match="begun with something else: asked"):
+        Unfinished(path, {"asked": ["caf"]}, print, resume=True)
