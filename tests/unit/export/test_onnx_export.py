@@ -63,6 +63,9 @@ def test_both_find_the_same_and_give_any_translation_the_same_probability(
     beam = SearchSettings(beam_size=3, n_best=2, max_length_extra=5)
     ours, theirs = search(model, SOURCES, beam), search(other, SOURCES, beam)
     assert [[one.ids for one in best] for best in ours] == [[one.ids for one in best] for best in theirs]
+    greedy = SearchSettings(beam_size=1, max_length_extra=5)
+    ours, theirs = search(model, SOURCES, greedy), search(other, SOURCES, greedy)
+    assert [best.ids for best, *_ in ours] == [best.ids for best, *_ in theirs]
     given = log_probabilities(model, SOURCES, TARGETS)
     assert log_probabilities(other, SOURCES, TARGETS) == pytest.approx(given, abs=1e-4)
 
