@@ -15,6 +15,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import CERTIFICATE, Proof, check_place, fresh_folder
+from mtkit.model.folder import CARD
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
@@ -172,6 +173,23 @@ def test_no_export_takes_the_place_of_its_model(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(RunError, match="cannot be put in its place"):
         check_place(Path(), model)
+
+
+def test_neither_a_stored_stage_nor_what_ctranslate2_reads_is_an_earlier_export(tmp_path: Path) -> None:
+    stored, model = tmp_path / "store/export-1/onnx", tmp_path / "model"
+    converted = model / "ctranslate2"
+    for folder in (stored, converted):
+        folder.mkdir(parents=True)
+        (folder / CERTIFICATE).write_text("{}")
+    (stored.parent / "stage.json").write_text("{}")
+    (model / CARD).write_text("{}")
+    (tmp_path / "graphs").symlink_to(stored.parent)  # as a run has it
+    with pytest.raises(RunError, match="part of a stored stage, which is never changed"):
+        check_place(tmp_path / "graphs/onnx", model)
+    with pytest.raises(RunError, match="what CTranslate2 reads of a model lies here"):
+        check_place(converted, model)
+    with pytest.raises(RunError, match="what CTranslate2 reads of a model lies here"):
+        check_place(converted, tmp_path / "another")
 
 
 def test_what_stepped_aside_for_an_export_that_was_killed_is_put_back(tmp_path: Path) -> None:
