@@ -294,7 +294,7 @@ def replace_folder(fresh: Path, folder: Path) -> None:
 
 def put_back(folder: Path) -> None:
     """Put back what stepped aside in `replace_folder` for one that was killed before it took the place."""
-    aside = list(folder.parent.glob(f".{escape(folder.name)}.*.old"))
+    aside = list(folder.parent.glob(f".{escape(folder.name)}.{'[!.]' * 8}.old"))  # as `mkdtemp` names them
     if not os.path.lexists(folder) and len(aside) == 1:
         aside[0].rename(folder)
 

@@ -193,8 +193,8 @@ def test_neither_a_stored_stage_nor_what_ctranslate2_reads_is_an_earlier_export(
 
 
 def test_what_stepped_aside_for_an_export_that_was_killed_is_put_back(tmp_path: Path) -> None:
-    (tmp_path / ".out.abc.old").mkdir()
-    (tmp_path / ".out.abc.old" / CERTIFICATE).write_text("{}")
+    (tmp_path / ".out.abc_1234.old").mkdir()
+    (tmp_path / ".out.abc_1234.old" / CERTIFICATE).write_text("{}")
     with fresh_folder(tmp_path / "out"):
         assert (tmp_path / "out" / CERTIFICATE).is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
