@@ -226,9 +226,9 @@ def check_measurable(settings: ExportSettings, probe: Sequence[ProbeLine]) -> No
     """Make sure that what rounding costs can be told.
 
     Raises:
-        ModelError: none of the lines has a reference.
+        ModelError: none of the lines has a reference that says anything.
     """
-    if not settings.is_exact and all(line.reference is None for line in probe):
+    if not settings.is_exact and not any((line.reference or "").strip() for line in probe):
         raise ModelError(
             "no text with references to measure what "
             + ("the shortlist" if settings.quantization == "float32" else settings.quantization)
