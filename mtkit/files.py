@@ -178,9 +178,10 @@ def _compression(suffix: str) -> Any:
 
 
 def compression_errors() -> tuple[type[Exception], ...]:
-    """What reading a damaged gz, xz or zst file raises; an `except` asks only when there is an error."""
+    """What reading a damaged gz, xz or zst file raises; what reads zst may be missing, and then does not."""
     gzip, lzma, zlib = map(importlib.import_module, ("gzip", "lzma", "zlib"))
-    return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd_module().ZstdError)
+    zstd = sys.modules.get(_COMPRESSIONS[".zst"])
+    return (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, *((zstd.ZstdError,) if zstd else ()))
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
@@ -293,7 +294,7 @@ def replace_folder(fresh: Path, folder: Path) -> None:
 
 def put_back(folder: Path) -> None:
     """Put back what stepped aside in `replace_folder` for one that was killed before it took the place."""
-    aside = list(folder.parent.glob(f".{escape(folder.name)}.*.old"))
+    aside = list(folder.parent.glob(f".{escape(folder.name)}.{'[!.]' * 8}.old"))  # as `mkdtemp` names them
     if not os.path.lexists(folder) and len(aside) == 1:
         aside[0].rename(folder)
 

@@ -37,7 +37,14 @@ COMMANDS = {
     "clean": ("mtkit.cli.clean", "Remove stored stages that no run uses."),
 }
 INTERRUPTED = 130
-LEFT_OUT = ("torch", "ctranslate2")  # packages that some leave out where models are only used
+# modules that some leave out where models are only used, and what brings them
+LEFT_OUT = {
+    "torch": "torch",
+    "ctranslate2": "ctranslate2",
+    "yaml": "pyyaml",
+    "backports": "backports.zstd",
+    "backports.zstd": "backports.zstd",
+}
 
 
 class LazyGroup(click.Group):
@@ -120,7 +127,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in LEFT_OUT:
             raise
-        _fail(_not_installed(error.name))
+        _fail(_not_installed(LEFT_OUT[error.name]))
     except OSError as error:  # what no command has put into words; above all a stdout that takes no more
         where = error.filename if isinstance(error.filename, str) else "a standard stream"
         _fail(told_by_system(error, where))

@@ -20,6 +20,7 @@ from mtkit.translation.translator import Translator
 
 TIE = 1e-4  # nats: nearer than this, engines that add in another order may choose differently
 METRICS = ("bleu", "chrf")
+DIGITS = 4  # of scores, behind the point
 MOST_EXCUSED = 0.05  # share of the lines that ties may account for; measured: none
 MOST_NATS = 1e-3  # by which both may differ about one translation, in float32; measured: 1e-4
 
@@ -148,8 +149,8 @@ class Comparison:
                 for texts in (self.torch.texts, other.texts)
             )
             found[metric] = {
-                "torch": round(ours.value, 4),
-                "converted": round(theirs.value, 4),
+                "torch": round(ours.value, DIGITS),
+                "converted": round(theirs.value, DIGITS),
                 "signature": ours.signature,
             }
         return found
@@ -195,8 +196,8 @@ def against_exact(differences: Sequence[Difference], lines: int, gap: float) -> 
 
 
 def losses_of(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Metric → what the converted model loses, of `Comparison.scores`."""
-    return {name: found["torch"] - found["converted"] for name, found in scores.items()}
+    """Metric → what the converted model loses, of `Comparison.scores`, to the digits that these have."""
+    return {name: round(found["torch"] - found["converted"], DIGITS) for name, found in scores.items()}
 
 
 def against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
@@ -208,20 +209,26 @@ def against_loss(losses: dict[str, float], settings: ExportSettings) -> str:
     """
     allowed = {"bleu": settings.most_bleu_loss, "chrf": settings.most_chrf_loss}
     over = [
-        f"{losses[name]:.2f} {name} lost, {most:g} allowed"
+        f"{_shown(losses[name], most)} {name} lost, {most:g} allowed"
         for name, most in allowed.items()
         if losses[name] > most
     ]
     return "; ".join(over)
 
 
+def _shown(loss: float, most: float) -> str:
+    """A loss with two digits, or with all of them where it would look like what is allowed."""
+    short = f"{loss:.2f}"
+    return short if float(short) > most else f"{loss:.{DIGITS}f}"
+
+
 def check_measurable(settings: ExportSettings, probe: Sequence[ProbeLine]) -> None:
     """Make sure that what rounding costs can be told.
 
     Raises:
-        ModelError: none of the lines has a reference.
+        ModelError: none of the lines has a reference that says anything.
     """
-    if not settings.is_exact and all(line.reference is None for line in probe):
+    if not settings.is_exact and not any((line.reference or "").strip() for line in probe):
         raise ModelError(
             "no text with references to measure what "
             + ("the shortlist" if settings.quantization == "float32" else settings.quantization)

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.processors import TemplateProcessing
 
 from mtkit.corpus.normalize import REMOVED
-from mtkit.files import write_json
+from mtkit.files import write_json, write_text
 from mtkit.model.folder import ModelCard
 from mtkit.subword.codec import CONTROL, SPACE_MARK_INSIDE, Subword
 from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, SPACE_MARK, UNK, Side
@@ -28,7 +28,9 @@ SPECIAL = 4  # ids that stand for no text
 SPACES = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
 FORMS = {"nfc": normalizers.NFC, "nfkc": normalizers.NFKC}
 BYTE = re.compile("<0x[0-9A-F]{2}>")
-WHOLE = 0x10F800  # private characters from here on stand for user-defined pieces: a character is never cut
+# Private characters from here down, of which there are 65,534, stand for user-defined pieces: a character is
+# never cut.
+WHOLE = 0x10FFFD
 
 
 def write_tokenizers(codec: Subword, card: ModelCard, folder: Path, most: int) -> dict[Side, str]:
@@ -51,7 +53,7 @@ def write_tokenizers(codec: Subword, card: ModelCard, folder: Path, most: int) -
         place = folder / inside
         place.mkdir(exist_ok=True)
         tokens = tokenizer(codec, card.normalize, side)
-        tokens.save(str(place / "tokenizer.json"))
+        write_text(place / "tokenizer.json", tokens.to_str(pretty=True))
         write_json(place / "tokenizer_config.json", config(tokens, most))
     return places
 
@@ -152,7 +154,7 @@ def _stand_ins(pieces: Sequence[str], scores: Sequence[float]) -> dict[str, str]
         for piece, score in list(zip(pieces, scores, strict=True))[SPECIAL:]
         if math.copysign(1.0, score) > 0 and not BYTE.fullmatch(piece)
     ]
-    return {piece: chr(WHOLE + at) for at, piece in enumerate(sorted(whole, key=len, reverse=True))}
+    return {piece: chr(WHOLE - at) for at, piece in enumerate(sorted(whole, key=len, reverse=True))}
 
 
 def _model(codec: Subword, pieces: Sequence[str], scores: Sequence[float]) -> Any:

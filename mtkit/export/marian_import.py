@@ -26,6 +26,7 @@ from mtkit.export.marian_folder import (
     POSITIONS,
     SPM,
     TOKENIZER,
+    UNKNOWN,
     WEIGHTS,
     Theirs,
     architecture_of,
@@ -41,6 +42,12 @@ from mtkit.model.weights import save_model
 from mtkit.subword.codec import IMPORTED_FORMAT, Subword, SubwordCard, foreign_model, vocabulary_file
 from mtkit.subword.vocabulary import BOS, EOS, PAD, SIDES, UNK, Side
 
+# what their search may be told beside what `_searched` and `_decoding` look at
+BEYOND = (
+    *("min_length", "min_new_tokens", "num_beam_groups", "do_sample", "repetition_penalty"),
+    *("encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty"),
+    *("begin_suppress_tokens", "forced_bos_token_id", "sequence_bias", "force_words_ids"),
+)
 SPECIAL = ("pad", "unk", "s", "/s")
 NEVER = -1e9  # the bias of an id that stands for nothing: its probability is 0 in any precision
 
@@ -66,7 +73,7 @@ def import_marian(
     settings = architecture_of(theirs)
     orders = {side: order_of(theirs, side) for side in SIDES}
     model = _model(theirs, settings, orders)
-    decoding = _decoding(folder, theirs.config, say)
+    decoding = _decoding(folder, theirs, say)
     source, target = _languages(folder, languages)
     card = ModelCard(
         architecture=settings,
@@ -215,14 +222,17 @@ def _names(word: str) -> Iterator[str]:
     yield from (f"<{word}{number}>" for number in count(1))
 
 
-def _decoding(folder: Path, config: Mapping[str, Any], say: Callable[[str], None]) -> SearchSettings:
+def _decoding(folder: Path, theirs: Theirs, say: Callable[[str], None]) -> SearchSettings:
     """How they search by default, as far as it can be said here."""
     path = folder / GENERATION
+    config = theirs.config
     given = json_of(folder, GENERATION) if path.is_file() else dict(config)
-    never = [ids for ids in given.get("bad_words_ids") or [] if ids != [config.get("pad_token_id")]]
-    left_out = {"bad_words_ids": never} | {
-        name: given.get(name) for name in ("min_length", "num_beam_groups", "do_sample", "repetition_penalty")
-    }
+    # never produced here either
+    silent = [config.get("pad_token_id"), config.get("decoder_start_token_id")]
+    silent.append(theirs.vocabularies["target"][UNKNOWN])
+    left_out = {name: given.get(name) for name in BEYOND}
+    left_out["bad_words_ids"] = [ids for ids in given.get("bad_words_ids") or [] if ids != silent[:1]]
+    left_out["suppress_tokens"] = [one for one in given.get("suppress_tokens") or [] if one not in silent]
     told = [f"{name}: {value}" for name, value in left_out.items() if value and value != 1.0]
     if told:
         say(f"import: left out of the search: {', '.join(told)}")

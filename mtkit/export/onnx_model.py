@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from mtkit.model.transformer import as_many
 from mtkit.search.ensemble import Model
 
 ENCODER, STEP = "encoder.onnx", "step.onnx"
@@ -64,6 +65,7 @@ class OnnxModel(nn.Module):
             for name in (ENCODER, STEP)
         )
         self.max_tokens = max_tokens
+        self.rows_for_search = as_many
         [logits] = [one for one in self._step.get_outputs() if one.name == "logits"]
         self.target_size: int = logits.shape[1]
         self.device = torch.device("cpu")

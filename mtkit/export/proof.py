@@ -22,11 +22,12 @@ from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss, losses_of
 from mtkit.export.needs import PROGRAMS, Elsewhere
 from mtkit.files import put_back, replace_folder, sha256, user_errors, write_json
-from mtkit.model.folder import WEIGHTS, ModelCard
-from mtkit.translation.converted import Difference
+from mtkit.model.folder import CARD, WEIGHTS, ModelCard
+from mtkit.translation.converted import CONVERTED, Difference
 
 CERTIFICATE = "certificate.json"
 FORMAT = 1
+STAGE = "stage.json"  # which a stored stage has
 SHOWN = 5  # differences that an error shows
 
 
@@ -158,12 +159,16 @@ def check_place(out: Path, model: Path) -> None:
 
     Raises:
         RunError: something stands here that no export of ours is; or it is the model itself, or holds it;
-            or nothing can be written here.
+            or it is part of a stored stage, or of what mtkit translates with; or nothing can be written here.
     """
     place, own = out.resolve(), model.resolve()
     against = ""
     if place in (own, *own.parents):
         against = "the model that is exported lies here"
+    elif any((folder / STAGE).is_file() for folder in place.parents):
+        against = "this is part of a stored stage, which is never changed"
+    elif place.name == CONVERTED and (place.parent / CARD).is_file():
+        against = "what CTranslate2 reads of a model lies here"
     elif place == Path.cwd() or os.path.ismount(place):
         against = "this folder cannot be put in its place in one move"
     if against:

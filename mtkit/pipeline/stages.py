@@ -173,11 +173,13 @@ def _decoding(settings: ExportSettings, recipe: Recipe) -> SearchSettings | None
     return next(iter(searches_of(recipe, trained).values()), None)
 
 
-def export_needs(settings: ExportSettings, _recipe: Recipe, _run: RunContext) -> None:
-    """What an export needs of this machine."""
+def export_needs(settings: ExportSettings, recipe: Recipe, _run: RunContext) -> None:
+    """What an export needs of this machine, and its certificate to score with."""
     from mtkit.export.needs import check_needs
+    from mtkit.scoring.metrics import open_metric
 
     check_needs(settings)
+    open_metric("bleu", recipe.target)
 
 
 def translate(settings: TranslateSettings, reads: Reads, out: Path, run: RunContext, recipe: Recipe) -> None:

@@ -332,6 +332,15 @@ def test_how_it_searches_is_said_here_or_told(theirs: Any, folder: Path, tmp_pat
     write_json(odd / "generation_config.json", {"num_beams": 4, "length_penalty": None})
     import_marian(odd, tmp_path / "out", ("de", "en"), print)
     assert read_card(tmp_path / "out").decoding.length_penalty == 1.0
+    said: list[str] = []
+    pad, end = (theirs.config.pad_token_id, theirs.config.eos_token_id)
+    beyond = {"suppress_tokens": [pad, end + 7], "forced_bos_token_id": 5, "min_new_tokens": 3}
+    write_json(odd / "generation_config.json", beyond)
+    import_marian(odd, tmp_path / "out", ("de", "en"), said.append)
+    assert said == [
+        "import: left out of the search: min_new_tokens: 3, forced_bos_token_id: 5,"
+        f" suppress_tokens: [{end + 7}]"
+    ]
     for given in ({"num_beams": 200}, {"num_beams": "4"}, {"num_beams": 4, "length_penalty": -1.0}):
         write_json(odd / "generation_config.json", given)
         with pytest.raises(ModelError, match="a way that cannot be said here"):

@@ -2,6 +2,7 @@ import errno
 import gzip
 import lzma
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from mtkit.errors import DataError, RunError
 from mtkit.files import (
     atomic,
+    put_back,
     read_json,
     read_lines,
     read_text,
@@ -52,6 +54,23 @@ def test_a_truncated_archive_is_a_data_error(tmp_path: Path, ending: str) -> Non
     path.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(DataError, match="cannot be read to its end"):
         list(read_lines(path))
+
+
+def test_what_reads_zst_is_asked_for_by_such_a_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("backports.zstd", "compression.zstd"):  # as where a model only translates
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(DataError, match="no such file"):
+        list(read_lines(tmp_path / "text"))
+
+
+def test_what_stepped_aside_for_another_folder_of_a_longer_name_is_not_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".out.int8.abc_1234.old").mkdir()  # of out.int8
+    put_back(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [".out.int8.abc_1234.old"]
+    put_back(tmp_path / "out.int8")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.int8"]
 
 
 def test_a_byte_order_mark_is_dropped_at_the_start_only(tmp_path: Path) -> None:

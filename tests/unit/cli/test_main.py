@@ -25,12 +25,18 @@ def mtkit(redirection: str, *arguments: str) -> "subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("package", ["torch", "ctranslate2"])
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        *(("torch", "torch"), ("ctranslate2", "ctranslate2"), ("yaml", "pyyaml")),
+        ("backports.zstd", "backports.zstd"),
+    ],
+)
 def test_a_package_that_is_left_out_is_named(
-    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mtkit.cli.main.mtkit", lambda **_: importlib.import_module(package))
-    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr("mtkit.cli.main.mtkit", lambda **_: importlib.import_module(module))
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 1

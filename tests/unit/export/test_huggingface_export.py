@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from mtkit.config.export import ExportSettings
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.config.subword import SubwordSettings
+from mtkit.errors import RunError
 from mtkit.export.huggingface_engine import HuggingFaceEngine
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import Proof
@@ -194,6 +196,25 @@ def test_text_is_cut_and_joined_alike(tmp_path: Path, algorithm: Any, pieces: in
         if UNK not in ours:  # which is never written
             joined = codec.decode(ours, "source").strip()
             assert str(tokens.decode(ours, skip_special_tokens=True)).strip() == joined
+
+
+def test_a_tokenizer_that_finds_no_room_is_told_in_words(toy: Path) -> None:
+    from mtkit.export.huggingface_tokenizer import write_tokenizers
+
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc on this system")
+    card: Any = SimpleNamespace(normalize="nfc")
+    with pytest.raises(RunError, match="nothing can be written here"):
+        write_tokenizers(Subword.load(toy / "subword"), card, Path("/proc/self"), 16)
+
+
+def test_thousands_of_pieces_may_be_defined() -> None:
+    from mtkit.export.huggingface_tokenizer import _stand_ins
+
+    pieces = [*"abcd", *(f"<{number}>" for number in range(3000))]
+    stand_ins = _stand_ins(pieces, [0.0] * len(pieces))
+    assert len(set(stand_ins.values())) == 3000
+    assert {unicodedata.category(one) for one in stand_ins.values()} == {"Co"}  # for private use
 
 
 def test_what_was_cut_off_is_not_read_to_its_last_token() -> None:

@@ -15,6 +15,7 @@ from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.probe import corpus_lines, nasty_lines
 from mtkit.export.proof import CERTIFICATE, Proof, check_place, fresh_folder
+from mtkit.model.folder import CARD
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 from mtkit.search.forced import log_probabilities
@@ -63,6 +64,9 @@ def test_both_find_the_same_and_give_any_translation_the_same_probability(
     beam = SearchSettings(beam_size=3, n_best=2, max_length_extra=5)
     ours, theirs = search(model, SOURCES, beam), search(other, SOURCES, beam)
     assert [[one.ids for one in best] for best in ours] == [[one.ids for one in best] for best in theirs]
+    greedy = SearchSettings(beam_size=1, max_length_extra=5)
+    ours, theirs = search(model, SOURCES, greedy), search(other, SOURCES, greedy)
+    assert [best.ids for best, *_ in ours] == [best.ids for best, *_ in theirs]
     given = log_probabilities(model, SOURCES, TARGETS)
     assert log_probabilities(other, SOURCES, TARGETS) == pytest.approx(given, abs=1e-4)
 
@@ -171,9 +175,26 @@ def test_no_export_takes_the_place_of_its_model(tmp_path: Path, monkeypatch: pyt
         check_place(Path(), model)
 
 
+def test_neither_a_stored_stage_nor_what_ctranslate2_reads_is_an_earlier_export(tmp_path: Path) -> None:
+    stored, model = tmp_path / "store/export-1/onnx", tmp_path / "model"
+    converted = model / "ctranslate2"
+    for folder in (stored, converted):
+        folder.mkdir(parents=True)
+        (folder / CERTIFICATE).write_text("{}")
+    (stored.parent / "stage.json").write_text("{}")
+    (model / CARD).write_text("{}")
+    (tmp_path / "graphs").symlink_to(stored.parent)  # as a run has it
+    with pytest.raises(RunError, match="part of a stored stage, which is never changed"):
+        check_place(tmp_path / "graphs/onnx", model)
+    with pytest.raises(RunError, match="what CTranslate2 reads of a model lies here"):
+        check_place(converted, model)
+    with pytest.raises(RunError, match="what CTranslate2 reads of a model lies here"):
+        check_place(converted, tmp_path / "another")
+
+
 def test_what_stepped_aside_for_an_export_that_was_killed_is_put_back(tmp_path: Path) -> None:
-    (tmp_path / ".out.abc.old").mkdir()
-    (tmp_path / ".out.abc.old" / CERTIFICATE).write_text("{}")
+    (tmp_path / ".out.abc_1234.old").mkdir()
+    (tmp_path / ".out.abc_1234.old" / CERTIFICATE).write_text("{}")
     with fresh_folder(tmp_path / "out"):
         assert (tmp_path / "out" / CERTIFICATE).is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

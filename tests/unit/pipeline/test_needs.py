@@ -26,6 +26,7 @@ stages:
   translate: TRANSLATED
   score: {metrics: [METRICS]}
 """
+EXPORT = "  export: {to: safetensors}\n"
 BY_LOSS = "{by: loss, samples: 0}"
 MBR = "{sampling: {}, mbr: {utility: bleu}}"
 
@@ -37,6 +38,7 @@ MBR = "{sampling: {}, mbr: {utility: bleu}}"
         (BY_LOSS, MBR, "chrf", "translate"),
         (BY_LOSS, "{}", "bleu", "score"),
         (BY_LOSS, "{}", "chrf", None),
+        (BY_LOSS, "{}", "chrf", "export"),
     ],
 )
 def test_a_tokenizer_that_only_the_end_needs_is_missed_at_the_beginning(
@@ -47,7 +49,7 @@ def test_a_tokenizer_that_only_the_end_needs_is_missed_at_the_beginning(
     for side in ("en", "ja"):
         write_text(tmp_path / f"text/train.{side}", "a\n")
     text = RECIPE.replace("TRAINED", trained).replace("TRANSLATED", translated).replace("METRICS", metrics)
-    write_text(tmp_path / "small.yaml", text)
+    write_text(tmp_path / "small.yaml", text + EXPORT * (stage == "export"))
     recipe = read_recipe(tmp_path / "small.yaml", KINDS)
     missed = pytest.raises(RunError, match="needs a tokenizer that is not installed")
     with missed if stage else nullcontext() as caught:
