@@ -1,5 +1,6 @@
 """What a command is given: the model that is named, or that of the newest finished run; a text or stdin."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -47,17 +48,25 @@ def find_model(named: Path | None, *, quiet: bool) -> Path:
     return folder
 
 
-def refuse_text(given: Path, advice: str) -> None:
+def refuse_text(given: Path, advice: str, of_words: str = "") -> None:
     """Tell whoever gives a text where a recipe belongs.
 
     Args:
         given: what stands in the recipe's place.
         advice: how the command takes texts.
+        of_words: how it takes a sentence or stdin; empty: it takes none.
 
     Raises:
-        RecipeError: it is a file that neither is named like a recipe nor reads like one.
+        RecipeError: it is a file that neither is named like a recipe nor reads like one; or it is a sentence,
+            or `-`.
     """
-    if given.suffix in RECIPE_SUFFIXES or not given.is_file() or _reads_like_a_recipe(given):
+    if given.suffix in RECIPE_SUFFIXES:
+        return
+    if of_words and not os.path.lexists(given):
+        if str(given) != "-" and not any(map(str.isspace, str(given))):
+            return
+        advice = of_words
+    elif not given.is_file() or _reads_like_a_recipe(given):
         return
     raise RecipeError(
         "this is no recipe",

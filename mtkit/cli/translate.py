@@ -188,6 +188,7 @@ def _translate_recipe(recipe: Path, options: Options) -> None:
     refuse_text(
         recipe,
         f"To translate a text: `mtkit translate --input {recipe}` or `mtkit translate < {recipe}`.",
+        "Without a recipe stdin is translated: `echo 'Good morning.' | mtkit translate`.",
     )
     flags = {
         "--model": options.model and given_on_command_line("models"),

@@ -5,7 +5,7 @@ SentencePiece models. `codec.py` asks this as it asks SentencePiece itself.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast, overload
 
 from mtkit.subword.vocabulary import EOS, SPACE_MARK, UNK
 
@@ -30,23 +30,33 @@ class Renumbered:
         """How many ids there are."""
         return len(self._pieces)
 
-    def encode(self, lines: Sequence[str], num_threads: int = 1) -> list[list[int]]:
-        """The ids of each line; a piece that the list does not know is unknown."""
-        cut = [self._cut(line.replace(self._space_mark, SPACE_MARK)) for line in lines]
+    @overload
+    def encode(self, lines: str, num_threads: int = 1) -> list[int]: ...
+
+    @overload
+    def encode(self, lines: list[str], num_threads: int = 1) -> list[list[int]]: ...
+
+    def encode(self, lines: list[str] | str, num_threads: int = 1) -> list[list[int]] | list[int]:
+        """The ids of each line, or of the one; a piece that the list does not know is unknown."""
+        if isinstance(lines, str):
+            code, text = self._cut(lines)
+            return self._known(code, self._processor.encode(text, out_type=str))
+        cut = [self._cut(line) for line in lines]
         texts = [text for _, text in cut]
         every = self._processor.encode(texts, out_type=str, num_threads=num_threads)
-        return [
-            [*code, *(self._ids.get(piece, UNK) for piece in pieces)]
-            for (code, _), pieces in zip(cut, every, strict=True)
-        ]
+        return [self._known(code, pieces) for (code, _), pieces in zip(cut, every, strict=True)]
 
-    def decode(self, sentences: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each sentence's ids; the first four are silent."""
-        some = [[self._pieces[number] for number in ids if number >= FIRST] for ids in sentences]
-        # a piece that only the other side's model knows comes back as it is
-        return [
-            str(self._processor.decode(pieces)).replace(SPACE_MARK, " ") if pieces else "" for pieces in some
-        ]
+    @overload
+    def decode(self, sentences: Sequence[int]) -> str: ...
+
+    @overload
+    def decode(self, sentences: Sequence[Sequence[int]]) -> list[str]: ...
+
+    def decode(self, sentences: Sequence[Sequence[int]] | Sequence[int]) -> list[str] | str:
+        """The text of each sentence's ids, or of the one's; the first four are silent."""
+        if not sentences or isinstance(sentences[0], int):
+            return self._text(cast(Sequence[int], sentences))
+        return [self._text(ids) for ids in cast(Sequence[Sequence[int]], sentences)]
 
     def id_to_piece(self, ids: Sequence[int] | int) -> list[str] | str:
         """The pieces that ids stand for."""
@@ -64,8 +74,17 @@ class Renumbered:
         """True for the id of what is unknown."""
         return number == UNK
 
+    def _known(self, code: Sequence[int], pieces: Sequence[str]) -> list[int]:
+        return [*code, *(self._ids.get(piece, UNK) for piece in pieces)]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        pieces = [self._pieces[number] for number in ids if number >= FIRST]
+        # a piece that only the other side's model knows comes back as it is
+        return str(self._processor.decode(pieces)).replace(SPACE_MARK, " ") if pieces else ""
+
     def _cut(self, line: str) -> tuple[list[int], str]:
         """The id of the language code that begins a line, if the list has it, and the rest."""
+        line = line.replace(self._space_mark, SPACE_MARK)
         begin, end = CODE
         at = line.find(end) + len(end)
         if line.startswith(begin) and at >= len(CODE[0]) + len(end) and line[:at] in self._ids:

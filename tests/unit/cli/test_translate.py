@@ -341,3 +341,8 @@ def test_a_recipe_needs_no_suffix_but_a_text_is_told_from_it(tmp_path: Path) -> 
     refuse_text(tmp_path / "missing.txt", "")
     with pytest.raises(RecipeError, match="no recipe"):
         refuse_text(text, "")
+    refuse_text(Path("Good morning"), "")
+    refuse_text(Path("starter"), "", "echo")
+    for words in ("-", "Good morning", "long " * 100):
+        with pytest.raises(RecipeError, match="echo"):
+            refuse_text(Path(words), "", "echo")

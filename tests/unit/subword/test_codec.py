@@ -39,6 +39,14 @@ def test_encoding_does_not_depend_on_the_number_of_threads(subword: Subword) -> 
     assert subword.encode(lines, "source", threads=3) == subword.encode(lines, "source")
 
 
+def test_one_sentence_is_cut_and_put_together_as_among_others(subword: Subword) -> None:
+    lines = ["fab ed", "", "a\u2581b", "\x1a ß 漢字 👍", "ab " * 300]
+    every = subword.encode(lines, "source")
+    assert [subword.encode([line], "source") for line in lines] == [[ids] for ids in every]
+    texts = subword.decode_all([*every, []], "source")
+    assert [subword.decode(ids, "source") for ids in [*every, []]] == texts
+
+
 def test_encoding_nothing_gives_nothing(subword: Subword) -> None:
     assert subword.encode([], "source") == []
     assert subword.decode_all([], "source") == []

@@ -30,6 +30,12 @@ def test_a_line_is_cut_as_sentencepiece_cuts_it_and_comes_back(
     assert renumbered.id_to_piece(ids) == processor.encode("fab ed", out_type=str)
     assert ids != processor.encode("fab ed")
     assert renumbered.decode([ids, []]) == ["fab ed", ""]
+    assert (renumbered.decode(ids), renumbered.decode([])) == ("fab ed", "")
+
+
+def test_one_line_is_cut_as_among_others(renumbered: Renumbered) -> None:
+    lines = ["fab ed", ">>x<< fab", "fab ß", f"a{SPACE}b", ""]
+    assert [renumbered.encode(line) for line in lines] == renumbered.encode(lines)
 
 
 def test_a_language_code_that_is_known_is_one_piece(renumbered: Renumbered) -> None:
