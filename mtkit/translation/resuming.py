@@ -5,19 +5,22 @@ makes the translations, the others each with a window that was begun to be writt
 or blocks of a document) there are with it, what they hold and how they are laid out, which flags they had.
 """
 
+import errno
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from mtkit.errors import DataError, RecipeError
+from mtkit.errors import DataError, RecipeError, RunError
 from mtkit.files import user_errors, write_lines
 
 NOTE_FORMAT = 2
 _SHOWN_CHARACTERS = 60  # of a line that is not what it should be
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of file systems that hold nothing
 
 
 def note_of(path: Path) -> Path:
@@ -93,7 +96,7 @@ class Unfinished:
 
     Raises:
         RecipeError: the file was begun with something else.
-        RunError: it cannot be written.
+        RunError: it cannot be written, or another process is writing to it.
     """
 
     def __init__(
@@ -106,8 +109,7 @@ class Unfinished:
         self._is_kept = path.is_file() or not path.exists()  # unlike a pipe or a device, which has no note
         resume = resume and self._is_kept
         with user_errors(path):
-            mode = "r+b" if resume and path.exists() else "w+b" if self._is_kept else "wb"
-            self._stream = cast(BinaryIO, path.open(mode))
+            self._stream = _held(path, anew=not resume) if self._is_kept else cast(BinaryIO, path.open("wb"))
             is_empty = not self._is_kept or not self._stream.read(1)
         if self._is_kept and is_empty:  # a note that is there is of something else
             with user_errors(self._note_path):
@@ -228,6 +230,40 @@ class Unfinished:
 Fits = Callable[[bytes], bool]
 
 
+def _held(path: Path, *, anew: bool) -> BinaryIO:
+    """The file, empty if `anew`; nobody else opens it so until it is closed or the process has died."""
+
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CREAT, 0o666)
+
+    stream = cast(BinaryIO, open(path, "r+b", opener=create))  # noqa: SIM115  # `close` closes it
+    try:
+        if not _hold(stream):
+            raise _written_by_another(path)
+        if anew:
+            stream.truncate()
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _hold(stream: BinaryIO) -> bool:
+    """Hold a file against others who would; False if one of them does."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:  # a system without, where nothing is held
+        return True
+    try:
+        flock(stream, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
 @dataclass(frozen=True)
 class Already:
     """What an unfinished file has of a window: so many whole units, and the flags of the window if noted."""
@@ -243,6 +279,15 @@ def _begun_otherwise(path: Path, changed: str) -> RecipeError:
         expected="the model and the options with which the file was begun",
         advice=f"Use them, or begin anew with `--output {path}`; without {note_of(path).name} nothing is"
         " compared.",
+    )
+
+
+def _written_by_another(path: Path) -> RunError:
+    return RunError(
+        "another process is writing translations to this file",
+        where=str(path),
+        expected="one process at a time for a file; nothing was changed",
+        advice="Wait until it is done or stop it, and go on with `--resume`; or choose another file.",
     )
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections import Counter
 from contextlib import closing
@@ -177,6 +178,30 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="a file stands where a folder is needed"):
         Unfinished(tmp_path / "file" / "out", MADE_BY, print, resume=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_is_written_by_one_process_at_a_time(tmp_path: Path, whole: bytes, resume: bool) -> None:
+    out = Unfinished(tmp_path / "out", MADE_BY, print, resume=False)
+    with closing(out):
+        write(out, WINDOWS[:2], PLAIN, finished=False)
+        begun = (tmp_path / "out").read_bytes(), note_of(tmp_path / "out").read_bytes()
+        with pytest.raises(RunError, match="another process is writing"):
+            run(tmp_path / "out", resume=resume)
+        assert begun == ((tmp_path / "out").read_bytes(), note_of(tmp_path / "out").read_bytes())
+    run(tmp_path / "out", resume=True)
+    assert (tmp_path / "out").read_bytes() == whole
+
+
+def test_a_file_system_that_holds_nothing_is_written_all_the_same(
+    tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(stream: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    run(tmp_path / "out", resume=False)
+    assert (tmp_path / "out").read_bytes() == whole
 
 
 def test_a_device_has_no_note_and_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
