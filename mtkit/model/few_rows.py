@@ -5,10 +5,21 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtkit.model.products import SMALL_STEP, by_onednn, is_short_of_kernels, packed, prefers_onednn, rounded
+from mtkit.model.products import (
+    SMALL_STEP,
+    by_onednn,
+    is_made_for_mkl,
+    is_short_of_kernels,
+    packed,
+    prefers_onednn,
+    rounded,
+)
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, MKL is about as quick on the processors that it is made for
+CACHED = (
+    2**20
+)  # numbers of a matrix that stays near a core, which MKL multiplies by few rows the sooner there
 
 
 def lay_out_for_few_rows(model: Transformer) -> None:
@@ -25,7 +36,7 @@ def lay_out_for_few_rows(model: Transformer) -> None:
                 setattr(module, name, FewRows(layer.weight, layer.bias))
     output = FewRows(model.output_weight, model.output_bias)
     model.output_for_search = output.forward
-    if output.packed is not None:
+    if output.packed is not None and not is_made_for_mkl():  # there most products are MKL's, of any rows
         model.rows_for_search = partial(rounded, is_packed=True)
 
 
@@ -33,7 +44,8 @@ class FewRows(nn.Module):
     """A linear layer that has its matrix twice: by columns, and packed as oneDNN's kernels read it.
 
     For one row the columns are the quicker, for more the packed matrix is: 64 rows take 0.6 to 0.9 of the
-    time, five rows 0.4 (docs/log.md).
+    time, five rows 0.4. On Intel's processors that is so of large matrices alone, an output layer's, and
+    others are not packed (docs/log.md, 2026-11-29 and 2026-12-01).
 
     Args:
         weight: [out, in]; both are copies of it.
@@ -45,7 +57,8 @@ class FewRows(nn.Module):
         by_columns = weight.data.t().contiguous().t()
         self.weight = nn.Parameter(by_columns, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.packed = packed(weight.data, SMALL_STEP)
+        is_for_columns = is_made_for_mkl() and weight.numel() <= CACHED
+        self.packed = None if is_for_columns else packed(weight.data, SMALL_STEP)
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., in] to states [..., out]."""

@@ -20,6 +20,7 @@ from mtkit.model.cores import cpu_vendor
 
 NO_KERNEL = "could not create a primitive"  # what oneDNN says where the memory does not hold another
 LEFT_BY_MKL = ("AuthenticAMD", "HygonGenuine")  # on whose processors it computes with 256 bits at most
+MADE_FOR_MKL = "GenuineIntel"
 SMALL_STEP, SMALL, STEP = 8, 128, 64  # rows: up to 128 they are filled up by eights, above by 64
 PACKED_STEP, MIDDLE = 16, 512  # for a packed matrix, which searches have, up to 512 by 16
 
@@ -169,11 +170,20 @@ def is_quicker(left: Tensor, right: Tensor) -> bool:
 
 
 @cache
+def is_made_for_mkl() -> bool:
+    """True on a processor that MKL has its best code for, for few rows as well."""
+    return _is_x86() and MADE_FOR_MKL in cpu_vendor()
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+@cache
 def prefers_onednn() -> bool:
     """True if oneDNN is the quicker on this processor, and there."""
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     has_512_bits = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    is_left = is_x86 and has_512_bits and any(vendor in cpu_vendor() for vendor in LEFT_BY_MKL)
+    is_left = _is_x86() and has_512_bits and any(vendor in cpu_vendor() for vendor in LEFT_BY_MKL)
     return is_left and has_onednn()
 
 

@@ -10,6 +10,7 @@ import torch
 
 from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
+from mtkit.model import few_rows
 from mtkit.model.few_rows import lay_out_for_few_rows
 from mtkit.model.transformer import Transformer
 from mtkit.model.workers import Workers
@@ -89,10 +90,11 @@ def has_repeat(ids: tuple[int, ...], length: int) -> bool:
 )
 @pytest.mark.parametrize("wishes", ["nothing", "prefixes", "bans"])
 def test_greedy_search_finds_what_a_beam_of_one_does(
-    changes: dict[str, Any], wishes: str, laid_out: bool
+    changes: dict[str, Any], wishes: str, laid_out: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, size = make(4, 70), 70
     if laid_out:
+        monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: False)
         lay_out_for_few_rows(model)  # so that rows are filled up
     draw = torch.Generator().manual_seed(1)
     texts = [

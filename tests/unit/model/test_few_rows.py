@@ -8,6 +8,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.model import few_rows
 from mtkit.model.few_rows import MOST, FewRows, lay_out_for_few_rows
+from mtkit.model.products import has_onednn
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 
@@ -56,6 +57,7 @@ def test_a_packed_layer_is_the_layer_for_every_number_of_rows(
     bias: bool, shape: tuple[int, int], preferred: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few_rows, "prefers_onednn", lambda: preferred)
+    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: False)
     torch.manual_seed(1)
     layer = nn.Linear(shape[1], shape[0], bias=bias).eval()
     few = FewRows(layer.weight, layer.bias)
@@ -63,6 +65,28 @@ def test_a_packed_layer_is_the_layer_for_every_number_of_rows(
         states = torch.randn(rows, 1, shape[1])
         with torch.inference_mode():
             torch.testing.assert_close(few(states), layer(states), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="needs oneDNN's products")
+@pytest.mark.parametrize("made_for_mkl", [True, False])
+def test_where_mkl_is_at_home_large_matrices_alone_are_packed(
+    made_for_mkl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: made_for_mkl)
+    monkeypatch.setattr(
+        few_rows, "CACHED", SIZE * 8 - 1
+    )  # less than the output layer, more than a width squared
+    model = made("all")
+    lay_out_for_few_rows(model)
+    packs = {
+        layer.weight.shape: layer.packed is not None
+        for layer in model.decoder.modules()
+        if isinstance(layer, FewRows)
+    }
+    assert packs[torch.Size([8, 8])] is not made_for_mkl
+    output = getattr(model.output_for_search, "__self__", None)
+    assert isinstance(output, FewRows) and output.packed is not None
+    assert model.rows_for_search(21) == (21 if made_for_mkl else 24)
 
 
 def test_where_torch_packs_nothing_columns_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mtkit.model.products import (
     by_onednn,
     crossed_by_onednn,
     has_onednn,
+    is_made_for_mkl,
     is_short_of_kernels,
     linear,
     packed,
@@ -29,10 +30,10 @@ needs_onednn = pytest.mark.skipif(not has_onednn(), reason="this torch has no on
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What is asked once a process is asked again, and what is said here is not remembered."""
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    for asked in (has_onednn, prefers_onednn):
+    for asked in (has_onednn, is_made_for_mkl, prefers_onednn):
         asked.cache_clear()
     yield
-    for asked in (has_onednn, prefers_onednn):
+    for asked in (has_onednn, is_made_for_mkl, prefers_onednn):
         asked.cache_clear()
 
 
@@ -254,6 +255,7 @@ def test_intels_processors_and_those_with_256_bits_are_left_to_intels_library(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(products, "cpu_vendor", lambda: vendor)
     assert prefers_onednn() is preferred
+    assert is_made_for_mkl() is ("GenuineIntel" in vendor)
 
 
 @pytest.mark.parametrize("broken", ["absent", "refused", "wrong"])
