@@ -155,7 +155,8 @@ class Tally:
             f"translated as a whole, with flags that --strict does not allow: {', '.join(found)}{places}",
             where=where,
             expected="no translation with one of these flags",
-            advice="Look at these lines; with --json each says its flags. docs/translating.md explains them.",
+            advice=f"Look at these {self.unit}s; with --json each says its flags."
+            " docs/translating.md explains them.",
         )
 
     def _check_known(self, where: str) -> None:

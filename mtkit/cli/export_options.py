@@ -87,13 +87,20 @@ def probe_of(folder: Path, stem: Path | None, most: int, *, quiet: bool) -> "lis
 
 
 def aligned_text(folder: Path, stem: Path | None) -> "Aligned | None":
-    """What a shortlist is learnt from: a named text, or the corpus behind a run's model; None: nothing."""
+    """What a shortlist is learnt from: a named text, or the corpus behind a run's model; None: nothing.
+
+    Raises:
+        DataError: as `count_pairs`, of a named text.
+    """
+    from mtkit.export.probe import count_pairs, paired_paths
     from mtkit.export.shortlist import corpus_pairs, stem_pairs
     from mtkit.model.folder import read_card
     from mtkit.pipeline.run_model import corpus_behind
 
     if stem is not None:
         card = read_card(folder)
+        # now: it is read when the model has been converted
+        count_pairs(paired_paths(stem, card.source_language, card.target_language))
         return partial(stem_pairs, stem, card.source_language, card.target_language, card.normalize)
     corpus = corpus_behind(folder)
     return None if corpus is None else partial(corpus_pairs, corpus)

@@ -1,5 +1,6 @@
 """`mtkit import`: a model of another toolkit, made into a model folder."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import click
 
 from mtkit.cli.options import quiet_option
 from mtkit.errors import RunError
+from mtkit.files import user_errors
 from mtkit.log import say
 
 
@@ -44,10 +46,8 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
 
     quiet_openmp()
     from mtkit.export.marian_import import import_marian
-    from mtkit.pipeline.run_model import check_place
 
-    check_place(out)
-    _check_replaced(out)
+    _check_place(out)
     tell = partial(say, quiet=quiet)
     card = import_marian(folder, out, (source, target), tell)
     shape = card.architecture
@@ -58,18 +58,27 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
     tell(str(out))
 
 
-def _check_replaced(out: Path) -> None:
-    """Refuse to replace a model that was not imported.
+def _check_place(out: Path) -> None:
+    """Make sure that a model folder may be written here.
 
     Raises:
-        RunError: there is one.
+        RunError: something stands here that no import made, or that cannot make room.
     """
     from mtkit.model.folder import CARD, IMPORTED, read_card
 
+    found, advice = "", "Name another folder, or move this one away."
     if (out / CARD).is_file() and IMPORTED not in read_card(out).provenance:
+        found = "a model stands here that was not imported"
+    elif out.resolve() == Path.cwd() or os.path.ismount(out):
+        found, advice = "this folder cannot be put in its place in one move", "Name another folder."
+    elif os.path.lexists(out) and not out.is_symlink() and not (out / CARD).is_file():
+        with user_errors(out):
+            is_empty = out.is_dir() and not any(out.iterdir())
+        found = "" if is_empty else "something stands here"
+    if found:
         raise RunError(
-            "a model stands here that was not imported",
+            found,
             where=str(out),
-            expected="no such folder, or that of an earlier import",
-            advice="Name another folder, or move this one away.",
+            expected="no such folder, an empty one, or that of an earlier import",
+            advice=advice,
         )

@@ -203,7 +203,7 @@ def _chooser(options: Any, settings: "SearchSettings", folder: Path) -> "Chooser
     from mtkit.translation.choosing import ByReverse, ByUtility
 
     if options.rerank_by is not None:
-        _check_rerank(settings)
+        _check_rerank(settings, folder)
         weight = 1.0 if options.rerank_weight is None else options.rerank_weight
         return ByReverse(_reverse(options, folder), weight)
     if settings.mbr is None:
@@ -214,14 +214,25 @@ def _chooser(options: Any, settings: "SearchSettings", folder: Path) -> "Chooser
     return ByUtility(expected_utilities(settings.mbr.utility, read_card(folder).target_language))
 
 
-def _check_rerank(settings: "SearchSettings") -> None:
-    several = settings.n_best if settings.sampling is not None else settings.beam_size
-    if settings.mbr is not None or several == 1:
+def _check_rerank(settings: "SearchSettings", folder: Path) -> None:
+    from mtkit.model.folder import read_card
+
+    expected = "several hypotheses of a beam, or samples, that nothing else ranks"
+    if settings.mbr is not None:
+        is_own = read_card(folder).decoding.mbr is not None
         raise RecipeError(
-            "nothing to rerank: there is one hypothesis" if several == 1 else "given together with mbr",
+            "the model's card has `mbr`, which ranks already" if is_own else "given together with mbr",
             where="--rerank-by",
-            expected="several hypotheses of a beam, or samples, that nothing else ranks",
-            advice="Raise --beam-size (or --n-best for samples)." if several == 1 else "Leave one out.",
+            expected=expected,
+            advice="Add `--set mbr=null`, or leave --rerank-by out." if is_own else "Leave one out.",
+        )
+    several = settings.n_best if settings.sampling is not None else settings.beam_size
+    if several == 1:
+        raise RecipeError(
+            "nothing to rerank: there is one hypothesis",
+            where="--rerank-by",
+            expected=expected,
+            advice="Raise --beam-size (or --n-best for samples).",
         )
 
 
@@ -241,7 +252,7 @@ def _reverse(options: Any, folder: Path) -> "Translator":
             advice="Name a model of the other direction, trained on the same pairs.",
         )
     plain = SearchSettings()  # it searches nothing
-    return Translator.open(found, plain, options.device, threads=options.threads)
+    return Translator.open(found, plain, options.device, threads=options.threads, engine=options.engine)
 
 
 def _option(name: str) -> str:

@@ -176,6 +176,11 @@ class Options:
         return Format(self.scores, self.n_best, self.as_json)
 
     @property
+    def unit(self) -> str:
+        """What is translated as one text."""
+        return "block" if self.document else "line"
+
+    @property
     def file(self) -> Path | None:
         """Where translations are written; None: stdout."""
         file = self.resume or self.output
@@ -232,7 +237,7 @@ def _translate_text(options: Options) -> None:
     from mtkit.training.openmp import quiet_openmp
     from mtkit.translation.translator import Translator
 
-    tally = Tally(strict_flags(options.strict), "block" if options.document else "line")
+    tally = Tally(strict_flags(options.strict), options.unit)
     _check_together(options)
     folder = find_model(options.model, quiet=options.quiet)
     card = read_card(folder)
@@ -322,11 +327,8 @@ def _file(translator: "Translator", card: "ModelCard", options: Options) -> Unfi
         "rerank engine": _reverse_engine(translator),
         **translator.settings.model_dump(mode="json"),
     }
-
-    def tell(text: str) -> None:
-        say(text, quiet=options.quiet)
-
-    return Unfinished(options.file, made_by, tell, resume=options.resume is not None)
+    tell, resume = partial(say, quiet=options.quiet), options.resume is not None
+    return Unfinished(options.file, made_by, tell, resume=resume, unit=options.unit)
 
 
 def _reverse_engine(translator: "Translator") -> list[str] | None:

@@ -17,7 +17,9 @@ class LearnedPositions(Settings):
     """A learned vector for each position, added to the embeddings."""
 
     kind: Literal["learned"] = "learned"
-    max: int = Field(512, ge=1, description="number of positions; longer texts are split before")
+    max: int = Field(
+        512, ge=2, description="number of positions, of which the end mark takes one; longer texts are split"
+    )
 
 
 class RotaryPositions(Settings):

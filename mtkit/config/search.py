@@ -7,6 +7,8 @@ from mtkit.config.settings import Field, Finding, Settings
 
 _OF_A_BEAM = ("beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra")
 LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has no share left that can be told
+MOST_TOKENS_EACH = 1000  # of a translation for one of the source: beyond what any language needs
+MOST_TOKENS = 1_000_000  # likewise of a short text: a model that never ends one comes to an end
 Average = Literal["probabilities", "log_probabilities"]  # what of several models is averaged
 
 
@@ -86,9 +88,12 @@ class SearchSettings(Settings):
     )
     min_length_extra: int = Field(0, ge=0, description="see min_length_factor")
     max_length_factor: float = Field(
-        2.0, gt=0, description="a translation has at most factor times source tokens + extra tokens"
+        2.0,
+        gt=0,
+        le=MOST_TOKENS_EACH,
+        description="a translation has at most factor times source tokens + extra tokens",
     )
-    max_length_extra: int = Field(20, ge=1, description="see max_length_factor")
+    max_length_extra: int = Field(20, ge=1, le=MOST_TOKENS, description="see max_length_factor")
     patience: float = Field(
         2.0,
         ge=1,

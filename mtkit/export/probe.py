@@ -119,11 +119,20 @@ def spread_sides(paths: tuple[Path, Path], most: int) -> tuple[list[str], list[s
     Raises:
         DataError: as `both_sides`.
     """
-    counts = sum(1 for _ in read_lines(paths[0])), sum(1 for _ in read_lines(paths[1]))
-    _check_paired(counts, paths)
-    step = -(-counts[0] // most)
+    step = -(-count_pairs(paths) // most)
     source, target = (list(islice(read_lines(path), 0, None, step)) for path in paths)
     return source, target
+
+
+def count_pairs(paths: tuple[Path, Path]) -> int:
+    """How many lines each of the two sides of a parallel text has; both are read to the end.
+
+    Raises:
+        DataError: as `both_sides`.
+    """
+    source, target = (sum(1 for _ in read_lines(path)) for path in paths)
+    _check_paired((source, target), paths)
+    return source
 
 
 def _check_paired(counts: tuple[int, int], paths: tuple[Path, Path]) -> None:

@@ -2,19 +2,34 @@
 
 from pathlib import Path
 
-from mtkit.errors import ModelError
+from mtkit.errors import ModelError, MtkitError
+from mtkit.files import read_json
 from mtkit.model.folder import CARD
+from mtkit.translation.converted import CERTIFICATE
 
 # a model folder, a stage that wrote one, a run that has one: what a person may name
 _INSIDE = (".", "model", "train/model")
+# whose format an export is in, as its certificate says → what it is called, and what runs it
+_ELSEWHERE = {
+    "onnx": ("an ONNX export", "onnxruntime"),
+    "huggingface": ("a Hugging Face export", "transformers"),
+}
 
 
 def model_folder(path: Path) -> Path:
     """The model folder that a path means: itself, or the one inside a train stage or a run.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none; or it is an export for another program.
     """
+    if (to := _exported_to(path)) in _ELSEWHERE:
+        what, program = _ELSEWHERE[to]
+        raise ModelError(
+            f"this is {what}, which {program} runs and mtkit does not",
+            where=str(path),
+            expected="the model folder or the run that was exported",
+            advice="Name that one; docs/exporting.md says how a program runs this folder.",
+        )
     for inside in _INSIDE:
         if (path / inside / CARD).is_file():
             return path / inside if inside != "." else path
@@ -24,3 +39,14 @@ def model_folder(path: Path) -> Path:
         expected=f"a model folder with {CARD}, or a finished run",
         advice="Check the path; `mtkit status` lists the runs here.",
     )
+
+
+def _exported_to(path: Path) -> str:
+    """Whose format the certificate in a folder is about; empty: there is none that says so."""
+    if not (path / CERTIFICATE).is_file():
+        return ""
+    try:
+        found = read_json(path / CERTIFICATE)
+    except MtkitError:
+        return ""
+    return str(found.get("to", "")) if isinstance(found, dict) else ""

@@ -90,6 +90,7 @@ class Unfinished:
         made_by: what makes the translations; JSON values.
         say: is told what a person should know.
         resume: True to go on in the file; False to begin it anew.
+        unit: what a unit is called: `line` or `block`.
 
     Attributes:
         is_noted: a note says that the same made what is in the file.
@@ -100,9 +101,16 @@ class Unfinished:
     """
 
     def __init__(
-        self, path: Path, made_by: Mapping[str, Any], say: Callable[[str], None], *, resume: bool
+        self,
+        path: Path,
+        made_by: Mapping[str, Any],
+        say: Callable[[str], None],
+        *,
+        resume: bool,
+        unit: str = "line",
     ) -> None:
         self.path = path
+        self._unit = unit
         self.units = 0  # that windows were begun for
         self._note_path = note_of(path)
         self._digest = hashlib.sha256()
@@ -176,7 +184,7 @@ class Unfinished:
         begins = self._noted_to
         if begins < self._there:
             if known.source != self._digest.hexdigest():
-                raise _other_text(self.path, begins)
+                raise _other_text(self.path, f"{self._unit} {begins:,}")
             self._held.append(known)
         self._noted_to = self.units
         return begins
@@ -188,7 +196,7 @@ class Unfinished:
             if not line.endswith(b"\n"):
                 return False
             if not fits(line[:-1]):
-                raise _other_format(self.path, unit, line)
+                raise _other_format(self.path, f"{self._unit} {unit:,}", line)
         return True
 
     def begin(self, flags: Mapping[str, int]) -> None:
@@ -211,10 +219,10 @@ class Unfinished:
         """Every line is translated: the note goes.
 
         Raises:
-            DataError: the file went on behind the last line.
+            DataError: the file went on behind the last unit.
         """
         if self._resuming and self._stream.read(1):
-            raise _longer_than_the_text(self.path, self.units)
+            raise _longer_than_the_text(self.path, self.units, f"{self._unit}s")
         if self._is_kept:
             self._note_path.unlink(missing_ok=True)
 
@@ -291,29 +299,29 @@ def _written_by_another(path: Path) -> RunError:
     )
 
 
-def _other_format(path: Path, unit: int, line: bytes) -> DataError:
+def _other_format(path: Path, unit: str, line: bytes) -> DataError:
     shown = line[:_SHOWN_CHARACTERS].decode("utf-8", "replace").rstrip("\n")
     return DataError(
-        f"what stands for line {unit:,} of the text is not what these options write: {shown!r}",
+        f"what stands for {unit} of the text is not what these options write: {shown!r}",
         where=str(path),
         expected="translations in the format of --scores, --n-best, --json and --document, line after line",
         advice=f"Use the options with which it was begun, or begin anew with `--output {path}`.",
     )
 
 
-def _other_text(path: Path, after: int) -> DataError:
+def _other_text(path: Path, after: str) -> DataError:
     return DataError(
-        f"the text has changed since the file was begun: there is a difference after line {after:,}",
+        f"the text has changed since the file was begun: there is a difference after {after}",
         where=str(path),
         expected="the text that was being translated; lines may have been added at its end",
         advice=f"Give that text, or begin anew with `--output {path}`.",
     )
 
 
-def _longer_than_the_text(path: Path, units: int) -> DataError:
+def _longer_than_the_text(path: Path, count: int, units: str) -> DataError:
     return DataError(
-        f"there are translations after the last of {units:,} lines of text",
+        f"there are translations after the last of {count:,} {units} of text",
         where=str(path),
-        expected="at most as many translations as there are lines",
+        expected=f"at most as many translations as there are {units}",
         advice=f"Give the text that was being translated, or begin anew with `--output {path}`.",
     )

@@ -230,6 +230,7 @@ def test_the_command_makes_a_folder_that_translates_and_converts(
     theirs: Any, tokenizer: Any, folder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "model"
+    out.mkdir()
     result = click.testing.CliRunner().invoke(mtkit, ["import", "marian", str(folder / "theirs"), str(out)])
     assert result.exit_code == 0, result.exception
     assert "de to en: 2 + 3 layers of 16" in result.stderr

@@ -68,8 +68,9 @@ def test_a_documents_blocks_are_counted_as_such() -> None:
     tally = Tally(frozenset({"copied"}), "block")
     tally.add(NOTHING, translations("copied"))
     assert tally.line() == "1 block in 0 s · 1 copied"
-    with pytest.raises(FlagError, match=r"1 copied \(block 1\)"):
+    with pytest.raises(FlagError, match=r"1 copied \(block 1\)") as told:
         tally.check("stdout")
+    assert told.value.advice.startswith("Look at these blocks;")
 
 
 def test_flags_that_are_not_allowed_are_told_with_their_first_lines() -> None:

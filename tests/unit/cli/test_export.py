@@ -10,7 +10,7 @@ import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
-from mtkit.errors import ModelError, RecipeError, RunError
+from mtkit.errors import DataError, ModelError, RecipeError, RunError
 from mtkit.export import convert, proof
 from mtkit.files import read_lines, write_json
 from mtkit.translation.resuming import NOTE_FORMAT, note_of
@@ -173,6 +173,23 @@ def test_a_shortlist_is_learnt_from_a_named_text_and_used_by_translate(
     assert scored.exit_code == 0, scored.exception
     exact = [float(line.split("\t")[1]) for line in scored.stdout.splitlines()]
     assert [found[n]["log_probability"] for n in (0, 2)] == pytest.approx(exact, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [{}, {"letters": "abc\n"}, {"letters": "abc\nfed\n", "reversed": "cba\n"}],
+    ids=["none", "one side", "sides of two lengths"],
+)
+def test_a_text_that_no_shortlist_can_be_learnt_from_is_told_before_the_work(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sides: dict[str, str]
+) -> None:
+    for name, text in sides.items():
+        (tmp_path / f"text.{name}").write_text(text)
+    monkeypatch.setattr(convert, "convert", lambda *_, **__: pytest.fail("begun"))
+    words = ("export", "ctranslate2", model, "--shortlist", "6", "--shortlist-text", tmp_path / "text")
+    result = invoke(*words)
+    assert isinstance(result.exception, DataError)
+    assert str(tmp_path / "text.") in result.exception.where
 
 
 def test_options_of_a_shortlist_that_is_not_asked_for_are_refused(model: Path) -> None:

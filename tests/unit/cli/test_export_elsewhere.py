@@ -7,7 +7,7 @@ import click.testing
 import pytest
 
 from mtkit.cli.main import mtkit
-from mtkit.errors import RunError
+from mtkit.errors import ModelError, RunError
 
 
 def invoke(*arguments: str | Path) -> click.testing.Result:
@@ -24,6 +24,8 @@ def test_the_command_says_what_was_compared_and_where_it_lies(reversing_model: P
     assert "probe lines alike, token for token" in said[2] and said[3] == str(tmp_path / "out")
     again = invoke("export", "onnx", reversing_model, tmp_path)
     assert isinstance(again.exception, RunError) and "something stands here" in str(again.exception)
+    translated = invoke("translate", "--model", tmp_path / "out")
+    assert isinstance(translated.exception, ModelError) and "an ONNX export" in str(translated.exception)
 
 
 @pytest.mark.parametrize(

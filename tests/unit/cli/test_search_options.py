@@ -13,7 +13,7 @@ from benchmarks.stand_ins import SMALLEST, write_model
 from mtkit.cli.main import mtkit
 from mtkit.cli.search_options import search_settings
 from mtkit.config.model import LearnedPositions
-from mtkit.config.search import Diversity, Sampling, SearchSettings
+from mtkit.config.search import Diversity, Mbr, Sampling, SearchSettings
 from mtkit.errors import DataError, ModelError, MtkitError, RecipeError
 from mtkit.files import write_json, write_lines
 from mtkit.model.folder import CARD, read_card
@@ -258,6 +258,39 @@ def test_a_reverse_model_is_opened_for_scoring_whatever_it_searches_with_itself(
     monkeypatch.setattr(translator, "choose_engine", choose)
     assert invoke("--model", tiny_model, "--rerank-by", other).exit_code == 0
     assert opened[other].beyond_beam() == ()
+
+
+def test_the_engine_that_is_named_computes_the_reverse_model_too(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "other")
+    wished: dict[Path, engine.Wish] = {}
+    chosen = engine.choose_engine
+
+    def choose(
+        folder: Path, settings: SearchSettings, device: str, wish: engine.Wish, of_torch: str
+    ) -> engine.Choice:
+        wished[folder] = wish
+        return chosen(folder, settings, device, wish, of_torch)
+
+    monkeypatch.setattr(translator, "choose_engine", choose)
+    result = invoke("--model", tiny_model, "--rerank-by", tmp_path / "other", "--engine", "torch")
+    assert result.exit_code == 0, result.exception
+    assert wished == {tiny_model: "torch", tmp_path / "other": "torch"}
+
+
+def test_where_the_models_own_search_chooses_the_message_says_so_and_how_to_rerank_all_the_same(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "own")
+    say_otherwise(tmp_path / "own", decoding=SearchSettings(beam_size=4, mbr=Mbr(candidates=4)))
+    options = ("--model", tmp_path / "own", "--rerank-by", tiny_model)
+    result = invoke(*options)
+    assert isinstance(result.exception, RecipeError)
+    assert result.exception.found == "the model's card has `mbr`, which ranks already"
+    assert "`--set mbr=null`" in result.exception.advice
+    again = invoke(*options, "--set", "mbr=null")
+    assert again.exit_code == 0, again.exception
 
 
 def test_mbr_chooses_among_samples_what_is_most_like_the_others(tiny_model: Path) -> None:

@@ -299,6 +299,7 @@ def test_a_paragraph_that_was_wrapped_anew_is_another_text(
     result = invoke(*options, "--resume", out)
     assert isinstance(result.exception, DataError)
     assert "the text has changed" in str(result.exception)
+    assert "a difference after block 0" in str(result.exception)
     assert out.read_bytes() == written
 
 

@@ -262,6 +262,13 @@ def test_splits_take_the_place_of_validation_and_test_pairs(write: Write, kinds:
     assert problems(write(none), kinds) == [("stages.corpus.splits", "no share is held out")]
 
 
+def test_one_position_which_the_end_mark_takes_is_too_few(write: Write, kinds: Kinds) -> None:
+    text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 1}")
+    assert problems(write(text), kinds) == [("stages.train.model.positions.max", "found 1")]
+    with pytest.raises(ValueError, match="greater than or equal to 2"):  # in a model's card, too
+        LearnedPositions(max=1)
+
+
 def test_learned_positions_hold_every_training_pair(write: Write, kinds: Kinds) -> None:
     text = edited("dim: 64, heads: 4", "positions: {kind: learned, max: 99}")
     assert problems(write(text), kinds) == [

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mtkit.errors import ModelError
-from mtkit.files import write_text
+from mtkit.files import write_json, write_text
 from mtkit.translation.find_model import model_folder
 
 
@@ -18,3 +18,25 @@ def test_a_place_without_a_model_is_named(tmp_path: Path) -> None:
         model_folder(tmp_path)
     with pytest.raises(ModelError, match="no such folder"):
         model_folder(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("to", "card", "told"),
+    [
+        ("onnx", "model.json", "this is an ONNX export, which onnxruntime runs"),
+        ("huggingface", "config.json", "this is a Hugging Face export, which transformers runs"),
+    ],
+)
+def test_an_export_for_another_program_is_told_as_such(tmp_path: Path, to: str, card: str, told: str) -> None:
+    write_json(tmp_path / card, {"positions": 9})
+    write_json(tmp_path / "certificate.json", {"format": 1, "to": to})
+    with pytest.raises(ModelError, match=told) as caught:
+        model_folder(tmp_path)
+    assert caught.value.expected == "the model folder or the run that was exported"
+
+
+@pytest.mark.parametrize("certificate", ['{"to": "safetensors"}', "[]", "{", '{"to": ["onnx"]}'])
+def test_any_other_certificate_is_nobodys_business_here(tmp_path: Path, certificate: str) -> None:
+    write_text(tmp_path / "model.json", "{}")
+    write_text(tmp_path / "certificate.json", certificate)
+    assert model_folder(tmp_path) == tmp_path

@@ -172,6 +172,28 @@ def test_a_file_that_is_longer_than_the_text_is_noticed_and_not_changed(tmp_path
     assert (tmp_path / "out").read_bytes() == whole + b"SEVEN\n"
 
 
+def test_blocks_of_a_document_are_told_as_blocks(
+    tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+
+    def told() -> DataError:
+        out = Unfinished(path, MADE_BY, print, resume=True, unit="block")
+        with closing(out), pytest.raises(DataError) as caught:
+            write(out, WINDOWS, PLAIN, finished=True)
+        return caught.value
+
+    path.write_bytes(whole + b"SEVEN\n")
+    longer = told()
+    assert longer.found == "there are translations after the last of 6 blocks of text"
+    assert longer.expected == "at most as many translations as there are blocks"
+    path.write_bytes(b'ONE\n{"line": 2, "source": "two"}\n')
+    assert "what stands for block 2 of the text" in told().found
+    run(path, resume=False, windows=2)
+    monkeypatch.setitem(globals(), "WINDOWS", [["one", "two", "three"], ["4", "five"], ["six"]])
+    assert told().found.endswith("a difference after block 3")
+
+
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="directory"):
         Unfinished(tmp_path, MADE_BY, print, resume=False)
