@@ -36,7 +36,7 @@ from mtkit.search.length import length_limit
 from mtkit.subword.codec import Subword
 from mtkit.translation.converted import CERTIFICATE, Attempt, Certificate, Difference, Shortlist
 from mtkit.translation.ctranslate2_engine import CTranslate2Engine
-from mtkit.translation.ctranslate2_loading import open_converted, read_pieces, uncomputable
+from mtkit.translation.ctranslate2_loading import computed_in, open_converted, read_pieces, uncomputable
 from mtkit.translation.torch_engine import TorchEngine
 from mtkit.translation.translator import BATCH_TOKENS, Translator, source_limit
 
@@ -256,11 +256,14 @@ class _Conversion:
         self, folder: Path, tried: list[Attempt], verdict: Verdict, shortlist: Shortlist | None
     ) -> Certificate:
         names = sorted(path.name for path in folder.iterdir())
+        quantization = verdict.attempt.quantization
+        computed = computed_in(quantization)
         return Certificate(
             mtkit=__version__,
             ctranslate2=ctranslate2.__version__,
-            quantization=verdict.attempt.quantization,
+            quantization=quantization,
             finer=verdict.attempt.finer,
+            computed=None if computed == quantization else computed,
             asked=self.settings.quantization,
             attempts=tried,
             most_bleu_loss=self.settings.most_bleu_loss,

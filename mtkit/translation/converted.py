@@ -97,6 +97,9 @@ class Certificate(Settings):
     ctranslate2: str = Field(description="version of CTranslate2 that was compared")
     quantization: Quantization = Field(description="what weights were rounded to")
     finer: list[str] = Field(description="layers whose weights were left in float32")
+    computed: str | None = Field(
+        None, description="what it was computed in while it was compared; None: in what it was rounded to"
+    )
     asked: Quantization = Field(description="what was asked for")
     attempts: list[Attempt] = Field(description="everything that was tried, in order")
     most_bleu_loss: float = Field(description="BLEU that rounding was allowed to cost")
@@ -115,6 +118,11 @@ class Certificate(Settings):
     weights: str = Field(description="SHA-256 of the weights that were converted")
     files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
 
+    @property
+    def compared_in(self) -> str:
+        """What it was computed in while it was compared, and is when it translates."""
+        return self.computed or self.quantization
+
     def written(self) -> dict[str, Any]:
         """For a file, with the hash of all that it says."""
         values = self.model_dump(mode="json") | {"search": self.search.written()}
@@ -124,9 +132,9 @@ class Certificate(Settings):
         """It in one line for people."""
         lines = sum(self.probe.values())
         finer = f" with {len(self.finer)} of the layers in float32" if self.finer else ""
-        facts = [
-            f"{self.quantization}{finer}: {self.alike:,} of {lines:,} probe lines alike, token for token"
-        ]
+        computed = f", computed in {self.computed}" if self.computed else ""
+        what = f"{self.quantization}{finer}{computed}"
+        facts = [f"{what}: {self.alike:,} of {lines:,} probe lines alike, token for token"]
         if ties := sum(one.because == "tie" for one in self.differences):
             facts.append(f"{ties:,} too close to tell")
         facts += [

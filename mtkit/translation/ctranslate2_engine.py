@@ -128,7 +128,7 @@ class CTranslate2Engine:
             }
             replicas = Replicas(partial(open_again, folder, card, certificate), threads, key, say)
         engine = cls(
-            open_converted(inside, certificate.quantization, threads if on_cpu else 1, device=device),
+            open_converted(inside, certificate.compared_in, threads if on_cpu else 1, device=device),
             read_pieces(inside),
             architecture=card.architecture,
             max_tokens=certificate.max_tokens,

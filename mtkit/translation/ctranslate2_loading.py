@@ -4,8 +4,9 @@ The only door to the package in this room.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ctranslate2
 
@@ -19,6 +20,8 @@ from mtkit.translation.converted import CONVERTED, Certificate, check_converted
 CPU = "cpu"
 GPU = re.compile(r"cuda(?::(\d+))?", re.ASCII)
 VERSION: str = ctranslate2.__version__
+# What has all values of weights that were rounded to another type, which CTranslate2 knows on GPUs alone.
+HOLDS_ALL = {"bfloat16": "float32"}
 # The settings of search that the engine asks CTranslate2 for, or sees to itself.
 KNOWN = frozenset(
     {
@@ -64,19 +67,35 @@ def unreachable(device: str) -> str | None:
     return None if number < count else f"device {device!r}: CTranslate2 sees {count} GPUs here"
 
 
-def uncomputable(quantization: str, device: str = CPU) -> str | None:
-    """Why this machine cannot compute in what a model was rounded to, or None.
+def computed_in(quantization: str, device: str = CPU) -> str:
+    """What a model is computed in: what it was rounded to, or else what has all its values.
 
     Args:
         quantization: what weights are rounded to.
         device: `cuda`, `cuda:1`, …; any other name means the CPU.
     """
-    number = gpu_number(device)
-    name, kind = ("CPU", CPU) if number is None else ("GPU", "cuda")
-    known = sorted(ctranslate2.get_supported_compute_types(kind, number or 0))
-    if quantization in known:
+    return quantization if quantization in _known(device) else HOLDS_ALL.get(quantization, quantization)
+
+
+def uncomputable(quantization: str, device: str = CPU) -> str | None:
+    """Why this machine cannot compute with what a model was rounded to, or None.
+
+    Args:
+        quantization: what weights are rounded to.
+        device: `cuda`, `cuda:1`, …; any other name means the CPU.
+    """
+    known = _known(device)
+    if computed_in(quantization, device) in known:
         return None
-    return f"this {name} does not compute in {quantization}; it does in {', '.join(known)}"
+    name = "CPU" if gpu_number(device) is None else "GPU"
+    return f"this {name} does not compute in {quantization}; it does in {', '.join(sorted(known))}"
+
+
+def _known(device: str) -> Collection[str]:
+    """The types that a device computes in."""
+    number = gpu_number(device)
+    kind = CPU if number is None else "cuda"
+    return cast(Collection[str], ctranslate2.get_supported_compute_types(kind, number or 0))
 
 
 def open_converted(
@@ -86,7 +105,7 @@ def open_converted(
 
     Args:
         folder: the converted model.
-        quantization: what it was rounded to.
+        quantization: what it was rounded to, or is to be computed in.
         replicas: batches that are searched side by side.
         threads: of each.
         device: `cuda`, `cuda:1`, …; any other name means the CPU.
@@ -108,7 +127,7 @@ def open_converted(
             str(folder),
             device=CPU if number is None else "cuda",
             device_index=number or 0,
-            compute_type=quantization,
+            compute_type=computed_in(quantization, device),
             inter_threads=replicas,
             intra_threads=threads,
             max_queued_batches=-1,  # whoever begins batches does not wait
@@ -135,7 +154,7 @@ def open_again(folder: Path, card: ModelCard, certificate: Certificate, replicas
     Raises:
         ModelError: it is another now, or gone.
     """
-    opened = open_converted(folder / CONVERTED, certificate.quantization, replicas, threads)
+    opened = open_converted(folder / CONVERTED, certificate.compared_in, replicas, threads)
     if check_converted(folder, card).files != certificate.files:
         raise ModelError(
             "the model was exported anew while it was translating",

@@ -242,7 +242,7 @@ def _against_ctranslate2(folder: Path, settings: SearchSettings, device: str, wi
     if torch_may and for_a_gpu and _torch_has_gpu():
         return "this machine has a GPU, which torch computes on"
     certificate = read_certificate(folder)
-    if reason := unsupported(settings) or uncomputable(certificate.quantization, device):
+    if reason := unsupported(settings) or uncomputable(certificate.compared_in, device):
         return reason
     return _beyond_positions(folder, settings, certificate.max_tokens) if torch_may else None
 

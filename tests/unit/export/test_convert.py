@@ -1,6 +1,7 @@
 """A model is converted with a certificate, or nothing is kept and the lines are told."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from mtkit.config.export import ExportSettings
+from mtkit.config.search import SearchSettings
 from mtkit.errors import ModelError, RunError
 from mtkit.export import comparing, mixing, needs, shortlist, specification
 from mtkit.export import convert as module
@@ -102,6 +104,28 @@ def test_weights_in_eight_bits_stay_within_the_budget(run: Convert, reversing_mo
     assert certificate.attempts[0].bleu_loss is not None
     assert certificate.weights == read_card(reversing_model).files[WEIGHTS]
     assert {one.because for one in certificate.differences} <= {"quantization"}
+
+
+def test_bfloat16_takes_half_the_room_and_is_computed_in_what_has_all_its_values(
+    run: Convert, reversing_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = tmp_path / "model" / "ctranslate2" / "model.bin"
+    run()
+    whole = binary.stat().st_size
+    certificate = run(quantization="bfloat16", most_bleu_loss=100.0, most_chrf_loss=100.0)
+    assert binary.stat().st_size < 0.55 * whole
+    assert (certificate.quantization, certificate.computed) == ("bfloat16", "float32")
+    assert 0 < certificate.attempts[0].largest_gap < 0.5
+    assert certificate.line().startswith("bfloat16, computed in float32: ")
+    # where it was proved in float32, a machine that computes in bfloat16 does so in float32, too
+    known = {"float32", "bfloat16"}
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda *_: known)
+    copy = tmp_path / "copy"
+    shutil.copytree(reversing_model, copy)
+    shutil.copytree(binary.parent, copy / "ctranslate2", dirs_exist_ok=True)
+    engine = CTranslate2Engine.load(copy, read_card(copy), threads=1, batch_tokens=99)
+    assert engine._translator.compute_type == "float32"
+    assert len(engine.search([[5, 6, 7]], SearchSettings())) == 1
 
 
 def pass_with_mkl(test: str) -> None:

@@ -30,6 +30,7 @@ from mtkit.translation.ctranslate2_engine import (
     CTranslate2Engine,
 )
 from mtkit.translation.ctranslate2_loading import (
+    computed_in,
     gpu_number,
     open_converted,
     read_pieces,
@@ -311,6 +312,17 @@ def test_a_setting_that_the_engine_does_not_know_is_refused(make: Make, sources:
         make().search(sources, NewerSettings(temper=0.5))
 
 
+def test_what_holds_all_values_of_a_rounding_computes_with_it_where_nothing_else_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    types = {"cuda": {"float32", "bfloat16"}, "cpu": {"float32", "int8"}}
+    monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda kind, _: types[kind])
+    assert [computed_in("bfloat16", device) for device in ("cpu", "cuda:1")] == ["float32", "bfloat16"]
+    assert [computed_in("int8", device) for device in ("cpu", "cuda")] == ["int8", "int8"]
+    assert uncomputable("bfloat16") is None and uncomputable("int8") is None
+    assert "this GPU does not compute in int8" in str(uncomputable("int8", "cuda"))
+
+
 def test_what_this_cpu_does_not_compute_in_is_named() -> None:
     assert uncomputable("float32") is None
     assert "does not compute in float17; it does in" in str(uncomputable("float17"))
@@ -338,7 +350,9 @@ def test_on_a_gpu_a_model_is_opened_once_and_nothing_is_measured(
     monkeypatch.setattr("ctranslate2.get_supported_compute_types", lambda kind, _: types[kind])
     monkeypatch.setattr("ctranslate2.Translator", lambda _, **given: opened.append(given))
     module = "mtkit.translation.ctranslate2_engine"
-    certificate = SimpleNamespace(quantization="float32", max_tokens=9, shortlist=None, files={}, finer=[])
+    certificate = SimpleNamespace(
+        quantization="float32", compared_in="float32", max_tokens=9, shortlist=None, files={}, finer=[]
+    )
     monkeypatch.setattr(f"{module}.check_converted", lambda *_: certificate)
     monkeypatch.setattr(f"{module}.read_pieces", lambda _: ([], []))
     monkeypatch.setattr(f"{module}.Replicas", lambda *_: pytest.fail("measured"))

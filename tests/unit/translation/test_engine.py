@@ -29,7 +29,7 @@ def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("mtkit.translation.ctranslate2_loading.graphics_cards", lambda: 0)
 
     class Float32:
-        quantization = "float32"
+        compared_in = "float32"
         max_tokens: int | None = None
 
     monkeypatch.setattr(engine, "read_certificate", lambda _: Float32())
@@ -106,7 +106,7 @@ def test_what_a_converted_model_has_no_positions_for_is_left_to_torch(
             max_tokens=20,
         ),
     )
-    certificate = SimpleNamespace(quantization="float32", max_tokens=positions)
+    certificate = SimpleNamespace(compared_in="float32", max_tokens=positions)
     monkeypatch.setattr("mtkit.translation.engine.read_certificate", lambda _: certificate)
     long = SearchSettings(max_length_factor=3, max_length_extra=3)  # of 19 pieces, 60
     chosen = choose_engine(converted, long)
