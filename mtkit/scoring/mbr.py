@@ -6,6 +6,8 @@ from typing import Any
 
 from mtkit.scoring.metrics import open_metric
 
+ALIKE = 100.0  # the utility of a text that is the reference
+
 
 def expected_utilities(utility: str, language: str = "") -> Callable[[Sequence[str]], list[float]]:
     """A function from texts to the mean utility of each, every text in turn being the reference.
@@ -34,8 +36,10 @@ def expected_utilities(utility: str, language: str = "") -> Callable[[Sequence[s
 
 
 def _mean(metric: Any, text: str, references: Counter[str]) -> float:
-    total = sum(
-        count * float(metric.sentence_score(text, [reference]).score)
-        for reference, count in references.items()
-    )
+    total = sum(count * _likeness(metric, text, reference) for reference, count in references.items())
     return total / references.total()
+
+
+def _likeness(metric: Any, text: str, reference: str) -> float:
+    """What the metric says, 0 to 100; of two empty texts, which are alike, it says 0."""
+    return ALIKE if not text and not reference else float(metric.sentence_score(text, [reference]).score)

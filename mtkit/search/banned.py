@@ -28,16 +28,19 @@ class Automaton(NamedTuple):
             state 0.
         completes: True where a piece completes a text, [states, V].
         longest: bytes of the longest text, hence the most pieces that a state can depend on.
+        begin: the state before the first piece, where an edge of a word is as behind a space.
     """
 
     following: Tensor
     completes: Tensor
     longest: int
+    begin: int
 
     def state(self, ids: Tensor) -> Tensor:
         """The state after reading ids [..., T]: [...]. Only the last few can matter."""
-        state = torch.zeros(ids.shape[:-1], dtype=torch.long, device=ids.device)
-        for at in range(max(0, ids.size(-1) - self.longest), ids.size(-1)):
+        first = max(0, ids.size(-1) - self.longest)
+        state = torch.full(ids.shape[:-1], 0 if first else self.begin, dtype=torch.long, device=ids.device)
+        for at in range(first, ids.size(-1)):
             state = self.following[state, ids[..., at]].long()
         return state
 
@@ -51,7 +54,7 @@ def automaton(banned: Banned, device: torch.device) -> Automaton:
 @lru_cache(maxsize=4)
 def _automaton(banned: Banned, device: torch.device) -> Automaton:
     table, found = _over_bytes(banned.texts)
-    # an edge of a word is told by the space before the next one, or by the end
+    # an edge of a word is told by the space before the next one, by the end, or by the beginning
     spelt = [b" " if number == EOS else text for number, text in enumerate(banned.spelt)]
     order = sorted(range(len(spelt)), key=lambda number: -len(spelt[number]))  # the longest first
     width = len(spelt[order[0]])
@@ -70,7 +73,8 @@ def _automaton(banned: Banned, device: torch.device) -> Automaton:
             ends[:, : len(read)] |= found[reached]
         following[first:last, places] = state.masked_fill(ends, 0)
         completes[first:last, places] = ends
-    return Automaton(following.to(device), completes.to(device), max(map(len, banned.texts)))
+    longest, begin = max(map(len, banned.texts)), int(table[0, ord(" ")])
+    return Automaton(following.to(device), completes.to(device), longest, begin)
 
 
 def _over_bytes(texts: tuple[bytes, ...]) -> tuple[Tensor, Tensor]:

@@ -54,7 +54,7 @@ def search(
     """
 
     looked = settings
-    if settings.coverage_penalty and settings.sampling is None:  # which ranks all that has ended
+    if settings.coverage_penalty and settings.sampling is None:  # which ranks a whole beam
         looked = settings.model_copy(update={"n_best": settings.beam_size})
     blocking = settings.no_repeat_ngram > 0 and settings.sampling is None
     if blocking:  # what is found is ranked anew

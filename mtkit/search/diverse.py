@@ -13,6 +13,10 @@ from mtkit.search.state import Beams
 from mtkit.search.step import Candidates, best_candidates
 from mtkit.subword.vocabulary import EOS
 
+# Of `strength`: a token that costs more is taken where there is no other, and what the model says of it would
+# drown in so large a number.
+MOST_NATS = 1e4
+
 
 def search_in_groups(
     reader: Reader,
@@ -59,7 +63,7 @@ def search_in_groups(
 def _in_turn(logits: Tensor, beams: Beams, settings: SearchSettings, constraints: Constraints) -> Candidates:
     """The candidates of all rows, group after group."""
     assert settings.diversity is not None
-    groups, strength = settings.diversity.groups, settings.diversity.strength
+    groups, strength = settings.diversity.groups, min(settings.diversity.strength, MOST_NATS)
     size = beams.totals.size(1)
     sentences = torch.tensor([row // groups for row in beams.running], device=logits.device)
     group = torch.tensor([row % groups for row in beams.running], device=logits.device)
@@ -72,19 +76,26 @@ def _in_turn(logits: Tensor, beams: Beams, settings: SearchSettings, constraints
             continue
         named = [int(one) for one in sentences[rows]]
         penalty = strength * taken[named]  # [R', V]
+        plain: list[Tensor] = []  # the totals without it, [R', N, V]
 
         def shape(
-            scores: Tensor, rows: Tensor = rows, named: list[int] = named, off: Tensor = penalty
+            scores: Tensor,
+            rows: Tensor = rows,
+            named: list[int] = named,
+            off: Tensor = penalty,
+            plain: list[Tensor] = plain,
         ) -> None:
             if constraints.any:
                 constraints.apply(scores, beams.ids[rows], named)
+            plain.append(scores.clone())
             scores -= off.unsqueeze(1)
 
         found = best_candidates(by_row[rows].flatten(0, 1), beams.totals[rows], 2 * size, shape)
         counts = _ends_or_goes_on(found, size)  # [R', 2N]
         places = sentences[rows].unsqueeze(1).expand_as(found.ids), found.ids
         taken.index_put_(places, counts.to(taken), accumulate=True)
-        totals = (found.totals + penalty.gather(1, found.ids)).masked_fill(~counts, -torch.inf)
+        of_found = plain[0].flatten(1).gather(1, found.parents * by_row.size(-1) + found.ids)  # [R', 2N]
+        totals = of_found.masked_fill(~counts, -torch.inf)
         parts.append((rows, Candidates(totals, found.parents, found.ids)))
     order = torch.cat([rows for rows, _ in parts]).argsort()
     return Candidates(*(torch.cat([part[at] for _, part in parts])[order] for at in range(3)))

@@ -45,6 +45,7 @@ NO_PENALTY = 1e-30
 # What a converted model takes off the logits of PAD, UNK and BOS (`search/step.py` says why): exp(-256) is
 # nothing beside any other id, and a power of two is added and taken off again with little rounding.
 NEVER_BIAS = 256.0
+NOTHING = -1e30  # less is what CTranslate2 gives hypotheses that do not run, where ours have minus infinity
 _NEVER_PRODUCED = frozenset(NEVER_PRODUCED)
 # With a shortlist, search thinks a translation more probable than the model does. Where a token has less than
 # this on average (geometric mean), the model itself is asked, so that a low confidence is noticed.
@@ -341,7 +342,7 @@ class CTranslate2Engine:
         found = []
         for tokens, total in zip(result.hypotheses, result.scores, strict=True):
             ids = [self._target_ids[token] for token in tokens]
-            if _is_stopgap(ids, settings.no_repeat_ngram):
+            if total < NOTHING or _is_stopgap(ids, settings.no_repeat_ngram):
                 continue
             finished = bool(ids) and ids[-1] == EOS
             found.append(_hypothesis(tuple(ids[:-1] if finished else ids), total, finished, settings))

@@ -21,6 +21,7 @@ SECONDS = 0.5  # a way that takes less is measured again
 MOST_ROUNDS = 3
 BUSY_SHARE = 0.8  # of the threads' time; with less of it, other programs take the cores
 CROWDED = "other programs compute here, so nothing was measured"
+ALONE = "there is no other way for so many threads"
 
 
 class Way(NamedTuple):
@@ -100,13 +101,16 @@ class Replicas:
 def choose(of: Sequence[Way], key: dict[str, Any], took: Callable[[Way], Took]) -> Chosen:
     """The quickest way: remembered, or measured now.
 
-    What is found while other programs take the cores is not remembered.
+    Where there is one way, nothing is measured. What is found while other programs take the cores is not
+    remembered.
 
     Args:
         of: ways, the simplest first.
         key: all that the choice depends on.
         took: what some work takes in a way.
     """
+    if len(of) == 1:
+        return Chosen(of[0], ALONE)
     if (remembered := _recalled(key)) is not None:
         return remembered
     seconds: dict[Way, float] = {}

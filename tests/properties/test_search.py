@@ -165,7 +165,7 @@ def test_a_piece_is_banned_where_the_text_would_appear(said: list[str], texts: l
         ids = torch.tensor([4 + pieces.index(one) for one in so_far], dtype=torch.long)
         banned = found.completes[found.state(ids)]
         for number, other in enumerate(pieces, start=4):
-            before, after = "".join(so_far), "".join([*so_far, other])
+            before, after = " " + "".join(so_far), " " + "".join([*so_far, other])  # a word begins
             assert not any(text in before for text in texts)
             assert bool(banned[number]) == any(text in after for text in texts)
         if not banned[4 + pieces.index(piece)]:

@@ -24,3 +24,9 @@ def test_what_is_most_like_the_others_wins() -> None:
 
 def test_empty_texts_have_a_utility_too() -> None:
     assert expected_utilities("chrf")(["", "a"])[0] >= 0.0
+
+
+@pytest.mark.parametrize("utility", ["chrf", "bleu"])
+def test_empty_texts_are_alike(utility: str) -> None:
+    values = expected_utilities(utility)(["", "", "", "a dog"])
+    assert values == pytest.approx([75.0, 75.0, 75.0, 25.0])

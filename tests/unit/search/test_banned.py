@@ -30,6 +30,13 @@ def test_a_space_at_an_end_is_a_words_edge_and_so_is_the_end() -> None:
     assert completing((b" ab",), 5) == set()
 
 
+def test_the_beginning_is_a_words_edge_even_without_a_space() -> None:
+    assert completing((b" ab",)) == {6}
+    assert completing((b" b",)) == {5}
+    assert completing((b" bb",), 5) == {5}
+    assert completing((b" b",), 4) == set()
+
+
 def test_bytes_spell_characters() -> None:
     assert completing(("ä".encode(),), 8) == {9}
 

@@ -102,6 +102,12 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "content after what single precision makes of 31.5": {"beam_size": 15, "n_best": 2, "patience": 2.1},
     "no penalty": {"beam_size": 3, "n_best": 2, "length_penalty": 0.0},
     "cut short": {"beam_size": 3, "max_length_factor": 0.5, "max_length_extra": 1},
+    "wider than there is to say": {
+        "beam_size": 40,
+        "n_best": 40,
+        "max_length_factor": 0.1,
+        "max_length_extra": 2,
+    },
 }
 
 

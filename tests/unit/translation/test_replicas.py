@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mtkit.translation import replicas
-from mtkit.translation.replicas import CROWDED, Replicas, Took, Way, alike, choose, least, ways
+from mtkit.translation.replicas import ALONE, CROWDED, Replicas, Took, Way, alike, choose, least, ways
 
 KEY = {"model": "small"}
 TWO = [Way(2, 1), Way(1, 2)]
@@ -58,6 +58,15 @@ def test_where_others_compute_nothing_is_chosen_by_chance_or_remembered() -> Non
     assert found.reason == CROWDED
     assert found.measured_on is None
     assert choose(TWO, KEY, quiet({Way(2, 1): 2.0, Way(1, 2): 1.0})).way == Way(1, 2)
+
+
+def test_where_there_is_one_way_nothing_is_measured_and_that_is_said() -> None:
+    def never(way: Way) -> Took:
+        raise AssertionError("measured")
+
+    found = choose(ways(3), KEY, never)
+    assert found.way == Way(3, 1)
+    assert found.line() == f"CTranslate2: 3 batches side by side, 1 thread each ({ALONE})"
 
 
 def test_the_model_is_opened_anew_only_for_what_is_measured_or_chosen(
