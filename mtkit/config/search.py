@@ -84,9 +84,12 @@ class SearchSettings(Settings):
         " equation 14); 0: none",
     )
     min_length_factor: float = Field(
-        0.0, ge=0, description="a translation has at least factor times source tokens + extra tokens"
+        0.0,
+        ge=0,
+        le=MOST_TOKENS_EACH,
+        description="a translation has at least factor times source tokens + extra tokens",
     )
-    min_length_extra: int = Field(0, ge=0, description="see min_length_factor")
+    min_length_extra: int = Field(0, ge=0, le=MOST_TOKENS, description="see min_length_factor")
     max_length_factor: float = Field(
         2.0,
         gt=0,

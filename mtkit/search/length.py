@@ -4,8 +4,6 @@ import math
 
 from mtkit.config.search import SearchSettings
 
-MOST_TOKENS = 1_000_000_000  # of any limit, so that every engine can count them
-
 
 def length_penalty(tokens: int, alpha: float) -> float:
     """What a log probability is divided by: ((5 + T) / 6)^alpha.
@@ -65,15 +63,10 @@ def length_limit(source_tokens: int, settings: SearchSettings, max_tokens: int |
         settings: factor and extra.
         max_tokens: what the model's positions allow, or None.
     """
-    limit = _tokens(settings.max_length_factor, source_tokens, settings.max_length_extra)
+    limit = int(settings.max_length_factor * source_tokens) + settings.max_length_extra
     return limit if max_tokens is None else min(limit, max_tokens)
 
 
 def least_length(source_tokens: int, settings: SearchSettings) -> int:
     """Fewest target tokens, EOS counted: factor times source tokens, rounded down, plus extra."""
-    return _tokens(settings.min_length_factor, source_tokens, settings.min_length_extra)
-
-
-def _tokens(factor: float, source_tokens: int, extra: int) -> int:
-    """Factor times source tokens, rounded down, plus extra; no more than MOST_TOKENS."""
-    return min(int(min(factor * source_tokens, MOST_TOKENS)) + extra, MOST_TOKENS)
+    return int(settings.min_length_factor * source_tokens) + settings.min_length_extra
