@@ -31,7 +31,8 @@ def assigned(settings: Some, overrides: Sequence[str]) -> tuple[Some, frozenset[
     problems: list[Problem] = []
     nowhere = Place(Text("--set", "", is_file=False), 0, 0)
     base = parse(Text("settings", json.dumps(tree(settings), ensure_ascii=False)), problems)
-    over = apply_overrides(MapNode({}, nowhere), overrides, problems)
+    name, default = next(iter(tree(settings).items()))
+    over = apply_overrides(MapNode({}, nowhere), overrides, problems, f"{name}={json.dumps(default)}")
     assert isinstance(base, MapNode)
     whole = merge(base, over)
     assert isinstance(whole, MapNode)

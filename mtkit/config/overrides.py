@@ -6,11 +6,20 @@ from mtkit.config.nodes import Entry, ListNode, MapNode, Node, Place, Text, dott
 from mtkit.config.problems import Problem
 from mtkit.config.reader import parse
 
-_EXAMPLE = "`path=value`, such as stages.train.model.heads=8"
+_OF_A_RECIPE = "stages.train.model.heads=8"
 
 
-def apply_overrides(root: MapNode, overrides: Sequence[str], problems: list[Problem]) -> MapNode:
-    """The recipe with every `--set` laid over it, in order; what is wrong with one goes to `problems`."""
+def apply_overrides(
+    root: MapNode, overrides: Sequence[str], problems: list[Problem], example: str = _OF_A_RECIPE
+) -> MapNode:
+    """The recipe with every `--set` laid over it, in order; what is wrong with one goes to `problems`.
+
+    Args:
+        root: the recipe, or other settings.
+        overrides: `path=value`.
+        problems: is added to.
+        example: of an override, for whoever wrote none.
+    """
     given: set[str] = set()
     for override in overrides:
         text = Text("--set", override, is_file=False)
@@ -19,7 +28,7 @@ def apply_overrides(root: MapNode, overrides: Sequence[str], problems: list[Prob
         whole = Place(text, 0, max(len(keys), 1))
         if not equals or not all(part for part, _ in parts):
             whole = Place(text, 0, max(len(override), 1))
-            problems.append(Problem(whole, "", "not an assignment", _EXAMPLE))
+            problems.append(Problem(whole, "", "not an assignment", f"`path=value`, such as {example}"))
         elif keys in given:
             problems.append(Problem(whole, keys, "given twice by `--set`", "each setting once"))
         elif parts[0][0] == "base":

@@ -30,7 +30,7 @@ def test_all_problems_are_told_at_once_with_what_was_meant() -> None:
     message = str(caught.value)
     assert "Did you mean 'sampling'?" in message
     assert "beam_size" in message
-    assert "not an assignment" in message
+    assert "not an assignment, expected `path=value`, such as beam_size=5" in message
     assert "3 problems in --set. Nothing was run." in message
 
 
