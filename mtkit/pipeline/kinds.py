@@ -57,7 +57,7 @@ EXPORT = Kind(
 )
 TRANSLATE = Kind(
     name="translate",
-    version=3,
+    version=4,  # with words at a beginning suppressed, and empty samples alike for MBR
     settings=TranslateSettings,
     function="mtkit.pipeline.stages:translate",
     check="mtkit.pipeline.stages:translate_needs",
