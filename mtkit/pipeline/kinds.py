@@ -47,7 +47,7 @@ TRAIN = Kind(
 )
 EXPORT = Kind(
     name="export",
-    version=4,
+    version=5,  # with what was computed in, in the certificate
     settings=ExportSettings,
     function="mtkit.pipeline.stages:export",
     check="mtkit.pipeline.stages:export_needs",
