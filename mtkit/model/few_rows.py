@@ -17,9 +17,7 @@ from mtkit.model.products import (
 from mtkit.model.transformer import Transformer
 
 MOST = 128  # rows; with more, MKL is about as quick on the processors that it is made for
-CACHED = (
-    2**20
-)  # numbers of a matrix that stays near a core, which MKL multiplies by few rows the sooner there
+CACHED = 2**20  # numbers of a matrix that stays near a core; such a one MKL multiplies the sooner there
 
 
 def lay_out_for_few_rows(model: Transformer) -> None:
@@ -41,14 +39,14 @@ def lay_out_for_few_rows(model: Transformer) -> None:
 
 
 class FewRows(nn.Module):
-    """A linear layer that has its matrix twice: by columns, and packed as oneDNN's kernels read it.
+    """A linear layer that has its matrix by columns, and packed as oneDNN's kernels read it.
 
     For one row the columns are the quicker, for more the packed matrix is: 64 rows take 0.6 to 0.9 of the
     time, five rows 0.4. On Intel's processors that is so of large matrices alone, an output layer's, and
     others are not packed (docs/log.md, 2026-11-29 and 2026-12-01).
 
     Args:
-        weight: [out, in]; both are copies of it.
+        weight: [out, in], of which it has copies.
         bias: [out], or None.
     """
 
