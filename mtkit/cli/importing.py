@@ -1,6 +1,5 @@
 """`mtkit import`: a model of another toolkit, made into a model folder."""
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import click
 
 from mtkit.cli.options import quiet_option
 from mtkit.errors import RunError
-from mtkit.files import user_errors
 from mtkit.log import say
 
 
@@ -64,17 +62,16 @@ def _check_place(out: Path) -> None:
     Raises:
         RunError: something stands here that no import made, or that cannot make room.
     """
+    from mtkit.export.proof import is_immovable, is_taken
     from mtkit.model.folder import CARD, IMPORTED, read_card
 
     found, advice = "", "Name another folder, or move this one away."
     if (out / CARD).is_file() and IMPORTED not in read_card(out).provenance:
         found = "a model stands here that was not imported"
-    elif out.resolve() == Path.cwd() or os.path.ismount(out):
+    elif is_immovable(out):
         found, advice = "this folder cannot be put in its place in one move", "Name another folder."
-    elif os.path.lexists(out) and not out.is_symlink() and not (out / CARD).is_file():
-        with user_errors(out):
-            is_empty = out.is_dir() and not any(out.iterdir())
-        found = "" if is_empty else "something stands here"
+    elif not out.is_symlink() and is_taken(out, CARD):
+        found = "something stands here"
     if found:
         raise RunError(
             found,

@@ -169,7 +169,7 @@ def check_place(out: Path, model: Path) -> None:
         against = "this is part of a stored stage, which is never changed"
     elif place.name == CONVERTED and (place.parent / CARD).is_file():
         against = "what CTranslate2 reads of a model lies here"
-    elif place == Path.cwd() or os.path.ismount(place):
+    elif is_immovable(place):
         against = "this folder cannot be put in its place in one move"
     if against:
         raise RunError(
@@ -178,8 +178,7 @@ def check_place(out: Path, model: Path) -> None:
             expected="a folder of its own, which the export makes",
             advice="Name another folder.",
         )
-    is_taken = out.exists() and not (out / CERTIFICATE).is_file()
-    if is_taken and not (out.is_dir() and not any(out.iterdir())):
+    if is_taken(out, CERTIFICATE):
         raise RunError(
             "something stands here",
             where=str(out),
@@ -187,6 +186,23 @@ def check_place(out: Path, model: Path) -> None:
             advice="Name another folder, or move this one away.",
         )
     check_takes_files(out)
+
+
+def is_immovable(folder: Path) -> bool:
+    """True for the present folder and for a mount point, which cannot be replaced in one move."""
+    return folder.resolve() == Path.cwd() or os.path.ismount(folder)
+
+
+def is_taken(out: Path, mark: str) -> bool:
+    """True if something stands here: no empty folder, and none with the file that marks what we wrote.
+
+    Raises:
+        RunError: one cannot look into it.
+    """
+    if not out.exists() or (out / mark).is_file():
+        return False
+    with user_errors(out):
+        return not out.is_dir() or any(out.iterdir())
 
 
 def check_takes_files(out: Path) -> None:

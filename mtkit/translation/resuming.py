@@ -257,7 +257,10 @@ def _held(path: Path, *, anew: bool) -> BinaryIO:
 
 
 def _hold(stream: BinaryIO) -> bool:
-    """Hold a file against others who would; False if one of them does."""
+    """Hold a file against others who would; False if one of them does.
+
+    The file itself; filelock, which holds folders, holds files that it makes and takes away again.
+    """
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:  # a system without, where nothing is held

@@ -73,9 +73,8 @@ def test_where_mkl_is_at_home_large_matrices_alone_are_packed(
     made_for_mkl: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: made_for_mkl)
-    monkeypatch.setattr(
-        few_rows, "CACHED", SIZE * 8 - 1
-    )  # less than the output layer, more than a width squared
+    # of which the output layer has more, and a matrix of the width squared less
+    monkeypatch.setattr(few_rows, "CACHED", SIZE * 8 - 1)
     model = made("all")
     lay_out_for_few_rows(model)
     packs = {
