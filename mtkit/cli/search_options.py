@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,9 +91,11 @@ def search_settings(
     Raises:
         RecipeError: there is no such setting, one has no effect, or they do not fit together.
     """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if not given and not overrides:
+        return card
     from mtkit.config.findings import findings
 
-    given = {name: value for name, value in chosen.items() if value is not None}
     if twice := sorted(name for name in given if any(o.split("=")[0] == name for o in overrides)):
         option = _option(twice[0])
         raise RecipeError(
@@ -143,13 +144,12 @@ def _assigned(
     card: "SearchSettings", given: dict[str, Any], overrides: Sequence[str]
 ) -> "tuple[SearchSettings, frozenset[str]]":
     """The model's settings with others laid over them, and which `--set` named."""
-    if not overrides:  # options have been read; whoever gives no more does not wait for what reads YAML
-        values = {name: getattr(card, name) for name in type(card).model_fields}
-        with suppress(ValueError):  # no such value, which is told below as for `--set`
-            return type(card).model_validate(values | given), frozenset()
+    changed = card.model_copy(update=given)  # the options' own types have judged them
+    if not overrides:  # whoever gives no more does not wait for what reads YAML
+        return changed, frozenset()
     from mtkit.config.assigning import assigned
 
-    return assigned(card.model_copy(update=given), overrides)
+    return assigned(changed, overrides)
 
 
 def asked_for(options: Any, settings: "SearchSettings", folder: Path) -> "Asked":

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mtkit.config.fields import Shape, class_for, fields_of
 from mtkit.config.findings import findings
+from mtkit.config.judging import ValidationError
 from mtkit.config.nearest import did_you_mean
 from mtkit.config.nodes import ListNode, MapNode, Node, Path, Place, ScalarNode, dotted, find, plain
 from mtkit.config.problems import Problem

@@ -1,11 +1,10 @@
 """Settings of the corpus stage: which texts, how they are normalised, what is filtered."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, model_validator
-
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 from mtkit.config.values import AsList, Share
 
 HELD_OUT: tuple[Literal["valid"], Literal["test"]] = ("valid", "test")
@@ -14,26 +13,26 @@ HELD_OUT: tuple[Literal["valid"], Literal["test"]] = ("valid", "test")
 class TextSource(Settings):
     """Where sentence pairs come from; exactly one way of naming them. A bare string is a stem."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+    schema_extra: ClassVar[Mapping[str, Any]] = {"minProperties": 1}
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"stem", "source", "target", "tsv", "tmx"})
 
-    dataset: str | None = Field(None, description="name of a dataset card (`mtkit data list`)")
+    dataset: str | None = Field(default=None, description="name of a dataset card (`mtkit data list`)")
     split: Literal["train", "valid", "test"] | None = Field(
-        None, description="which split of the dataset; left out: the one the key names"
+        default=None, description="which split of the dataset; left out: the one the key names"
     )
     stem: str | None = Field(
-        None,
+        default=None,
         description="path without its language: `path/train` reads `path/train.de` and `path/train.en`"
         " (or the same with .gz, .xz, .zst)",
     )
-    source: str | None = Field(None, description="file of source sentences, one a line")
-    target: str | None = Field(None, description="file of target sentences, one a line")
-    tsv: str | None = Field(None, description="file with source, a tab and target on each line")
-    tmx: str | None = Field(None, description="TMX file; units that hold both languages are read")
+    source: str | None = Field(default=None, description="file of source sentences, one a line")
+    target: str | None = Field(default=None, description="file of target sentences, one a line")
+    tsv: str | None = Field(default=None, description="file with source, a tab and target on each line")
+    tmx: str | None = Field(default=None, description="TMX file; units that hold both languages are read")
 
-    @model_validator(mode="before")
     @classmethod
-    def _string_is_stem(cls, value: Any) -> Any:
+    def spelt_out(cls, value: Any) -> Any:
+        """A bare text is a stem."""
         return {"stem": value} if isinstance(value, str) else value
 
     def findings(self) -> Iterator[Finding]:
@@ -65,9 +64,9 @@ class TextSource(Settings):
 class LengthFilter(Settings):
     """Keep pairs whose sides are both within these lengths."""
 
-    min: int = Field(1, ge=0, description="shortest side kept")
-    max: int = Field(100, ge=1, description="longest side kept")
-    unit: Literal["words", "characters"] = Field("words", description="what is counted")
+    min: int = Field(default=1, ge=0, description="shortest side kept")
+    max: int = Field(default=100, ge=1, description="longest side kept")
+    unit: Literal["words", "characters"] = Field(default="words", description="what is counted")
 
     def findings(self) -> Iterator[Finding]:
         if self.min > self.max:
@@ -77,32 +76,34 @@ class LengthFilter(Settings):
 class LengthRatioFilter(Settings):
     """Keep pairs whose longer side has at most `max` times the words of the shorter."""
 
-    max: float = Field(3.0, ge=1.0, description="largest ratio kept")
-    from_words: int = Field(4, ge=1, description="pairs whose longer side has fewer words are kept")
+    max: float = Field(default=3.0, ge=1.0, description="largest ratio kept")
+    from_words: int = Field(default=4, ge=1, description="pairs whose longer side has fewer words are kept")
 
 
 class DuplicatesFilter(Settings):
     """Keep one of several equal pairs."""
 
-    keep: Literal["first"] = Field("first", description="which one stays")
+    keep: Literal["first"] = Field(default="first", description="which one stays")
     of: Literal["pair", "source", "target", "source-or-target"] = Field(
-        "pair", description="what must be equal for a pair to count as seen"
+        default="pair", description="what must be equal for a pair to count as seen"
     )
-    fold: bool = Field(False, description="compare without case, digits, punctuation and placeholders' names")
+    fold: bool = Field(
+        default=False, description="compare without case, digits, punctuation and placeholders' names"
+    )
 
 
 class CopiesFilter(Settings):
     """Remove pairs whose target is the source, untranslated."""
 
-    fold: bool = Field(True, description="compare without case and punctuation")
+    fold: bool = Field(default=True, description="compare without case and punctuation")
 
 
 class ScriptFilter(Settings):
     """Keep pairs whose letters are mostly of the expected script (Unicode script names, e.g. Latin)."""
 
-    source: str | None = Field(None, description="script of the source side; left out: any")
-    target: str | None = Field(None, description="script of the target side; left out: any")
-    min_share: Share = Field(0.5, description="least share of letters in that script")
+    source: str | None = Field(default=None, description="script of the source side; left out: any")
+    target: str | None = Field(default=None, description="script of the target side; left out: any")
+    min_share: Share = Field(default=0.5, description="least share of letters in that script")
 
     def findings(self) -> Iterator[Finding]:
         if self.source is None and self.target is None:
@@ -112,7 +113,7 @@ class ScriptFilter(Settings):
 class DigitsFilter(Settings):
     """Remove pairs whose numbers differ: the digits of both sides, in any order."""
 
-    tolerance: int = Field(0, ge=0, description="how many digits may differ")
+    tolerance: int = Field(default=0, ge=0, description="how many digits may differ")
 
 
 class PlaceholdersFilter(Settings):
@@ -122,22 +123,22 @@ class PlaceholdersFilter(Settings):
 class LettersFilter(Settings):
     """Remove pairs with a side of fewer letters; a side that is only a web address counts as none."""
 
-    min: int = Field(2, ge=1, description="fewest letters on each side")
+    min: int = Field(default=2, ge=1, description="fewest letters on each side")
 
 
 class Filter(Settings):
     """One filter: a mapping with exactly one key, the filter's name."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    schema_extra: ClassVar[Mapping[str, Any]] = {"minProperties": 1, "maxProperties": 1}
 
-    length: LengthFilter | None = Field(None, description="lengths of both sides")
-    length_ratio: LengthRatioFilter | None = Field(None, description="ratio of the sides' lengths")
-    duplicates: DuplicatesFilter | None = Field(None, description="repeated pairs")
-    copies: CopiesFilter | None = Field(None, description="target equal to source")
-    script: ScriptFilter | None = Field(None, description="writing system")
-    digits: DigitsFilter | None = Field(None, description="numbers that differ")
-    placeholders: PlaceholdersFilter | None = Field(None, description="placeholders that differ")
-    letters: LettersFilter | None = Field(None, description="too few letters")
+    length: LengthFilter | None = Field(default=None, description="lengths of both sides")
+    length_ratio: LengthRatioFilter | None = Field(default=None, description="ratio of the sides' lengths")
+    duplicates: DuplicatesFilter | None = Field(default=None, description="repeated pairs")
+    copies: CopiesFilter | None = Field(default=None, description="target equal to source")
+    script: ScriptFilter | None = Field(default=None, description="writing system")
+    digits: DigitsFilter | None = Field(default=None, description="numbers that differ")
+    placeholders: PlaceholdersFilter | None = Field(default=None, description="placeholders that differ")
+    letters: LettersFilter | None = Field(default=None, description="too few letters")
 
     @property
     def name(self) -> str:
@@ -165,10 +166,10 @@ class Shares(Settings):
     that sentence, folded, falls within that share of all hashes.
     """
 
-    valid: float = Field(0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
-    test: float = Field(0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
-    min_words: int = Field(4, ge=1, description="fewest words of a held-out sentence")
-    max_words: int = Field(40, ge=1, description="most words of a held-out sentence")
+    valid: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
+    test: float = Field(default=0.0, ge=0.0, lt=0.5, description="share of eligible sentences")
+    min_words: int = Field(default=4, ge=1, description="fewest words of a held-out sentence")
+    max_words: int = Field(default=40, ge=1, description="most words of a held-out sentence")
 
     def findings(self) -> Iterator[Finding]:
         if not self.valid and not self.test:
@@ -185,7 +186,7 @@ class Splits(Shares):
     """Which of a recipe's own pairs are held out for validation and test."""
 
     by: Literal["source", "target"] = Field(
-        "source",
+        default="source",
         description="side whose sentence decides; for the other direction name the other side, and both"
         " directions hold out the same pairs",
     )
@@ -198,32 +199,34 @@ class CorpusSettings(Settings):
         min_length=1, description="training pairs: one source or a list, read in this order"
     )
     valid: TextSource | None = Field(
-        None,
+        default=None,
         description="validation pairs; left out: what `splits` holds out, otherwise the `valid` split of the"
         " one dataset in `train`",
     )
     test: TextSource | None = Field(
-        None,
+        default=None,
         description="test pairs; left out: what `splits` holds out, otherwise the `test` split of the one"
         " dataset in `train`",
     )
     splits: Splits | None = Field(
-        None,
+        default=None,
         description="validation and test pairs held out of `train`; they pass the filters, too",
     )
     normalize: Literal["none", "nfc", "nfkc"] = Field(
-        "nfc", description="Unicode normalisation form (UAX 15); translation applies the same"
+        default="nfc", description="Unicode normalisation form (UAX 15); translation applies the same"
     )
     filters: list[Filter] = Field(
         default_factory=list,
         description="applied to training pairs in this order; the report counts what each removes",
     )
     held_out: Literal["strict", "exact", "off"] = Field(
-        "strict",
+        default="strict",
         description="which training pairs are removed because validation or test holds them: strict = a side"
         " equal after folding case and punctuation, exact = a side equal, off = none",
     )
-    limit: int | None = Field(None, ge=1, description="keep only the first N training pairs; left out: all")
+    limit: int | None = Field(
+        default=None, ge=1, description="keep only the first N training pairs; left out: all"
+    )
 
     def held_out_by_share(self, split: Literal["valid", "test"]) -> bool:
         """True if `splits` says which pairs are for validation, or for test."""

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError, field_validator
-
 from mtkit.config.corpus import Filter, Shares
 from mtkit.config.findings import findings
+from mtkit.config.judging import ValidationError
 from mtkit.config.nodes import find, plain
 from mtkit.config.reader import read_yaml
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import AfterValidator, Field
+from mtkit.config.settings import Finding, Settings
 from mtkit.config.values import AsList
 from mtkit.errors import DataError
 from mtkit.files import user_errors
@@ -22,10 +22,13 @@ from mtkit.files import user_errors
 Split = Literal["train", "valid", "test"]
 
 
-def _is_sha256(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value):
+def _is_sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
         raise ValueError("expected 64 hexadecimal digits in lower case")
     return value
+
+
+Sha256 = Annotated[str, AfterValidator(_is_sha256)]
 
 
 class PypiSource(Settings):
@@ -35,14 +38,12 @@ class PypiSource(Settings):
     package: str = Field(description="name of the package", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: str = Field(description="exact version", pattern=r"^[0-9][A-Za-z0-9.+!_-]*$")
     filename: str = Field(description="file name of the wheel", pattern=r"^[A-Za-z0-9._+-]+\.whl$")
-    sha256: str = Field(description="SHA-256 of the wheel")
+    sha256: Sha256 = Field(description="SHA-256 of the wheel")
     python: str | None = Field(
-        None,
+        default=None,
         pattern=r"^\d+(\.\d+)*$",
         description="Python version the wheel is asked for; left out: this one",
     )
-
-    _hash = field_validator("sha256")(_is_sha256)
 
 
 class UrlSource(Settings):
@@ -54,11 +55,10 @@ class UrlSource(Settings):
 
     kind: Literal["url"] = "url"
     url: str = Field(description="address", pattern=r"^https?://")
-    sha256: str | None = Field(
-        None, description="SHA-256; null: noted at the first fetch on this machine and checked ever after"
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="SHA-256; null: noted at the first fetch on this machine and checked ever after",
     )
-
-    _hash = field_validator("sha256")(_is_sha256)
 
 
 class PathSource(Settings):
@@ -93,13 +93,15 @@ class LinesReader(Settings):
 
     kind: Literal["lines"] = "lines"
     path: str = Field(
-        "", description="file in the archive, with `{language}`; left out: what was fetched is the text"
+        default="",
+        description="file in the archive, with `{language}`; left out: what was fetched is the text",
     )
     segments_only: bool = Field(
-        False, description="read only what stands in <seg>…</seg> (the XML of IWSLT and WMT test sets)"
+        default=False,
+        description="read only what stands in <seg>…</seg> (the XML of IWSLT and WMT test sets)",
     )
     skip_tagged: bool = Field(
-        False, description="leave out pairs of lines that begin with `<` (IWSLT's talk data)"
+        default=False, description="leave out pairs of lines that begin with `<` (IWSLT's talk data)"
     )
 
 
@@ -107,7 +109,7 @@ class TsvReader(Settings):
     """A table with a tab between columns."""
 
     kind: Literal["tsv"] = "tsv"
-    path: str = Field("", description="file in the archive; left out: what was fetched is the table")
+    path: str = Field(default="", description="file in the archive; left out: what was fetched is the table")
     columns: dict[str, int] = Field(
         description="language → column, counted from 1; `*` is any other language"
     )
@@ -121,7 +123,7 @@ class GettextReader(Settings):
         min_length=1,
         description="patterns of members, with `{language}`; `*` stays within a folder, `**` does not",
     )
-    key_language: str = Field("en", description="language of the message ids")
+    key_language: str = Field(default="en", description="language of the message ids")
 
 
 class CatalogueReader(Settings):
@@ -138,7 +140,7 @@ class TmxReader(Settings):
     """TMX: units that hold both languages; languages are matched by their primary subtag."""
 
     kind: Literal["tmx"] = "tmx"
-    path: str = Field("", description="file in the archive; left out: what was fetched is the TMX")
+    path: str = Field(default="", description="file in the archive; left out: what was fetched is the TMX")
 
 
 class VersesReader(Settings):
@@ -159,8 +161,8 @@ class GeneratorReader(Settings):
     kind: Literal["generator"] = "generator"
     task: Literal["reverse"] = "reverse"
     pairs: dict[Split, int] = Field(description="split → how many pairs")
-    min_length: int = Field(1, ge=1, description="fewest digits")
-    max_length: int = Field(10, ge=1, description="most digits")
+    min_length: int = Field(default=1, ge=1, description="fewest digits")
+    max_length: int = Field(default=10, ge=1, description="most digits")
 
 
 Reader = Annotated[
@@ -172,21 +174,24 @@ Reader = Annotated[
 class Part(Settings):
     """One source and how it is read; a card may have several."""
 
-    name: str = Field("", description="for people; left out: the package or the card")
-    split: Split | None = Field(None, description="all pairs of this part go there; left out: by hash")
+    name: str = Field(default="", description="for people; left out: the package or the card")
+    split: Split | None = Field(
+        default=None, description="all pairs of this part go there; left out: by hash"
+    )
     source: Source = Field(description="where the bytes come from")
     reader: Reader = Field(description="how pairs are read from them")
     codes: dict[str, str] = Field(
         default_factory=dict, description="language → how this part spells it, where it differs"
     )
-    licence: str = Field("", description="SPDX identifier; left out: the card's")
+    licence: str = Field(default="", description="SPDX identifier; left out: the card's")
 
 
 class HashSplits(Shares):
     """Which pairs of a dataset are held out."""
 
     by: str | None = Field(
-        None, description="language whose sentence decides, where a pair has it; otherwise the source side"
+        default=None,
+        description="language whose sentence decides, where a pair has it; otherwise the source side",
     )
 
 
@@ -196,7 +201,7 @@ class Cleaning(Settings):
     strip: list[Literal["markup", "access-keys"]] = Field(
         default_factory=list, description="removed from texts"
     )
-    normalize: Literal["none", "nfc", "nfkc"] = Field("nfc", description="Unicode normalisation form")
+    normalize: Literal["none", "nfc", "nfkc"] = Field(default="nfc", description="Unicode normalisation form")
     filters: list[Filter] = Field(
         default_factory=list, description="as in a recipe's corpus stage, all splits"
     )
@@ -211,15 +216,17 @@ class DatasetCard(Settings):
     pairs: dict[str, int] = Field(default_factory=dict, description="measured pairs, e.g. {en-de: 31800}")
     licence: str = Field(description="SPDX identifier, or LicenseRef-…")
     attribution: str = Field(description="who made it, to be named in what is published")
-    download_megabytes: float = Field(0.0, ge=0, description="about how much is fetched")
-    network: bool = Field(False, description="fetched from a public address outside the package indexes")
+    download_megabytes: float = Field(default=0.0, ge=0, description="about how much is fetched")
+    network: bool = Field(
+        default=False, description="fetched from a public address outside the package indexes"
+    )
     parameters: dict[str, str] = Field(
         default_factory=dict, description="parameters of the name, with an example: opus/Books@v1"
     )
     parts: list[Part] = Field(min_length=1, description="where pairs come from, in order")
     clean: Cleaning = Field(default_factory=Cleaning, description="applied to every pair")
     splits: HashSplits | None = Field(
-        None, description="how parts without a split are divided; left out: all train"
+        default=None, description="how parts without a split are divided; left out: all train"
     )
 
     def findings(self) -> Iterator[Finding]:

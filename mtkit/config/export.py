@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
 
 from mtkit.config.model import ModelSettings
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 
 Quantization = Literal["float32", "int8", "int8_float32", "int16", "bfloat16"]
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
@@ -47,29 +48,31 @@ class ExportSettings(Settings):
     """Export: the model for another engine, with a certificate that both translate alike."""
 
     to: Format = Field(
-        "ctranslate2",
+        default="ctranslate2",
         description="whose format; a model of ctranslate2 is what `mtkit translate` uses on a CPU",
     )
     quantization: Quantization = Field(
-        "float32",
+        default="float32",
         description="what weights are rounded to; float32: not at all, and translations are the same; onnx"
         " has float32 and int8, huggingface and safetensors float32",
     )
     shortlist: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="ctranslate2: most target pieces that are looked at for a source piece, learnt by"
         " aligning the training text (lexical shortlist); quicker, within the bounds below, but what shares"
         " a batch can change a translation; null: every piece",
     )
     probe_lines: int = Field(
-        200, ge=1, description="lines of valid, and of test, that both engines translate for the certificate"
+        default=200,
+        ge=1,
+        description="lines of valid, and of test, that both engines translate for the certificate",
     )
     most_bleu_loss: float = Field(
-        0.5, ge=0, description="BLEU that rounding, or a shortlist, may cost on these lines"
+        default=0.5, ge=0, description="BLEU that rounding, or a shortlist, may cost on these lines"
     )
     most_chrf_loss: float = Field(
-        0.3, ge=0, description="chrF that rounding, or a shortlist, may cost on these lines"
+        default=0.3, ge=0, description="chrF that rounding, or a shortlist, may cost on these lines"
     )
 
     @property
@@ -140,7 +143,7 @@ def inexpressible(architecture: ModelSettings, to: Format = "ctranslate2") -> li
     for name, field in type(architecture).model_fields.items():
         value = getattr(architecture, name)
         if name not in EXPRESSIBLE:
-            if value != field.get_default(call_default_factory=True):
+            if value != field.default:
                 reasons.append(f"{ENGINES[to]} has no `{name}`, which is {value!r} in this model")
             continue
         known = EXPRESSIBLE[name]

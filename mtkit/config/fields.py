@@ -11,9 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
-from pydantic.fields import FieldInfo
-
+from mtkit.config.rules import AfterValidator, BeforeValidator, Rule
 from mtkit.config.settings import Settings
 from mtkit.config.values import as_list
 
@@ -62,7 +60,7 @@ class SettingField:
 
     key: str
     name: str
-    info: FieldInfo
+    info: Rule
     shape: Shape
 
     @property
@@ -73,12 +71,12 @@ class SettingField:
     @property
     def required(self) -> bool:
         """No default: it must be given."""
-        return self.info.is_required()
+        return self.info.is_required
 
     @property
     def default(self) -> Any:
         """The value when it is left out (None for a required one)."""
-        return None if self.required else self.info.get_default(call_default_factory=True)
+        return self.info.default
 
 
 @cache
@@ -87,7 +85,7 @@ def fields_of(settings_class: type[Settings]) -> dict[str, SettingField]:
     fields = {}
     for name, info in settings_class.model_fields.items():
         key = info.alias or name
-        fields[key] = SettingField(key, name, info, _shape(info.annotation, tuple(info.metadata)))
+        fields[key] = SettingField(key, name, info, _shape(info.annotation, info.metadata))
     return fields
 
 
@@ -112,7 +110,7 @@ def _shape(annotation: Any, metadata: tuple[Any, ...] = ()) -> Shape:
 
 def _flat(metadata: list[Any]) -> Iterator[Any]:
     for item in metadata:
-        yield from item.metadata if isinstance(item, FieldInfo) else [item]
+        yield from item.metadata if isinstance(item, Rule) else [item]
 
 
 def _choices(values: tuple[Any, ...], metadata: tuple[Any, ...]) -> Shape:
@@ -146,17 +144,12 @@ def class_for(shape: Shape, kind: Any) -> type[Settings] | None:
 @cache
 def accepts_text(settings_class: type[Settings]) -> bool:
     """True where a bare text may stand for the whole mapping, as a stem does for a text source."""
-    try:
-        settings_class.model_validate("text")
-    except ValidationError:
-        return False
-    return True
+    return isinstance(settings_class.spelt_out("text"), dict)
 
 
 def is_choice(settings_class: type[Settings]) -> bool:
     """True for a mapping of which some keys are given and the others are simply not there."""
-    extra = settings_class.model_config.get("json_schema_extra")
-    return isinstance(extra, dict) and "minProperties" in extra
+    return "minProperties" in settings_class.schema_extra
 
 
 def tree(settings: Settings) -> dict[str, Any]:
@@ -192,7 +185,7 @@ def text_rule(shape: Shape) -> str:
     for item in shape.metadata:
         if isinstance(item, AfterValidator):
             try:
-                item.func("")  # type: ignore[call-arg]
+                item.func("")
             except ValueError as error:
                 return str(error).removeprefix("expected ")
     return ""

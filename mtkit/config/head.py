@@ -3,10 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
-
 from mtkit.config.fields import fields_of
-from mtkit.config.settings import Field, Settings
+from mtkit.config.rules import AfterValidator, Field
+from mtkit.config.settings import Settings
 from mtkit.config.values import AsList
 
 _LANGUAGE = r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$"
@@ -38,9 +37,9 @@ class RecipeHead(Settings):
     """Recipe: everything of it but the stages."""
 
     recipe: Name | None = Field(
-        None, description="its name, and that of its folder under runs/; left out: the file's name"
+        default=None, description="its name, and that of its folder under runs/; left out: the file's name"
     )
-    about: str = Field("", description="one line on what it is for")
+    about: str = Field(default="", description="one line on what it is for")
     base: Annotated[list[str], AsList] = Field(
         default_factory=list,
         description="recipe file or files it builds on, beside this one or shipped; later ones win,"
@@ -50,7 +49,7 @@ class RecipeHead(Settings):
     )
     source: Language = Field(description="language of the source side")
     target: Language = Field(description="language of the target side")
-    seed: int = Field(1, ge=0, le=2**32 - 1, description="decides everything that is drawn by chance")
+    seed: int = Field(default=1, ge=0, le=2**32 - 1, description="decides everything that is drawn by chance")
     expect: dict[str, str] = Field(
         default_factory=dict,
         description="what the run should come to: `test.bleu: 32 to 34.5`, `minutes: at most 15`;"
@@ -61,13 +60,15 @@ class RecipeHead(Settings):
 class StageHead(Settings):
     """What every stage may say beside its settings."""
 
-    kind: str | None = Field(None, description="what the stage does; left out: its name says it, or `like`")
+    kind: str | None = Field(
+        default=None, description="what the stage does; left out: its name says it, or `like`"
+    )
     like: str | None = Field(
-        None,
+        default=None,
         description="a stage whose kind, settings and `from` are copied; what is given here is laid over",
     )
     from_: Annotated[list[str], AsList] | None = Field(
-        None,
+        default=None,
         alias="from",
         description="the stage or stages it reads; left out: those named as the kinds it reads",
     )

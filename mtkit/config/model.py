@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 from mtkit.config.values import Probability
 
 
@@ -18,7 +19,9 @@ class LearnedPositions(Settings):
 
     kind: Literal["learned"] = "learned"
     max: int = Field(
-        512, ge=2, description="number of positions, of which the end mark takes one; longer texts are split"
+        default=512,
+        ge=2,
+        description="number of positions, of which the end mark takes one; longer texts are split",
     )
 
 
@@ -26,7 +29,7 @@ class RotaryPositions(Settings):
     """Queries and keys of self-attention rotated by their position (Su et al. 2021)."""
 
     kind: Literal["rotary"] = "rotary"
-    base: float = Field(10000.0, gt=1.0, description="longest wavelength is 2π times this")
+    base: float = Field(default=10000.0, gt=1.0, description="longest wavelength is 2π times this")
 
 
 Positions = Annotated[SinusoidalPositions | LearnedPositions | RotaryPositions, Field(discriminator="kind")]
@@ -35,24 +38,25 @@ Positions = Annotated[SinusoidalPositions | LearnedPositions | RotaryPositions, 
 class ModelSettings(Settings):
     """Model: an encoder-decoder Transformer with cross-attention (Vaswani et al. 2017)."""
 
-    dim: int = Field(256, ge=2, description="D, width of the residual stream")
-    ffn_dim: int = Field(1024, ge=1, description="F, width inside the feed-forward block")
-    heads: int = Field(4, ge=1, description="H, attention heads of D/H dimensions each")
+    dim: int = Field(default=256, ge=2, description="D, width of the residual stream")
+    ffn_dim: int = Field(default=1024, ge=1, description="F, width inside the feed-forward block")
+    heads: int = Field(default=4, ge=1, description="H, attention heads of D/H dimensions each")
     kv_heads: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="key/value heads (grouped-query attention, Ainslie et al. 2023); left out: heads",
     )
-    encoder_layers: int = Field(3, ge=1, description="layers of the encoder")
-    decoder_layers: int = Field(3, ge=1, description="layers of the decoder")
+    encoder_layers: int = Field(default=3, ge=1, description="layers of the encoder")
+    decoder_layers: int = Field(default=3, ge=1, description="layers of the decoder")
     norm: Literal["layer_norm", "rms_norm"] = Field(
-        "layer_norm", description="layer_norm (Ba et al. 2016) or rms_norm (Zhang and Sennrich 2019)"
+        default="layer_norm", description="layer_norm (Ba et al. 2016) or rms_norm (Zhang and Sennrich 2019)"
     )
     norm_order: Literal["pre", "post"] = Field(
-        "pre", description="normalise before each block (with a final norm), or after its residual sum"
+        default="pre",
+        description="normalise before each block (with a final norm), or after its residual sum",
     )
     activation: Literal["relu", "gelu", "swish", "swiglu"] = Field(
-        "relu",
+        default="relu",
         description="feed-forward activation; swish is x · sigmoid(x) (Ramachandran et al. 2017);"
         " swiglu (Shazeer 2020) has a third matrix",
     )
@@ -60,13 +64,13 @@ class ModelSettings(Settings):
         default_factory=SinusoidalPositions, description="how the order of tokens is told"
     )
     tied_embeddings: Literal["none", "target", "all"] = Field(
-        "all",
+        default="all",
         description="target: target embedding = output layer (Press and Wolf 2017); all: source too",
     )
-    bias: bool = Field(True, description="bias vectors in linear layers")
-    dropout: Probability = Field(0.1, description="of embeddings and of each block's output")
-    attention_dropout: Probability = Field(0.0, description="of attention weights")
-    activation_dropout: Probability = Field(0.0, description="inside the feed-forward block")
+    bias: bool = Field(default=True, description="bias vectors in linear layers")
+    dropout: Probability = Field(default=0.1, description="of embeddings and of each block's output")
+    attention_dropout: Probability = Field(default=0.0, description="of attention weights")
+    activation_dropout: Probability = Field(default=0.0, description="inside the feed-forward block")
 
     @property
     def most_positions(self) -> int | None:

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from mtkit.config.expect import MINUTES
 from mtkit.config.fields import accepts_text, fields_of
 from mtkit.config.head import RecipeHead, StageHead
+from mtkit.config.judging import model_of
 from mtkit.config.kind import Kind
 from mtkit.config.scoring import METRICS
 from mtkit.config.settings import Settings
@@ -23,7 +24,7 @@ _EXPECTATION = r"^(-?\d+(\.\d+)? to|at most|at least) +-?\d+(\.\d+)?$"
 def recipe_schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """The schema (draft 2020-12) of a recipe whose stages are of these kinds."""
     roots: list[type[Settings]] = [RecipeHead, StageHead, *(kind.settings for kind in kinds.values())]
-    _, raw = models_json_schema([(root, "validation") for root in roots], by_alias=True)
+    _, raw = models_json_schema([(model_of(root), "validation") for root in roots], by_alias=True)
     defs = {name: _loosened(schema) for name, schema in raw["$defs"].items()}
     for settings_class in _classes(roots):
         _widen(defs, settings_class)

@@ -2,7 +2,8 @@
 
 from typing import Literal, get_args
 
-from mtkit.config.settings import Field, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Settings
 
 Metric = Literal["bleu", "chrf", "ter"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -11,7 +12,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 class Confidence(Settings):
     """Bootstrap confidence intervals of 95 % (Koehn 2004)."""
 
-    resamples: int = Field(1000, ge=2, description="resampled test sets")
+    resamples: int = Field(default=1000, ge=2, description="resampled test sets")
 
 
 class ScoreSettings(Settings):
@@ -20,4 +21,4 @@ class ScoreSettings(Settings):
     metrics: list[Metric] = Field(
         default=["bleu", "chrf"], min_length=1, description="which metrics, in this order"
     )
-    confidence: Confidence | None = Field(None, description="confidence intervals; null: none")
+    confidence: Confidence | None = Field(default=None, description="confidence intervals; null: none")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 
 _OF_A_BEAM = ("beam_size", "n_best", "length_penalty", "max_length_factor", "max_length_extra")
 LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has no share left that can be told
@@ -16,22 +17,22 @@ class Sampling(Settings):
     """Each token is drawn at random; a line's samples depend on the line and the seed alone."""
 
     temperature: float = Field(
-        1.0,
+        default=1.0,
         gt=0,
         le=100,
         description="logits are divided by it: below 1 bolder, above 1 more varied; at least"
         f" {LEAST_TEMPERATURE:g}",
     )
     top_k: int | None = Field(
-        None, ge=1, description="draw from the k most probable (Fan et al. 2018); null: from all"
+        default=None, ge=1, description="draw from the k most probable (Fan et al. 2018); null: from all"
     )
     top_p: float | None = Field(
-        None,
+        default=None,
         gt=0,
         lt=1,
         description="draw from the fewest with this share of probability (nucleus; Holtzman et al. 2020)",
     )
-    seed: int = Field(1, ge=0, description="another seed, other samples")
+    seed: int = Field(default=1, ge=0, description="another seed, other samples")
 
     def findings(self) -> Iterator[Finding]:
         if self.top_k != 1:
@@ -53,68 +54,76 @@ class Diversity(Settings):
 
     groups: int = Field(ge=2, le=100, description="groups of beam_size/groups hypotheses each")
     strength: float = Field(
-        0.5, gt=0, description="nats off a token for each hypothesis of earlier groups that took it this step"
+        default=0.5,
+        gt=0,
+        description="nats off a token for each hypothesis of earlier groups that took it this step",
     )
 
 
 class Mbr(Settings):
     """The translation most like the others: minimum Bayes risk (Eikema and Aziz 2020)."""
 
-    utility: Literal["chrf", "bleu"] = Field("chrf", description="what likeness is")
-    candidates: int = Field(20, ge=2, description="samples, or hypotheses of the beam, to choose from")
+    utility: Literal["chrf", "bleu"] = Field(default="chrf", description="what likeness is")
+    candidates: int = Field(
+        default=20, ge=2, description="samples, or hypotheses of the beam, to choose from"
+    )
 
 
 class SearchSettings(Settings):
     """Search: how a translation is looked for."""
 
-    beam_size: int = Field(5, ge=1, le=100, description="hypotheses followed at once; 1: greedy")
-    n_best: int = Field(1, ge=1, description="hypotheses returned; at most the beam size")
+    beam_size: int = Field(default=5, ge=1, le=100, description="hypotheses followed at once; 1: greedy")
+    n_best: int = Field(default=1, ge=1, description="hypotheses returned; at most the beam size")
     length_penalty: float = Field(
-        0.6, ge=0, description="alpha of ((5+T)/6)^alpha (Wu et al. 2016, equation 14); 0: none"
+        default=0.6, ge=0, description="alpha of ((5+T)/6)^alpha (Wu et al. 2016, equation 14); 0: none"
     )
     length_penalty_form: Literal["wu", "average", "reward"] = Field(
-        "wu",
+        default="wu",
         description="what length_penalty is: alpha of Wu et al.; alpha of T^alpha, so that 1 is the mean"
         " (Koehn and Knowles 2017); or nats added a token (He et al. 2016)",
     )
     coverage_penalty: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         description="beta of beta * sum of log(min(attention a source token got, 1)) (Wu et al. 2016,"
         " equation 14); 0: none",
     )
     min_length_factor: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=MOST_TOKENS_EACH,
         description="a translation has at least factor times source tokens + extra tokens",
     )
-    min_length_extra: int = Field(0, ge=0, le=MOST_TOKENS, description="see min_length_factor")
+    min_length_extra: int = Field(default=0, ge=0, le=MOST_TOKENS, description="see min_length_factor")
     max_length_factor: float = Field(
-        2.0,
+        default=2.0,
         gt=0,
         le=MOST_TOKENS_EACH,
         description="a translation has at most factor times source tokens + extra tokens",
     )
-    max_length_extra: int = Field(20, ge=1, le=MOST_TOKENS, description="see max_length_factor")
+    max_length_extra: int = Field(default=20, ge=1, le=MOST_TOKENS, description="see max_length_factor")
     patience: float = Field(
-        2.0,
+        default=2.0,
         ge=1,
         le=10,
         description="search stops when patience times beam_size hypotheses have ended (Kasai et al. 2022);"
         " 1 is quicker and a little worse",
     )
     no_repeat_ngram: int = Field(
-        0, ge=0, description="no run of so many pieces comes twice (Paulus et al. 2018, section 2.5); 0: may"
+        default=0,
+        ge=0,
+        description="no run of so many pieces comes twice (Paulus et al. 2018, section 2.5); 0: may",
     )
     suppress: list[str] = Field(
         default=[],
         description="texts that no translation contains; a space at an end stands for a word's edge",
     )
     suppress_pieces: list[str] = Field(default=[], description="pieces that are never produced")
-    sampling: Sampling | None = Field(None, description="draw n_best samples; null: beam search")
-    diversity: Diversity | None = Field(None, description="a beam in groups that differ; null: one beam")
-    mbr: Mbr | None = Field(None, description="choose what is most like the others; null: by score")
+    sampling: Sampling | None = Field(default=None, description="draw n_best samples; null: beam search")
+    diversity: Diversity | None = Field(
+        default=None, description="a beam in groups that differ; null: one beam"
+    )
+    mbr: Mbr | None = Field(default=None, description="choose what is most like the others; null: by score")
 
     def findings(self) -> Iterator[Finding]:
         if self.n_best > self.beam_size and self.sampling is None:
@@ -228,10 +237,10 @@ class TranslateSettings(SearchSettings):
     outside_fingerprint: ClassVar[frozenset[str]] = frozenset({"batch_tokens"})
 
     split: str = Field(
-        "test", pattern="^(valid|test)$", description="which split of the corpus: valid or test"
+        default="test", pattern="^(valid|test)$", description="which split of the corpus: valid or test"
     )
     batch_tokens: int = Field(
-        2000, ge=1, description="source tokens translated at once; changes speed and memory, not text"
+        default=2000, ge=1, description="source tokens translated at once; changes speed and memory, not text"
     )
 
     @property

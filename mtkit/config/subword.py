@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 
 # What SentencePiece calls its special and byte pieces, and what it would cut a piece at.
 _NEVER_A_PIECE = re.compile(r"|<pad>|<unk>|<s>|</s>|<0x[0-9A-Fa-f]{2}>|.*[\s\x00-\x1f\x7f-\x9f].*", re.DOTALL)
@@ -14,27 +15,28 @@ class SubwordSettings(Settings):
     """Subword: how text becomes pieces (SentencePiece; Kudo and Richardson 2018)."""
 
     algorithm: Literal["bpe", "unigram"] = Field(
-        "bpe", description="bpe (Sennrich et al. 2016) or unigram (Kudo 2018)"
+        default="bpe", description="bpe (Sennrich et al. 2016) or unigram (Kudo 2018)"
     )
-    pieces: int = Field(8000, ge=8, description="size of the vocabulary, special pieces included")
+    pieces: int = Field(default=8000, ge=8, description="size of the vocabulary, special pieces included")
     share: Literal["source-and-target", "none"] = Field(
-        "source-and-target", description="one vocabulary for both sides, or one each"
+        default="source-and-target", description="one vocabulary for both sides, or one each"
     )
     byte_fallback: bool = Field(
-        True, description="spell characters outside the vocabulary as bytes, so that nothing is unknown"
+        default=True,
+        description="spell characters outside the vocabulary as bytes, so that nothing is unknown",
     )
     character_coverage: float = Field(
-        0.9999,
+        default=0.9999,
         gt=0.9,
         le=1.0,
         description="share of the corpus' characters that get a piece of their own",
     )
-    split_digits: bool = Field(True, description="every digit is a piece of its own")
+    split_digits: bool = Field(default=True, description="every digit is a piece of its own")
     user_defined: list[str] = Field(
         default_factory=list, description="pieces that are never split, e.g. tags or placeholders"
     )
     sentences: int | None = Field(
-        1_000_000, ge=1, description="most sentences to learn from, drawn by the seed; null: all"
+        default=1_000_000, ge=1, description="most sentences to learn from, drawn by the seed; null: all"
     )
 
     def findings(self) -> Iterator[Finding]:

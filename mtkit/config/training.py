@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from mtkit.config.model import ModelSettings
-from mtkit.config.settings import Field, Finding, Settings
+from mtkit.config.rules import Field
+from mtkit.config.settings import Finding, Settings
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.values import Interval, Patience, Probability, Share, amount, unit
 
@@ -14,10 +15,10 @@ FIRST_MOMENTUM = 0.85  # where a momentum that warms up begins, as in Jordan et 
 class Until(Settings):
     """When training stops: at whichever comes first."""
 
-    updates: int | None = Field(None, ge=1, description="number of optimiser updates")
-    epochs: int | None = Field(None, ge=1, description="passes over the training pairs")
+    updates: int | None = Field(default=None, ge=1, description="number of optimiser updates")
+    epochs: int | None = Field(default=None, ge=1, description="passes over the training pairs")
     patience: Patience | None = Field(
-        None, description="validations without a better score before stopping early"
+        default=None, description="validations without a better score before stopping early"
     )
 
     def findings(self) -> Iterator[Finding]:
@@ -28,13 +29,15 @@ class Until(Settings):
 class Validate(Settings):
     """How the model is measured while it learns."""
 
-    every: Interval = Field("500 updates", description="how often: `N updates` or `N epochs`")
+    every: Interval = Field(default="500 updates", description="how often: `N updates` or `N epochs`")
     by: Literal["loss", "bleu", "chrf"] = Field(
-        "loss", description="the score that decides best and patience; bleu and chrf translate"
+        default="loss", description="the score that decides best and patience; bleu and chrf translate"
     )
-    pairs: int = Field(500, ge=1, description="most validation pairs translated each time; the loss uses all")
-    beam_size: int = Field(1, ge=1, description="beam size of the validation translation")
-    samples: int = Field(2, ge=0, description="translations shown each time")
+    pairs: int = Field(
+        default=500, ge=1, description="most validation pairs translated each time; the loss uses all"
+    )
+    beam_size: int = Field(default=1, ge=1, description="beam size of the validation translation")
+    samples: int = Field(default=2, ge=0, description="translations shown each time")
 
     def findings(self) -> Iterator[Finding]:
         if self.by == "loss" and self.samples == 0:
@@ -52,10 +55,12 @@ class Validate(Settings):
 class Keep(Settings):
     """Which checkpoints stay, and from which the final model is made."""
 
-    best: int = Field(1, ge=0, description="checkpoints with the best validation score")
-    last: int = Field(1, ge=1, description="latest checkpoints, from which training resumes")
+    best: int = Field(default=1, ge=0, description="checkpoints with the best validation score")
+    last: int = Field(default=1, ge=1, description="latest checkpoints, from which training resumes")
     average: int = Field(
-        1, ge=1, description="final model = average of the weights of this many last validations; 1: best"
+        default=1,
+        ge=1,
+        description="final model = average of the weights of this many last validations; 1: best",
     )
 
 
@@ -63,24 +68,24 @@ class InverseSqrt(Settings):
     """Linear warm-up, then the rate falls with 1/sqrt(update) (Vaswani et al. 2017, equation 3)."""
 
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
-    warmup_updates: int = Field(4000, ge=1, description="updates until the peak")
+    warmup_updates: int = Field(default=4000, ge=1, description="updates until the peak")
 
 
 class Cosine(Settings):
     """Linear warm-up, then half a cosine down to `floor` at the last update (Loshchilov and Hutter 2017)."""
 
     kind: Literal["cosine"] = "cosine"
-    warmup_updates: int = Field(500, ge=1, description="updates until the peak")
-    floor: Share = Field(0.0, description="last rate as a share of the peak")
+    warmup_updates: int = Field(default=500, ge=1, description="updates until the peak")
+    floor: Share = Field(default=0.0, description="last rate as a share of the peak")
 
 
 class WarmupStableDecay(Settings):
     """Linear warm-up, a plateau, then linear decay to `floor` at the last update (Hu et al. 2024)."""
 
     kind: Literal["warmup_stable_decay"] = "warmup_stable_decay"
-    warmup_updates: int = Field(500, ge=1, description="updates until the peak")
-    decay_share: Share = Field(0.3, description="share of all updates that decay")
-    floor: Share = Field(0.0, description="last rate as a share of the peak")
+    warmup_updates: int = Field(default=500, ge=1, description="updates until the peak")
+    decay_share: Share = Field(default=0.3, description="share of all updates that decay")
+    floor: Share = Field(default=0.0, description="last rate as a share of the peak")
 
 
 Schedule = Annotated[InverseSqrt | Cosine | WarmupStableDecay, Field(discriminator="kind")]
@@ -90,10 +95,10 @@ class AdamW(Settings):
     """AdamW (Loshchilov and Hutter 2019), fused; weight decay on matrices only."""
 
     kind: Literal["adamw"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
-    beta1: Probability = Field(0.9, description="decay of the first moment")
-    beta2: Probability = Field(0.98, description="decay of the second moment")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices")
+    learning_rate: float = Field(default=1e-3, gt=0, description="peak learning rate")
+    beta1: Probability = Field(default=0.9, description="decay of the first moment")
+    beta2: Probability = Field(default=0.98, description="decay of the second moment")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled decay of matrices")
 
 
 class Muon(Settings):
@@ -101,15 +106,15 @@ class Muon(Settings):
 
     kind: Literal["muon"] = "muon"
     learning_rate: float = Field(
-        0.02, gt=0, description="peak rate of matrices, scaled by sqrt(max(1, rows/columns))"
+        default=0.02, gt=0, description="peak rate of matrices, scaled by sqrt(max(1, rows/columns))"
     )
-    momentum: Probability = Field(0.95, description="Nesterov momentum")
+    momentum: Probability = Field(default=0.95, description="Nesterov momentum")
     momentum_warmup_updates: int = Field(
-        0,
+        default=0,
         ge=0,
         description="updates over which momentum rises from 0.85 to `momentum`; 0: it is there at once",
     )
-    weight_decay: float = Field(0.0, ge=0, description="decoupled decay of matrices")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled decay of matrices")
     adamw: AdamW = Field(
         default_factory=lambda: AdamW(learning_rate=3e-3), description="for all other parameters"
     )
@@ -130,9 +135,9 @@ Optimizer = Annotated[AdamW | Muon, Field(discriminator="kind")]
 class Loss(Settings):
     """What is minimised: cross-entropy in nats per target token, plus optional weight penalties."""
 
-    label_smoothing: Probability = Field(0.1, description="Szegedy et al. 2016, section 7")
-    l1: float = Field(0.0, ge=0, description="times the sum of absolute weights of matrices")
-    l2: float = Field(0.0, ge=0, description="times half the sum of squared weights of matrices")
+    label_smoothing: Probability = Field(default=0.1, description="Szegedy et al. 2016, section 7")
+    l1: float = Field(default=0.0, ge=0, description="times the sum of absolute weights of matrices")
+    l2: float = Field(default=0.0, ge=0, description="times half the sum of squared weights of matrices")
 
 
 class Stop(Settings):
@@ -149,9 +154,12 @@ class RollBack(Settings):
 
     kind: Literal["roll_back"] = "roll_back"
     rate_factor: float = Field(
-        0.5, gt=0, lt=1, description="each time the learning rate is multiplied by it, to the end of training"
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="each time the learning rate is multiplied by it, to the end of training",
     )
-    times: int = Field(3, ge=1, description="most times in one training")
+    times: int = Field(default=3, ge=1, description="most times in one training")
 
 
 OnDivergence = Annotated[Stop | RollBack, Field(discriminator="kind")]
@@ -161,10 +169,12 @@ class SubwordSampling(Settings):
     """Another segmentation of each sentence each time it is seen."""
 
     probability: Probability = Field(
-        0.1, description="bpe: merges left out (BPE-dropout, Provilkov et al. 2020); unigram: unused"
+        default=0.1, description="bpe: merges left out (BPE-dropout, Provilkov et al. 2020); unigram: unused"
     )
-    sides: Literal["source", "target", "both"] = Field("both", description="which sides are sampled")
-    temperature: float = Field(0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused")
+    sides: Literal["source", "target", "both"] = Field(default="both", description="which sides are sampled")
+    temperature: float = Field(
+        default=0.2, gt=0, description="unigram: smoothing alpha (Kudo 2018); bpe: unused"
+    )
 
 
 # What `batch_tokens: auto` never goes above: the batch of Vaswani et al. 2017, section 5.1. More seldom helps
@@ -181,19 +191,19 @@ class TrainSettings(Settings):
     """Train: from ids to a model folder."""
 
     batch_tokens: BatchTokens | Literal["auto"] = Field(
-        4096,
+        default=4096,
         description=f"target tokens per update; auto: as many as fit in memory, at most {MOST_BATCH_TOKENS:,}"
         f" (Vaswani et al. 2017, section 5.1), with at least {LEAST_UPDATES_PER_EPOCH} updates an epoch",
     )
     accumulate: Accumulate | Literal["auto"] = Field(
-        "auto",
+        default="auto",
         description="micro-batches an update is cut into, to save memory and to occupy the cores of a CPU;"
         " same result to rounding. auto: as few as fit in memory and occupy the cores, found when training"
         " begins and recorded; a number gives the same bits on fewer cores, and with `--threads` of that"
         " number on more",
     )
     max_tokens: int = Field(
-        256,
+        default=256,
         ge=2,
         description="longest side of a training pair in tokens; longer pairs are left out, counted",
     )
@@ -205,28 +215,30 @@ class TrainSettings(Settings):
     schedule: Schedule = Field(default_factory=InverseSqrt, description="learning rate over time")
     optimizer: Optimizer = Field(default_factory=AdamW, description="how gradients become steps")
     loss: Loss = Field(default_factory=Loss, description="what is minimised")
-    clip_norm: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null: no clipping")
+    clip_norm: float | None = Field(
+        default=1.0, gt=0, description="largest norm of the gradient; null: no clipping"
+    )
     on_divergence: OnDivergence = Field(
         default_factory=Stop,
         description="what follows if numbers are not finite, or the loss went up and stays there",
     )
     ema_decay: Probability = Field(
-        0.0, description="weights averaged exponentially over updates; 0: off (Polyak averaging)"
+        default=0.0, description="weights averaged exponentially over updates; 0: off (Polyak averaging)"
     )
     subword_sampling: SubwordSampling | None = Field(
-        None, description="subword regularisation of training text; null: off"
+        default=None, description="subword regularisation of training text; null: off"
     )
     precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "float32",
+        default="float32",
         description="of matrix products in training; weights stay float32. auto: the faster one here",
     )
     compile: bool | Literal["auto"] = Field(
-        "auto",
+        default="auto",
         description="layers through torch's compiler, which changes rounding; auto: on a GPU that computes in"
         " bfloat16, else nothing is compiled; true: an error where that cannot be",
     )
     shard: bool = Field(
-        False,
+        default=False,
         description="share weights, gradients and optimiser out among processes, to save memory (FSDP2); same"
         " result to rounding, nothing changes in one process",
     )
@@ -355,6 +367,6 @@ class TrainSettings(Settings):
 class FixedTrainSettings(TrainSettings):
     """What a training works with: the settings after everything `auto` has been chosen."""
 
-    batch_tokens: BatchTokens = Field(4096, description="target tokens per update")
-    accumulate: Accumulate = Field(1, description="micro-batches an update is cut into")
-    precision: Precision = Field("float32", description="of matrix products in training")
+    batch_tokens: BatchTokens = Field(default=4096, description="target tokens per update")
+    accumulate: Accumulate = Field(default=1, description="micro-batches an update is cut into")
+    precision: Precision = Field(default="float32", description="of matrix products in training")

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from mtkit.config.rules import AfterValidator, BeforeValidator, Field
 
 
 def _spaced(text: str) -> str:

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-from filelock import FileLock, Timeout
-
 from mtkit.errors import RunError
 from mtkit.files import user_errors
 
@@ -19,8 +16,11 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """Where fetched and extracted data lies; not made here."""
-    chosen = os.environ.get("MTKIT_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("mtkit", appauthor=False)
+    if chosen := os.environ.get("MTKIT_CACHE"):
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("mtkit", appauthor=False)
 
 
 def archive_place(digest: str, filename: str) -> Path:
@@ -31,6 +31,8 @@ def archive_place(digest: str, filename: str) -> Path:
 @contextmanager
 def locked(name: str, say: Say) -> Iterator[None]:
     """Hold the cache's lock of this name; a second process waits, and says so."""
+    from filelock import FileLock, Timeout  # takes time that a translation does not have
+
     folder = cache_folder() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,9 @@ from typing import Any
 
 from mtkit import __version__
 from mtkit.config.export import ExportSettings, Quantization
+from mtkit.config.rules import Field
 from mtkit.config.search import SearchSettings
-from mtkit.config.settings import Field, Settings
+from mtkit.config.settings import Settings
 from mtkit.errors import ModelError, RunError
 from mtkit.export.comparing import Comparison, Translated, against_exact, against_loss, losses_of
 from mtkit.export.needs import PROGRAMS, Elsewhere
@@ -34,7 +35,7 @@ SHOWN = 5  # differences that an error shows
 class Proof(Settings):
     """That an exported model translates like its original: token for token, or within a budget."""
 
-    format: int = Field(FORMAT, ge=1, description="version of the certificate's layout")
+    format: int = Field(default=FORMAT, ge=1, description="version of the certificate's layout")
     mtkit: str = Field(description="version of mtkit that made it")
     to: Elsewhere = Field(description="whose format it is")
     quantization: Quantization = Field(description="what weights were rounded to")

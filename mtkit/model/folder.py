@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtkit.config.model import ModelSettings
+from mtkit.config.rules import Field
 from mtkit.config.search import SearchSettings
-from mtkit.config.settings import Field, Settings, misfits
+from mtkit.config.settings import Settings
 from mtkit.errors import ModelError
 from mtkit.files import canonical_hash, read_versioned_json, sha256, write_json
 
@@ -25,7 +26,7 @@ SUBWORD = "subword"  # the folder of the subword model, inside the model folder
 class ModelCard(Settings):
     """What a model is, how it is used and where it comes from."""
 
-    format: int = Field(FORMAT, ge=1, description="version of the folder's format")
+    format: int = Field(default=FORMAT, ge=1, description="version of the folder's format")
     architecture: ModelSettings = Field(description="the Transformer's shape")
     source_language: str = Field(description="language it reads")
     target_language: str = Field(description="language it writes")
@@ -33,10 +34,12 @@ class ModelCard(Settings):
     source_size: int = Field(ge=1, description="ids of the source vocabulary")
     target_size: int = Field(ge=1, description="ids of the target vocabulary")
     output_bias: bool = Field(
-        False, description="True if a vector is added to the logits, as in models of other toolkits"
+        default=False, description="True if a vector is added to the logits, as in models of other toolkits"
     )
     max_tokens: int | None = Field(
-        None, ge=2, description="longest side it was trained on, in tokens, EOS counted; longer text is split"
+        default=None,
+        ge=2,
+        description="longest side it was trained on, in tokens, EOS counted; longer text is split",
     )
     decoding: SearchSettings = Field(
         default_factory=SearchSettings, description="how it translates unless told otherwise"
@@ -95,13 +98,12 @@ def read_card(folder: Path) -> ModelCard:
     value = read_versioned_json(path, FORMAT, error=ModelError)
     own_hash = _taken_out(value)
     try:
+        if own_hash is not None and own_hash == canonical_hash(value):
+            return ModelCard.restored(value)
         card = ModelCard.model_validate(value)
-        if own_hash is not None and own_hash != canonical_hash(value):
-            raise _damaged(
-                path, "the card is not the one that was saved", "what matches the card's own SHA-256"
-            )
-        return card
     except ValueError as error:  # pydantic's error is one
+        from mtkit.config.judging import misfits
+
         wrong = ", ".join(misfits(error))
         raise ModelError(
             f"not a model card; missing or wrong: {wrong}" if wrong else "not a model card",
@@ -109,6 +111,9 @@ def read_card(folder: Path) -> ModelCard:
             expected="the card as mtkit wrote it",
             advice="Restore the model folder from where it was copied.",
         ) from error
+    if own_hash is not None:
+        raise _damaged(path, "the card is not the one that was saved", "what matches the card's own SHA-256")
+    return card
 
 
 def _taken_out(value: Any) -> Any:

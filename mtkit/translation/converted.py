@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mtkit.config.export import Quantization
+from mtkit.config.rules import Field
 from mtkit.config.search import SearchSettings
-from mtkit.config.settings import Field, Settings, misfits
+from mtkit.config.settings import Settings
 from mtkit.errors import ModelError
 from mtkit.files import canonical_hash, read_versioned_json, sha256
 from mtkit.model.folder import WEIGHTS, ModelCard, check_subword
@@ -92,13 +93,14 @@ class Shortlist(Settings):
 class Certificate(Settings):
     """That a converted model translates like its original: what was compared, and what was found."""
 
-    format: int = Field(FORMAT, ge=OLDEST, description="version of the certificate's layout")
+    format: int = Field(default=FORMAT, ge=OLDEST, description="version of the certificate's layout")
     mtkit: str = Field(description="version of mtkit that made it")
     ctranslate2: str = Field(description="version of CTranslate2 that was compared")
     quantization: Quantization = Field(description="what weights were rounded to")
     finer: list[str] = Field(description="layers whose weights were left in float32")
     computed: str | None = Field(
-        None, description="what it was computed in while it was compared; None: in what it was rounded to"
+        default=None,
+        description="what it was computed in while it was compared; None: in what it was rounded to",
     )
     asked: Quantization = Field(description="what was asked for")
     attempts: list[Attempt] = Field(description="everything that was tried, in order")
@@ -113,7 +115,7 @@ class Certificate(Settings):
     )
     max_tokens: int | None = Field(description="most tokens of a side, end mark counted; None: any number")
     shortlist: Shortlist | None = Field(
-        None, description="the lexical shortlist that is searched with, if any"
+        default=None, description="the lexical shortlist that is searched with, if any"
     )
     weights: str = Field(description="SHA-256 of the weights that were converted")
     files: dict[str, str] = Field(description="SHA-256 of each file beside this one")
@@ -173,13 +175,17 @@ def read_certificate(folder: Path) -> Certificate:
         raise _damaged(path, "converted by an older mtkit, which searched otherwise")
     own_hash = values.pop(OWN_HASH, None) if isinstance(values, dict) else None
     try:
+        if own_hash is not None and own_hash == canonical_hash(values):
+            return Certificate.restored(values)
         certificate = Certificate.model_validate(values)
-        if own_hash is not None and own_hash != canonical_hash(values):
-            raise _damaged(path, "the certificate is not the one that was written")
-        return certificate
     except ValueError as error:  # pydantic's error is one
+        from mtkit.config.judging import misfits
+
         wrong = ", ".join(misfits(error))
         raise _damaged(path, f"not a certificate; missing or wrong: {wrong}") from error
+    if own_hash is not None:
+        raise _damaged(path, "the certificate is not the one that was written")
+    return certificate
 
 
 def check_converted(folder: Path, card: ModelCard) -> Certificate:

@@ -40,8 +40,7 @@ KNOWN = frozenset(
 def unsupported(settings: SearchSettings) -> str | None:
     """Why this engine cannot search so, or None: a setting that it does not know is not at its default."""
     for name, field in type(settings).model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if name not in KNOWN and getattr(settings, name) != default:
+        if name not in KNOWN and getattr(settings, name) != field.default:
             return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
     return None
 

@@ -20,15 +20,14 @@ Document = Literal["wrapped", "paragraphs"]
 MOST_LINES = 200  # of a block; where text runs on longer, it is cut
 _SENTENCE_CHARACTERS = 500  # of two lines that are looked at to see whether a sentence ends between them
 
+# Patterns are compiled where they are first looked for: lines without a document need none.
 # what stands before the text of a line: indentation, quotation marks of e-mail, a mark of a list or heading
-_MARKS = re.compile(
+_MARKS = (
     r"(?P<quotes>[^\S\n]*(?:>[^\S\n]?)*)(?P<indent>[^\S\n]*)"
     r"(?P<item>(?:[-*+•‣◦·–—]|\#{1,6}|\d{1,3}[.)]|[a-z]\)|\(\w{1,3}\))[^\S\n]+)?"
 )
 # where a line may be wrapped: behind a word, or any character of a script without spaces and its marks
-_UNIT = re.compile(
-    rf"\s*(?:{UNSPACED.pattern}[\u0300-\u036f\u3099\u309a\ufe00-\ufe0f]*|(?:(?!{UNSPACED.pattern})\S)+)"
-)
+_UNIT = rf"\s*(?:{UNSPACED}[\u0300-\u036f\u3099\u309a\ufe00-\ufe0f]*|(?:(?!{UNSPACED})\S)+)"
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def blocks(lines: Iterable[str], language: str = "", document: Document = "wrapp
 def _parsed(line: str) -> Line:
     if not _has_text(line):
         return Line(line, "", "", item=False)
-    found = _MARKS.match(line)
+    found = re.match(_MARKS, line)
     assert found is not None, "every part of the pattern may be empty"
     text = line[found.end() :]
     kept = text.rstrip()
@@ -155,7 +154,7 @@ def _shared_out(text: str, lengths: Sequence[int]) -> list[str]:
     """Cut a text into as many pieces as there are lengths, in about their proportion."""
     if len(lengths) == 1:
         return [text]
-    units = deque(_UNIT.findall(text))
+    units = deque(re.findall(_UNIT, text))
     total, wanted = len(text), sum(lengths)
     pieces: list[str] = []
     taken, until = 0, 0

@@ -15,6 +15,7 @@ from mtkit.corpus.normalize import REMOVED
 from mtkit.translation.sentences import sentence_ends
 from mtkit.translation.translation import one_line
 
+# Patterns are compiled where they are first looked for, which takes longer than a short line.
 LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
 # Where a sentence that is too long may be cut, best places first; a cut is made behind each match. A match
 # begins where a run of marks does: from each of a million full stops all others would be looked at in vain.
@@ -22,18 +23,18 @@ _CLOSING = "[\"'”’»)\\]」』）]*"
 _CUTS = (
     # a sentence within quotation marks or parentheses ends: a mark and a space with no small letter behind
     # it, or a mark that needs no space
-    re.compile(rf"(?<![.!?…])[.!?…]+{_CLOSING}\s+(?![a-zà-öø-ÿ])|[。！？｡]+{_CLOSING}\s*"),
-    re.compile(rf"(?<![,;:])[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*"),
-    re.compile(r"\s+"),
+    rf"(?<![.!?…])[.!?…]+{_CLOSING}\s+(?![a-zà-öø-ÿ])|[。！？｡]+{_CLOSING}\s*",
+    rf"(?<![,;:])[,;:]+{_CLOSING}\s+|\s[–—-]\s+|[、，；：]\s*",
+    r"\s+",
 )
-_WHITE_SPACE = re.compile(r"\s+")
+_WHITE_SPACE = r"\s+"
 _CHARACTERS_PER_TOKEN = 4  # where the search for the longest stretch that fits begins
 
 # scripts written without spaces between words: CJK, kana and their marks, which have none between sentences
 # either; Thai, Lao, Burmese and Khmer, which have
 _CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_UNSPACED_SENTENCES = re.compile(f"[{_CJK}]")
-UNSPACED = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{_CJK}]")
+_UNSPACED_SENTENCES = f"[{_CJK}]"
+UNSPACED = f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{_CJK}]"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def split_sentences(
         if stripped := piece.strip():
             is_apart = before[-1:].isspace()
             space = as_it_came[spaces - 1] if is_apart and as_it_came else " "
-            spaced = is_apart or UNSPACED.match(before[-1:]) is not None
+            spaced = is_apart or re.match(UNSPACED, before[-1:]) is not None
             parts.append(Part(stripped, spaced, space, after_sentence=number == 0 and bool(parts)))
         spaces += piece.count(" ")
         before = piece
@@ -110,7 +111,7 @@ def split_sentences(
 
 def _white_space(source: str, text: str) -> list[str]:
     """For each space of a normalised text what its source has there; empty where they do not correspond."""
-    found = _WHITE_SPACE.findall(REMOVED.sub("", source).strip())
+    found = re.findall(_WHITE_SPACE, REMOVED.sub("", source).strip())
     return [one_line(space) for space in found] if len(found) == text.count(" ") else []
 
 
@@ -126,15 +127,15 @@ def rejoin(parts: Sequence[Part], translations: Sequence[str]) -> str:
     return line
 
 
-def meets_unspaced(left: str, right: str, unspaced: re.Pattern[str] = UNSPACED) -> bool:
+def meets_unspaced(left: str, right: str, unspaced: str = UNSPACED) -> bool:
     """True if between the two texts, neither of them empty, there is no space in their script.
 
     Args:
         left: a text.
         right: what follows it.
-        unspaced: characters of the scripts without spaces.
+        unspaced: pattern of the characters of scripts without spaces.
     """
-    return unspaced.match(left[-1]) is not None or unspaced.match(right[0]) is not None
+    return re.match(unspaced, left[-1]) is not None or re.match(unspaced, right[0]) is not None
 
 
 def _split(text: str, level: int, limit: int, count: Callable[[str], int]) -> list[str]:
@@ -143,7 +144,7 @@ def _split(text: str, level: int, limit: int, count: Callable[[str], int]) -> li
         return [text]
     units = [text]
     while len(units) == 1 and level < len(_CUTS):
-        units = _cut_at(text, (match.end() for match in _CUTS[level].finditer(text)))
+        units = _cut_at(text, (match.end() for match in re.finditer(_CUTS[level], text)))
         level += 1
     if len(units) == 1:
         return _cut_anywhere(text, limit, count)

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -165,7 +166,7 @@ def test_a_damaged_store_of_ids_is_written_anew_and_costs_no_bits(
 
 
 SCRIPT = """
-    import sys, time
+    import json, sys, time
     from pathlib import Path
     from mtkit.config.training import TrainSettings
     from mtkit.log import RunContext
@@ -174,7 +175,7 @@ SCRIPT = """
     from mtkit.training.train import TrainInputs, train
 
     toy, out = Path(sys.argv[1]), Path(sys.argv[2])
-    settings = TrainSettings.model_validate_json(sys.argv[3])
+    settings = TrainSettings.model_validate(json.loads(sys.argv[3]))
     loop.CHECKPOINT_SECONDS = float(sys.argv[4])
     update = loop.Loop._update
 
@@ -210,7 +211,8 @@ HELD = 13  # the update at which a training waits for its signal
 def start(
     toy: Path, out: Path, made: TrainSettings, checkpoint_seconds: float, held: int = 0
 ) -> "subprocess.Popen[bytes]":
-    arguments = [str(toy), str(out), made.model_dump_json(by_alias=True), str(checkpoint_seconds), str(held)]
+    told = json.dumps(made.model_dump(mode="json", by_alias=True))
+    arguments = [str(toy), str(out), told, str(checkpoint_seconds), str(held)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SCRIPT), *arguments], stderr=subprocess.PIPE
     )

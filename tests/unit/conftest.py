@@ -13,8 +13,9 @@ from benchmarks.stand_ins import learn, write_model
 from mtkit.config.kind import Kind
 from mtkit.config.model import ModelSettings
 from mtkit.config.recipe import Recipe
+from mtkit.config.rules import Field
 from mtkit.config.search import SearchSettings
-from mtkit.config.settings import Field, Settings
+from mtkit.config.settings import Settings
 from mtkit.errors import DataError
 from mtkit.files import read_lines, read_text, sha256, write_text
 from mtkit.log import RunContext

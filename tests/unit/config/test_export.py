@@ -4,7 +4,7 @@ import pytest
 
 from mtkit.config.export import EXPRESSIBLE, ExportSettings, inexpressible
 from mtkit.config.model import ModelSettings
-from mtkit.config.settings import Field
+from mtkit.config.rules import Field
 from mtkit.config.subword import SubwordSettings
 from mtkit.config.training import TrainSettings
 from mtkit.export.specification import ACTIVATIONS
@@ -13,7 +13,7 @@ TRAIN = TrainSettings.model_validate({"until": {"updates": 1}})
 
 
 class Newer(ModelSettings):
-    gates: bool = Field(False, description="something that no specification knows")
+    gates: bool = Field(default=False, description="something that no specification knows")
 
 
 def test_every_architecture_of_today_can_be_expressed() -> None:
