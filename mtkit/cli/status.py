@@ -16,17 +16,20 @@ from mtkit.pipeline.kinds import KINDS
 def status(recipe: str | None, runs: Path, verify: bool) -> None:
     """Say what is stored, running or interrupted: every run with its stages, or those of one RECIPE.
 
-    RECIPE is the recipe's name or its file. Nothing is changed; without --verify only sizes are compared.
+    RECIPE is the recipe's name, its file or its run's folder. Nothing is changed; without --verify only sizes are compared.
 
     \b
     Examples:
       mtkit status
       mtkit status demo
+      mtkit status runs/demo
       mtkit status --verify
     """
     from mtkit.pipeline.status import run_lines, store_lines
 
     name = _run_name(recipe) if recipe else None
+    if name is not None and Path(name).is_dir() and len(Path(name).parts) > 1:
+        runs, name = Path(name).parent, Path(name).name
     for line in run_lines(runs, name, verify=verify, now=time.time()):
         click.echo(line)
     for line in store_lines(runs) if name is None else ():

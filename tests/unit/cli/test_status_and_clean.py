@@ -40,6 +40,7 @@ def test_status_of_one_recipe_is_asked_by_name_or_file(store: Store) -> None:
     Path("toy.yaml").rename("named.yaml")
     assert len(invoke("status", "toy").stdout.splitlines()) == 4
     assert len(invoke("status", "named.yaml").stdout.splitlines()) == 4
+    assert invoke("status", "runs/toy").stdout == invoke("status", "toy").stdout
     with pytest.raises(DataError):
         invoke("status", "other")
 
