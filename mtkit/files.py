@@ -327,7 +327,14 @@ def read_text(path: Path) -> str:
     """Read a whole UTF-8 text, line ends as they are."""
     with user_errors(path):
         raw = path.read_bytes()
-    return "\n".join(decode_lines(io.BytesIO(raw), str(path))) + ("\n" if raw.endswith(b"\n") else "")
+    return _decoded(raw, str(path))
+
+
+def _decoded(raw: bytes, name: str) -> str:
+    try:
+        return raw.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError:  # raised again with the line
+        return "\n".join(decode_lines(io.BytesIO(raw), name))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -340,21 +347,13 @@ def read_json(path: Path, *, error: type[MtkitError] = DataError) -> Any:
     with user_errors(path):
         raw = path.read_bytes()
     try:
-        return json.loads("\n".join(decode_lines(io.BytesIO(raw), str(path))))
+        return json.loads(_decoded(raw, str(path)))
     except DataError as problem:  # not UTF-8
-        raise error(
-            problem.found,
-            where=problem.where,
-            expected="a JSON document",
-            advice="Restore the file; if mtkit wrote it, delete its folder and run again.",
-        ) from problem
+        found, where = problem.found, problem.where
     except json.JSONDecodeError as problem:
-        raise error(
-            f"not valid JSON: {problem.msg}",
-            where=f"{path}:{problem.lineno}",
-            expected="a JSON document",
-            advice="Restore the file; if mtkit wrote it, delete its folder and run again.",
-        ) from problem
+        found, where = f"not valid JSON: {problem.msg}", f"{path}:{problem.lineno}"
+    advice = "Restore the file; if mtkit wrote it, delete its folder and run again."
+    raise error(found, where=where, expected="a JSON document", advice=advice)
 
 
 def read_versioned_json(path: Path, newest: int, *, error: type[MtkitError]) -> Any:

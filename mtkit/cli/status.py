@@ -16,7 +16,8 @@ from mtkit.pipeline.kinds import KINDS
 def status(recipe: str | None, runs: Path, verify: bool) -> None:
     """Say what is stored, running or interrupted: every run with its stages, or those of one RECIPE.
 
-    RECIPE is the recipe's name, its file or its run's folder. Nothing is changed; without --verify only sizes are compared.
+    RECIPE is the recipe's name, its file or its run's folder. Nothing is changed; without --verify only sizes
+    are compared.
 
     \b
     Examples:

@@ -8,6 +8,7 @@ it takes longer than to translate a sentence with a deployed model, whose settin
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
@@ -221,7 +222,7 @@ def _plain(value: Any, asked: dict[str, Any]) -> Any:
 def _restored(annotation: Any, value: Any) -> Any:
     """A value of JSON as its type wants it: inner objects where the type has them."""
     if isinstance(value, dict):
-        classes = list(_classes(annotation))
+        classes = _classes(annotation)
         fitting = [one for one in classes if len(classes) == 1 or _kind(one) == value.get("kind")]
         return fitting[0].restored(value) if fitting else value
     if isinstance(value, list):
@@ -234,12 +235,13 @@ def _kind(settings_class: type[Settings]) -> Any:
     return rule.default if rule else None
 
 
-def _classes(annotation: Any) -> Iterator[type[Settings]]:
+@cache
+def _classes(annotation: Any) -> tuple[type[Settings], ...]:
     """The settings classes that a type speaks of, outside of mappings."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
-        yield annotation
-    elif get_origin(annotation) is Annotated:
-        yield from _classes(get_args(annotation)[0])
-    elif get_origin(annotation) in (Union, UnionType, list):
-        for part in get_args(annotation):
-            yield from _classes(part)
+        return (annotation,)
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _classes(parts[0])
+    inner = parts if get_origin(annotation) in (Union, UnionType, list) else ()
+    return tuple(found for part in inner for found in _classes(part))

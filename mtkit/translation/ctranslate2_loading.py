@@ -173,6 +173,6 @@ def readable(tensor: Any) -> Any:
 def read_pieces(folder: Path) -> tuple[list[str], list[str]]:
     """Source and target vocabulary of a converted model, by id."""
     shared = folder / "shared_vocabulary.json"
-    paths = [shared if shared.is_file() else folder / f"{side}_vocabulary.json" for side in SIDES]
-    source, target = (read_json(path, error=ModelError) for path in paths)
-    return source, target
+    names = ["shared"] if shared.is_file() else SIDES
+    read = [read_json(folder / f"{name}_vocabulary.json", error=ModelError) for name in names]
+    return read[0], read[-1]
