@@ -37,7 +37,7 @@ def lay_out_for_few_rows(model: Transformer) -> None:
                 setattr(module, name, FewRows(layer.weight, layer.bias))
     output = FewRows(model.output_weight, model.output_bias)
     model.output_for_search = output.forward
-    if output.packed is not None:  # products of MKL's take any rows
+    if output.packed is not None and not is_made_for_mkl():  # there most products are MKL's, of any rows
         model.rows_for_search = partial(rounded, is_packed=True)
 
 
@@ -65,6 +65,7 @@ class FewRows(nn.Module):
             self.packed = packed(weight.data, SMALL_STEP)
         elif weight.numel() > CACHED:
             self.packed_for_mkl = packed_for_mkl(weight.data, MOST)
+            self.packed = None if self.packed_for_mkl is not None else packed(weight.data, SMALL_STEP)
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., in] to states [..., out]."""

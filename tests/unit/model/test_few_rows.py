@@ -104,8 +104,9 @@ def test_where_mkl_is_at_home_large_matrices_alone_are_packed(
     }
     assert packs[torch.Size([8, 8])] is not made_for_mkl
     output = getattr(model.output_for_search, "__self__", None)
-    assert isinstance(output, FewRows) and (output.packed is None) is made_for_mkl
-    assert (output.packed_for_mkl is not None) is (made_for_mkl and has_packing_of_mkl())
+    by_mkl = made_for_mkl and has_packing_of_mkl()
+    assert isinstance(output, FewRows)
+    assert (output.packed is None, output.packed_for_mkl is None) == (by_mkl, not by_mkl)
     assert model.rows_for_search(21) == (21 if made_for_mkl else 24)
 
 
