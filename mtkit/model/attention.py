@@ -69,10 +69,31 @@ def _written_out(
     return heads.transpose(1, 2).flatten(2)  # [B, T, H * K]
 
 
-def attend_from_few(query: Tensor, key: Tensor, value: Tensor, *, may_attend: Tensor | None = None) -> Tensor:
-    """Attention of a few queries in batched products, as `attend`, for a step of search on a CPU.
+def attend_by_products(query: Tensor, keys: Tensor, values: Tensor, added: Tensor | None = None) -> Tensor:
+    """Attention of a few queries in batched products, for a step of search on a CPU; M = B * G.
 
     Keys and values come from afar, and torch's own attention waits for them twice as long (docs/log.md).
+
+    Args:
+        query: [M, H/G * N, K].
+        keys: [M, K, S].
+        values: [M, S, K].
+        added: to the scores, [M, 1, S]; None: nothing.
+
+    Returns:
+        [M, H/G * N, K].
+    """
+    scale = query.size(-1) ** -0.5
+    if added is None:
+        nothing = query.new_empty(1, 1, 1)  # not looked at
+        scores = torch.baddbmm(nothing, query, keys, beta=0, alpha=scale)
+    else:
+        scores = torch.baddbmm(added, query, keys, alpha=scale)
+    return torch.bmm(scores.softmax(-1), values)
+
+
+def attend_from_few(query: Tensor, key: Tensor, value: Tensor, *, may_attend: Tensor | None = None) -> Tensor:
+    """Attention of a few queries, as `attend`, for a step of search on a CPU.
 
     Args:
         query: [B, H, N, K].
@@ -81,12 +102,16 @@ def attend_from_few(query: Tensor, key: Tensor, value: Tensor, *, may_attend: Te
         may_attend: 0 where attention is allowed, -inf elsewhere, [B, 1, 1, S]; None: everywhere.
     """
     sentences, heads, count, size = query.shape
-    batch = sentences * key.size(1)  # B * G
-    scores = torch.bmm(query.reshape(batch, -1, size), key.flatten(0, 1).mT).mul_(size**-0.5)
-    if may_attend is not None:
-        scores.view(sentences, -1, 1, scores.size(-1)).add_(may_attend)  # [B, H * N, 1, S]
-    found = torch.bmm(scores.softmax(-1), value.flatten(0, 1))  # [B * G, H/G * N, K]
+    groups = key.size(1)
+    added = None if may_attend is None else for_each_group(may_attend, groups)  # [B * G, 1, S]
+    grouped = query.reshape(sentences * groups, -1, size)  # [B * G, H/G * N, K]
+    found = attend_by_products(grouped, key.flatten(0, 1).mT, value.flatten(0, 1), added)
     return found.view(sentences, heads, count, size).transpose(1, 2).flatten(2)  # [B, N, H * K]
+
+
+def for_each_group(padding: Tensor, groups: int) -> Tensor:
+    """What is added to the scores of a sentence, [B, 1, 1, S], for each of its key heads, [B * G, 1, S]."""
+    return padding.expand(-1, groups, -1, -1).flatten(0, 1)
 
 
 class SelfAttention(nn.Module):
@@ -143,20 +168,12 @@ class SelfAttention(nn.Module):
                 P = place + 1; None: all.
 
         Returns:
-            States [R, D].
+            The heads side by side, [R, D], which `out` has still to read.
         """
         sentences, _, count = past.shape[:3]
-        heads = self.query_key_value(states).view(sentences, count, -1, self.head_dim)  # [B, N, H + 2G, K]
-        if self.rotary is not None:
-            turning, value = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=2)
-            turned = self.rotary(turning.flatten(0, 1).unsqueeze(1), position).view_as(turning)
-            heads = torch.cat([turned, value], dim=2)
+        heads = self._at(states, position).view(sentences, count, -1, self.head_dim)  # [B, N, H + 2G, K]
         query, key_value = torch.split(heads, [self.heads, 2 * self.kv_heads], dim=2)
         past[:, place] = key_value.view(sentences, count, 2, -1, self.head_dim)  # [B, N, 2, G, K]
-        if count == 1 and states.device.type == "cpu":
-            key, value = past[:, : place + 1, 0].transpose(1, 3).unbind(2)  # [B, G, P, K]
-            found = attend_from_few(query.transpose(1, 2), key, value)  # [B, 1, D]
-            return self.out(found.view_as(states))  # type: ignore[no-any-return]  # [R, D]
         places = past[:, : place + 1].flatten(1, 2)  # [B, P * N, 2, G, K]
         keys, values = places.permute(2, 0, 3, 1, 4).unbind(0)  # [B, G, P * N, K]
         # The hypotheses, and the query heads that share a key head, stand where positions would stand.
@@ -168,7 +185,33 @@ class SelfAttention(nn.Module):
         heads = F.scaled_dot_product_attention(query, keys, values, seen)  # [B, G, H/G * N, K]
         heads = heads.view(sentences, self.kv_heads, shared, count, self.head_dim)
         heads = heads.permute(0, 3, 1, 2, 4)  # [B, N, G, H/G, K]
-        return self.out(heads.reshape(states.shape))  # type: ignore[no-any-return]  # [R, D]
+        return heads.reshape(states.shape)  # [R, D]
+
+    def step_alone(self, states: Tensor, past: Tensor, place: int) -> Tensor:
+        """As `step` on a CPU, where each sentence has one hypothesis: in as few operations as may be.
+
+        Args:
+            states: [B, D].
+            past: keys and values of what came before, [2, C, B * G, K] with room at `place`.
+            place: where the new ones are written, which is how many positions came before.
+        """
+        rows, width = states.size(0), self.heads * self.head_dim
+        heads = self._at(states, place)  # [B, (H + 2G) * K]
+        new = heads[:, width:].view(rows, 2, -1).transpose(0, 1)  # [2, B, G * K]
+        past.select(1, place).view(2, rows, -1).copy_(new)
+        keys, values = past.narrow(1, 0, place + 1).unbind()  # [P, B * G, K]
+        query = heads[:, :width].reshape(past.size(2), -1, self.head_dim)  # [B * G, H/G, K]
+        return attend_by_products(query, keys.permute(1, 2, 0), values.transpose(0, 1)).view(rows, width)
+
+    def _at(self, states: Tensor, position: int) -> Tensor:
+        """Queries, keys and values of rows [R, D] at a position, side by side, [R, (H + 2G) * K]."""
+        found: Tensor = self.query_key_value(states)
+        if self.rotary is None:
+            return found
+        heads = found.view(found.size(0), -1, self.head_dim)  # [R, H + 2G, K]
+        turning, value = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=1)
+        turned = self.rotary(turning.unsqueeze(1), position).squeeze(1)  # [R, H + G, K]
+        return torch.cat([turned, value], dim=1).flatten(1)
 
     def _project(self, states: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """Queries and keys [B, T, H + G, K], with their positions, and values [B, T, G, K]."""
@@ -234,12 +277,24 @@ class CrossAttention(nn.Module):
             padding: 0 at source tokens, -inf elsewhere, [B, 1, 1, S], or None.
 
         Returns:
-            States [B, N, D].
+            The heads side by side, [B, N, D], which `out` has still to read.
         """
         key, value = keys_values.unbind(0)  # [B, G, S, K]
         query = self.query(states).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)  # [B, H, N, K]
         look = attend_from_few if states.device.type == "cpu" else attend
-        return self.out(look(query, key, value, may_attend=padding))  # type: ignore[no-any-return]
+        return look(query, key, value, may_attend=padding)
+
+    def step_alone(self, states: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
+        """As `step` on a CPU, where each sentence has one hypothesis: in as few operations as may be.
+
+        Args:
+            states: [B, D].
+            keys: [B * G, K, S].
+            values: [B * G, S, K].
+            padding: 0 at source tokens, -inf elsewhere, [B * G, 1, S], or None.
+        """
+        query = self.query(states).view(keys.size(0), -1, self.head_dim)  # [B * G, H/G, K]
+        return attend_by_products(query, keys, values, padding).view_as(states)
 
     def weights(self, states: Tensor, keys_values: Tensor, may_attend: Tensor | None = None) -> Tensor:
         """How much each position attends to each source position, the mean over heads, [B, T, S].

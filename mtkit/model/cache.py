@@ -1,13 +1,32 @@
 """What decoding step by step remembers: keys and values of self-attention, and of the source."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from mtkit.model.attention import for_each_group
+
 LOOKS = 4  # steps from one look for places that nobody sees to the next
 WORTH_KEEPING = 0.75  # of the places, so that giving up the others is not worth the copying
 FIRST_CAPACITY = 16  # places of a hypothesis; more are made whenever they are used up
+
+
+class Alone(NamedTuple):
+    """What a layer remembers of sentences with one hypothesis each, as a step on a CPU reads it.
+
+    Attributes:
+        past: keys and values of self-attention, [2, C, B * G, K].
+        keys: of the source, [B * G, K, S].
+        values: of the source, [B * G, S, K].
+        padding: 0 at source tokens, -inf elsewhere, [B * G, 1, S], or None if nothing is padding.
+    """
+
+    past: Tensor
+    keys: Tensor
+    values: Tensor
+    padding: Tensor | None
 
 
 class Cache:
@@ -37,6 +56,7 @@ class Cache:
         self.past: list[Tensor] = []
         self._sees = source.new_empty(0, dtype=torch.bool)  # [B, N, C * N]
         self._spare: Tensor | None = None  # memory of one layer, for copies
+        self._alone: list[Alone] | None = None  # views that are made once for many steps
         self.expand(1)
 
     @property
@@ -56,12 +76,25 @@ class Cache:
             return None
         return self._sees[:, None, :, : (self.used + 1) * self.hypotheses]
 
+    def alone(self) -> list[Alone]:
+        """What each layer remembers, where each sentence has one hypothesis."""
+        if self._alone is None:
+            groups = self.source.size(3)
+            padding = None if self.padding is None else for_each_group(self.padding, groups)
+            self._alone = []
+            for past, source in zip(self.past, self.source, strict=True):
+                keys, values = source.flatten(1, 2).unbind()  # [B * G, S, K]
+                lying = past.permute(3, 1, 0, 2, 4, 5).flatten(2, 4)  # a view: that is how `_room` makes it
+                self._alone.append(Alone(lying, keys.mT, values, padding))
+        return self._alone
+
     def expand(self, count: int) -> None:
         """Give each sentence `count` hypotheses for its only one, which has read one position at most."""
         assert self.length <= 1, "at most one position is shared out"
         layers, two, sentences, kv_heads, _, head_dim = self.source.shape
         read, shape = self.past, (sentences, FIRST_CAPACITY, count, two, kv_heads, head_dim)
         self.past = [_room(self.source, shape) for _ in range(layers)]
+        self._alone = None
         self._sees = self.source.new_zeros(sentences, count, FIRST_CAPACITY * count, dtype=torch.bool)
         if self.length:
             self._sees[:, :, 0] = True  # of the first N places the others are nobody's, and hold numbers
@@ -78,8 +111,10 @@ class Cache:
         if self.used == capacity:
             self.past = [_longer(past, capacity) for past in self.past]
             self._sees = torch.cat([self._sees, torch.zeros_like(self._sees)], dim=2)
-            self._spare = None
+            self._spare = self._alone = None
         count = self.hypotheses
+        if count == 1:  # it sees all that it wrote
+            return
         own = torch.eye(count, dtype=torch.bool, device=self._sees.device)
         self._sees[:, :, self.used * count : (self.used + 1) * count] = own
 
@@ -107,6 +142,7 @@ class Cache:
 
     def _keep(self, sentences: Tensor) -> None:
         """Let all other sentences leave."""
+        self._alone = None
         self.source = self.source.index_select(2, sentences)
         self._sees = self._sees.index_select(0, sentences)
         if self.padding is not None:

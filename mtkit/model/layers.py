@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from mtkit.batches.packed import Layout
 from mtkit.config.model import ModelSettings
 from mtkit.model.attention import CrossAttention, SelfAttention
+from mtkit.model.cache import Alone
 from mtkit.model.dropout import add_with_dropout, dropout
 from mtkit.model.products import Linear
 
@@ -56,13 +57,20 @@ class FeedForward(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """States [..., D] to states [..., D]."""
-        inner = self.up(states)  # [..., F] or [..., 2F]
+        return self.down(dropout(self._inner(states), self.dropout, self.training))  # type: ignore[no-any-return]
+
+    def onto(self, total: Tensor, states: Tensor) -> Tensor:
+        """total + what comes of states, both [..., D], in a step of search."""
+        return self.down.onto(total, self._inner(states))
+
+    def _inner(self, states: Tensor) -> Tensor:
+        inner: Tensor = self.up(states)  # [..., F] or [..., 2F]
         if self.gated:
             gate, inner = inner.chunk(2, dim=-1)
-            inner = self.activation(gate) * inner  # [..., F]
-        else:
-            inner = self.activation(inner)
-        return self.down(dropout(inner, self.dropout, self.training))  # type: ignore[no-any-return]
+            return self.activation(gate) * inner  # [..., F]
+        if self.activation is F.relu and not torch.is_grad_enabled():
+            return inner.relu_()
+        return self.activation(inner)
 
 
 class Layer(nn.Module):
@@ -82,6 +90,14 @@ class Layer(nn.Module):
         if self.pre_norm:
             return add_with_dropout(states, block(norm(states)), self.dropout, self.training)
         return norm(add_with_dropout(states, block(states), self.dropout, self.training))  # type: ignore[no-any-return]
+
+    def add_in_step(
+        self, states: Tensor, norm: nn.Module, block: Callable[[Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """As `add` in a step of search; `block` adds what comes of its second argument to the first."""
+        if self.pre_norm:
+            return block(states, norm(states))
+        return norm(block(states, states))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(Layer):
@@ -164,14 +180,31 @@ class DecoderLayer(Layer):
             States [R, D].
         """
 
-        def over_past(rows: Tensor) -> Tensor:
-            return self.self_attention.step(rows, past, place, position, seen)
+        def over_past(total: Tensor, rows: Tensor) -> Tensor:
+            found = self.self_attention.step(rows, past, place, position, seen)
+            return self.self_attention.out.onto(total, found)
 
-        def over_source(rows: Tensor) -> Tensor:
+        def over_source(total: Tensor, rows: Tensor) -> Tensor:
             # The hypotheses of a sentence see the same source: they stand where target positions would stand.
             by_sentence = rows.view(keys_values.size(1), -1, rows.size(-1))  # [B, N, D]
-            return self.cross_attention.step(by_sentence, keys_values, padding).view_as(rows)  # [R, D]
+            found = self.cross_attention.step(by_sentence, keys_values, padding).view_as(rows)  # [R, D]
+            return self.cross_attention.out.onto(total, found)
 
-        states = self.add(states, self.self_attention_norm, over_past)
-        states = self.add(states, self.cross_attention_norm, over_source)
-        return self.add(states, self.feed_forward_norm, self.feed_forward)
+        states = self.add_in_step(states, self.self_attention_norm, over_past)
+        states = self.add_in_step(states, self.cross_attention_norm, over_source)
+        return self.add_in_step(states, self.feed_forward_norm, self.feed_forward.onto)
+
+    def step_alone(self, states: Tensor, own: Alone, place: int) -> Tensor:
+        """As `step` on a CPU, where each sentence has one hypothesis: states [B, D] to states [B, D]."""
+
+        def over_past(total: Tensor, rows: Tensor) -> Tensor:
+            found = self.self_attention.step_alone(rows, own.past, place)
+            return self.self_attention.out.onto(total, found)
+
+        def over_source(total: Tensor, rows: Tensor) -> Tensor:
+            found = self.cross_attention.step_alone(rows, own.keys, own.values, own.padding)
+            return self.cross_attention.out.onto(total, found)
+
+        states = self.add_in_step(states, self.self_attention_norm, over_past)
+        states = self.add_in_step(states, self.cross_attention_norm, over_source)
+        return self.add_in_step(states, self.feed_forward_norm, self.feed_forward.onto)

@@ -34,6 +34,10 @@ class Linear(nn.Linear):
         """States [..., in] to states [..., out]."""
         return linear(input, self.weight, self.bias)
 
+    def onto(self, total: Tensor, states: Tensor) -> Tensor:
+        """total + what comes of states [..., in], [..., out]; for a step of search, in few passes."""
+        return total + linear(states, self.weight, self.bias)
+
 
 def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`torch.nn.functional.linear`: states · weightᵀ + bias. Can be differentiated, by oneDNN once.
@@ -158,6 +162,28 @@ def packed(weight: Tensor, rows: int) -> Tensor | None:
     return found
 
 
+def by_mkl(states: Tensor, laid_out: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """As `linear`, by MKL, of a matrix that it need not lay out first; not differentiable.
+
+    Args:
+        states: [..., in], float32 on a CPU.
+        laid_out: what `packed_for_mkl` made of the matrix; any number of rows may be multiplied with it.
+        weight: the matrix itself, [out, in], of which the shape is read.
+        bias: [out], or None.
+    """
+    rows = states.numel() // states.size(-1)  # torch uses `laid_out` if it is told the rows that there are
+    found: Tensor = torch.ops.mkl._mkl_linear(states, laid_out, weight, bias, rows)
+    return found
+
+
+def packed_for_mkl(weight: Tensor, rows: int) -> Tensor | None:
+    """A float32 matrix laid out as MKL reads it, best for so many rows; None where that cannot be."""
+    if weight.dtype != torch.float32 or not has_packing_of_mkl():
+        return None
+    found: Tensor = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
+    return found
+
+
 def is_quicker(left: Tensor, right: Tensor) -> bool:
     """True for matrices that oneDNN is given; a few rows are multiplied as quickly by MKL, or sooner."""
     if torch.compiler.is_compiling() or left.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
@@ -204,6 +230,21 @@ def has_onednn() -> bool:
             laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(right, SMALL_STEP)
             found = by_onednn(left, right), by_onednn(left, laid_out)
             return all(torch.equal(one, left @ right.mT) for one in found)
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False
+
+
+@cache
+def has_packing_of_mkl() -> bool:
+    """True if this torch has MKL's products of matrices laid out before; tried as oneDNN's are."""
+    if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+        return False
+    numbers = torch.arange(20, dtype=torch.float32, device="cpu")
+    left, right = numbers[:12].view(3, 4), numbers.view(5, 4)
+    try:
+        with torch.autocast("cpu", enabled=False), torch.no_grad():
+            laid_out: Tensor = torch.ops.mkl._mkl_reorder_linear_weight(right, 2)
+            return torch.equal(by_mkl(left, laid_out, right), left @ right.mT)
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
 

@@ -120,10 +120,15 @@ class Decoder(Stack):
     def step(self, embedded: Tensor, cache: Cache) -> Tensor:
         """Embeddings of the newest ids [R, D] to hidden states [R, D]; `cache` grows by one."""
         cache.make_room()
-        states, seen = self.begin(embedded.unsqueeze(1), cache.length).squeeze(1), cache.seen
-        for number, layer in enumerate(self.layers):
-            own = cache.past[number], cache.used, cache.length, seen
-            states = layer.step(states, *own, cache.source[number], cache.padding)  # type: ignore[operator]
+        states = self.begin(embedded.unsqueeze(1), cache.length).squeeze(1)
+        if cache.hypotheses == 1 and states.device.type == "cpu":
+            for layer, own in zip(self.layers, cache.alone(), strict=True):
+                states = layer.step_alone(states, own, cache.length)  # type: ignore[operator]
+        else:
+            seen = cache.seen
+            for number, layer in enumerate(self.layers):
+                about = cache.past[number], cache.used, cache.length, seen
+                states = layer.step(states, *about, cache.source[number], cache.padding)  # type: ignore[operator]
         cache.advance()
         return self.norm(states)  # type: ignore[no-any-return]
 

@@ -14,7 +14,7 @@ PAD = 0  # fills a batch up; never learnt, never produced
 UNK = 1  # a character outside the vocabulary; with byte fallback there is none
 BOS = 2  # the first token the decoder reads
 EOS = 3  # the last token of every sentence
-NEVER_PRODUCED = (PAD, UNK, BOS)  # ids that stand for no text
+NEVER_PRODUCED = (PAD, UNK, BOS)  # ids that stand for no text; the first of all, in their order
 
 SPACE_MARK = "\u2581"  # how SentencePiece writes a space; one begins every line
 

@@ -74,10 +74,10 @@ class TorchEngine:
         model: Model = Ensemble(models, average) if others else models[0]
         if found.type != "cpu":
             return cls(model, batch_tokens)
-        for one in models:
-            lay_out_for_few_rows(one)
         workers = Workers(threads or default_threads())
         torch.set_num_threads(1)
+        for one in models:  # by as many threads as multiply
+            lay_out_for_few_rows(one)
         return cls(model, batch_tokens, workers)
 
     @property

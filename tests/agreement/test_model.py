@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from mtkit.config.model import ModelSettings
+from mtkit.model import few_rows
+from mtkit.model.few_rows import lay_out_for_few_rows
 from mtkit.model.transformer import Transformer
 
 B, S, T, V = 3, 7, 19, 23  # T passes the cache's first capacity
@@ -63,6 +65,26 @@ def test_a_reordered_beam_reads_on_as_if_it_had_always_stood_so(model: Transform
         sentences = rows // 2
         written = torch.cat([hypotheses[rows], target[0, half:].expand(4, -1)], dim=1)
         whole = model(source[sentences], is_token[sentences], written)[:, half:]
+    torch.testing.assert_close(after, whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("laid_out", [False, True])
+@pytest.mark.parametrize("made_for_mkl", [False, True])
+def test_one_hypothesis_reads_on_when_other_sentences_have_left(
+    model: Transformer, laid_out: bool, made_for_mkl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: made_for_mkl)
+    source, is_token, target = inputs()
+    rows, half = torch.tensor([0, 2]), T // 2
+    with torch.no_grad():
+        whole = model(source, is_token, target)[rows, half:]
+        if laid_out:
+            lay_out_for_few_rows(model)
+        cache = model.start(model.encode(source, is_token), is_token)
+        for t in range(half):
+            model.step(target[:, t], cache)
+        cache.select(rows)
+        after = torch.stack([model.step(target[rows, t], cache) for t in range(half, T)], dim=1)
     torch.testing.assert_close(after, whole, atol=1e-5, rtol=1e-4)
 
 

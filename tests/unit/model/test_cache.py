@@ -31,7 +31,10 @@ def numbers_of(cache: Cache) -> list[list[int]]:
     for sentence in range(cache.source.size(2)):
         layers = [past[sentence].flatten(0, 1)[: cache.used * count] for past in cache.past]
         assert torch.equal(layers[0], layers[1])
-        for sees in cache._sees[sentence, :, : cache.used * count]:
+        seen = cache._sees[sentence, :, : cache.used * count]
+        if cache.seen is None:
+            seen = torch.ones_like(seen)
+        for sees in seen:
             values = layers[0][sees]
             assert bool((values == values[:, :1, :1, :1]).all())
             found.append(sorted(map(int, values[:, 0, 0, 0].tolist()), key=lambda number: number % 1000))

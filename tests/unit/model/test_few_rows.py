@@ -8,7 +8,7 @@ from mtkit.config.model import ModelSettings
 from mtkit.config.search import SearchSettings
 from mtkit.model import few_rows
 from mtkit.model.few_rows import MOST, FewRows, lay_out_for_few_rows
-from mtkit.model.products import has_onednn
+from mtkit.model.products import has_onednn, has_packing_of_mkl
 from mtkit.model.transformer import Transformer
 from mtkit.search.beam import search
 
@@ -50,14 +50,16 @@ def test_matrices_of_the_decoder_lie_by_columns_and_embeddings_by_rows() -> None
     assert model.target_embedding.weight.is_contiguous()
 
 
+@pytest.mark.parametrize("made_for_mkl", [True, False])
 @pytest.mark.parametrize("preferred", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(20, 8), (7, 33)])
 def test_a_packed_layer_is_the_layer_for_every_number_of_rows(
-    bias: bool, shape: tuple[int, int], preferred: bool, monkeypatch: pytest.MonkeyPatch
+    bias: bool, shape: tuple[int, int], preferred: bool, made_for_mkl: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few_rows, "prefers_onednn", lambda: preferred)
-    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: False)
+    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: made_for_mkl)
+    monkeypatch.setattr(few_rows, "CACHED", 0)
     torch.manual_seed(1)
     layer = nn.Linear(shape[1], shape[0], bias=bias).eval()
     few = FewRows(layer.weight, layer.bias)
@@ -65,6 +67,24 @@ def test_a_packed_layer_is_the_layer_for_every_number_of_rows(
         states = torch.randn(rows, 1, shape[1])
         with torch.inference_mode():
             torch.testing.assert_close(few(states), layer(states), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("made_for_mkl", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_a_layer_adds_to_is_left_as_it_is(
+    bias: bool, made_for_mkl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_rows, "is_made_for_mkl", lambda: made_for_mkl)
+    torch.manual_seed(1)
+    layer = nn.Linear(8, 5, bias=bias).eval()
+    few = FewRows(layer.weight, layer.bias)
+    for rows in (1, 2, 9, MOST + 1):
+        states, total = torch.randn(rows, 8), torch.randn(rows, 5)
+        before = total.clone()
+        with torch.inference_mode():
+            found = few.onto(total, states)
+            torch.testing.assert_close(found, before + layer(states), rtol=1e-4, atol=1e-5)
+        assert torch.equal(total, before)
 
 
 @pytest.mark.skipif(not has_onednn(), reason="needs oneDNN's products")
@@ -78,13 +98,15 @@ def test_where_mkl_is_at_home_large_matrices_alone_are_packed(
     model = made("all")
     lay_out_for_few_rows(model)
     packs = {
-        layer.weight.shape: layer.packed is not None
+        layer.weight.shape: layer.packed is not None or layer.packed_for_mkl is not None
         for layer in model.decoder.modules()
         if isinstance(layer, FewRows)
     }
     assert packs[torch.Size([8, 8])] is not made_for_mkl
     output = getattr(model.output_for_search, "__self__", None)
-    assert isinstance(output, FewRows) and output.packed is not None
+    by_mkl = made_for_mkl and has_packing_of_mkl()
+    assert isinstance(output, FewRows)
+    assert (output.packed is None, output.packed_for_mkl is None) == (by_mkl, not by_mkl)
     assert model.rows_for_search(21) == (21 if made_for_mkl else 24)
 
 
