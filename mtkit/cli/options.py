@@ -19,10 +19,9 @@ class FiniteRange(click.FloatRange):
         Raises:
             BadParameter: it is no such number.
         """
-        found = float(super().convert(value, param, context))
-        if not math.isfinite(found):
+        if not math.isfinite(click.FLOAT.convert(value, param, context)):
             self.fail(f"{value} is not a finite number.", param, context)
-        return found
+        return float(super().convert(value, param, context))
 
 
 set_option = click.option(

@@ -64,7 +64,7 @@ _OPTIONS = (
     ),
     click.option(
         "--rerank-weight",
-        type=FiniteRange(min=0, min_open=True),
+        type=FiniteRange(0, 1000, min_open=True),
         metavar="W",
         help="How much the reverse model counts.  [default: 1.0]",
     ),
