@@ -8,6 +8,7 @@ import click
 
 RUNS = Path("runs")
 MODEL_VARIABLE = "MTKIT_MODEL"
+MOST_THREADS = 4096  # above any machine's cores; where the system makes no more, libraries end the process
 
 
 class FiniteRange(click.FloatRange):
@@ -49,7 +50,7 @@ device_option = click.option(
 )
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_THREADS),
     metavar="N",
     help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]",
 )

@@ -51,6 +51,12 @@ def test_a_weight_that_leaves_no_number_of_a_score_is_refused() -> None:
     assert "1e+308 is not in the range 0<x<=1000" in result.stderr
 
 
+def test_threads_that_no_system_makes_are_refused() -> None:
+    result = click.testing.CliRunner().invoke(mtkit, ["translate", "--threads", "100000"])
+    assert result.exit_code == 2
+    assert "Invalid value for '--threads': 100000 is not in the range 1<=x<=4096" in result.stderr
+
+
 def test_bounds_hold_as_before() -> None:
     kind = FiniteRange(0, 1, min_open=True)
     assert kind.convert("0.5", None, None) == 0.5
