@@ -193,7 +193,9 @@ class SearchSettings(Settings):
                     f"Lower `min_length_{name}` or raise `max_length_{name}`.",
                 )
         if "" in self.suppress:
-            yield Finding(("suppress",), "an empty text, which is in every translation", "texts")
+            yield Finding(
+                ("suppress",), "an empty text, which is in every translation", "texts", "Remove it."
+            )
 
     def _of_ranking(self) -> Iterator[Finding]:
         given = self.model_fields_set

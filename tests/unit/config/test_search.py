@@ -106,3 +106,8 @@ def test_a_penalty_that_leaves_no_number_and_samples_beyond_any_memory_are_refus
 ) -> None:
     with pytest.raises(ValueError, match="less than or equal to"):
         SearchSettings.model_validate(given)
+
+
+def test_an_empty_text_to_leave_out_is_told_with_what_to_do() -> None:
+    finding = next(iter(SearchSettings(suppress=[""]).findings()))
+    assert finding.advice == "Remove it."
