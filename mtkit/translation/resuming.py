@@ -28,6 +28,10 @@ def note_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.unfinished")
 
 
+_NAMED = {"converted": "conversion of the model"}  # what is noted → what a person calls it
+_ENGINES = {"CTranslate2Engine": "ctranslate2", "TorchEngine": "torch"}  # … → as `--engine` calls it
+
+
 @dataclass(frozen=True)
 class Window:
     """What the note says of a window: `units` with it, SHA-256 of their `source`, `flags` of the window."""
@@ -71,15 +75,17 @@ class Note:
             yield f"format of the note {self.format} → {NOTE_FORMAT}"
         for name, then in self.made_by.items():
             now = made_by.get(name)
-            if then != now:
-                shown = f"{_shown(then)} → {_shown(now)}"
-                yield f"another {name}" if len(shown) > _SHOWN_CHARACTERS else f"{name} {shown}"
+            if then == now or (name == "converted" and self.made_by.get("engine") != made_by.get("engine")):
+                continue
+            shown = f"{_shown(then)} → {_shown(now)}"
+            named = _NAMED.get(name, name)
+            yield f"another {named}" if len(shown) > _SHOWN_CHARACTERS else f"{named} {shown}"
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "unset"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _ENGINES.get(value, value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class Unfinished:
