@@ -73,9 +73,11 @@ class Note:
         """What was noted and is different now, as `name then → now`; of long values the name alone."""
         if self.format != NOTE_FORMAT:
             yield f"format of the note {self.format} → {NOTE_FORMAT}"
+        engine = made_by.get("engine")
+        is_another_engine = self.made_by.get("engine", engine) != engine  # which has other files, of course
         for name, then in self.made_by.items():
             now = made_by.get(name)
-            if then == now or (name == "converted" and self.made_by.get("engine") != made_by.get("engine")):
+            if then == now or (name == "converted" and is_another_engine):
                 continue
             shown = f"{_shown(then)} → {_shown(now)}"
             named = _NAMED.get(name, name)
