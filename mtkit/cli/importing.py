@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mtkit.cli.options import quiet_option
-from mtkit.errors import RunError
+from mtkit.errors import RecipeError, RunError
 from mtkit.log import say
 
 
@@ -45,6 +45,7 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
     quiet_openmp()
     from mtkit.export.marian_import import import_marian
 
+    _check_codes({"--source": source, "--target": target})
     _check_place(out)
     tell = partial(say, quiet=quiet)
     card = import_marian(folder, out, (source, target), tell)
@@ -54,6 +55,26 @@ def marian(folder: Path, out: Path, source: str | None, target: str | None, quie
         f" layers of {shape.dim}, {card.target_size:,} pieces"
     )
     tell(str(out))
+
+
+def _check_codes(named: dict[str, str | None]) -> None:
+    """Make sure that languages are named as a recipe names them.
+
+    Raises:
+        RecipeError: one is not.
+    """
+    from mtkit.config.head import language_code
+
+    for option, code in named.items():
+        try:
+            language_code("de" if code is None else code)
+        except ValueError as error:
+            raise RecipeError(
+                f"{code!r} names no language",
+                where=option,
+                expected=str(error).removeprefix("expected "),
+                advice=f"Name it by such a code, or leave {option} out: the model's tokenizer may say it.",
+            ) from error
 
 
 def _check_place(out: Path) -> None:

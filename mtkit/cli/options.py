@@ -8,6 +8,7 @@ import click
 
 RUNS = Path("runs")
 MODEL_VARIABLE = "MTKIT_MODEL"
+MOST_THREADS = 4096  # above any machine's cores; where the system makes no more, libraries end the process
 
 
 class FiniteRange(click.FloatRange):
@@ -19,10 +20,9 @@ class FiniteRange(click.FloatRange):
         Raises:
             BadParameter: it is no such number.
         """
-        found = float(super().convert(value, param, context))
-        if not math.isfinite(found):
+        if not math.isfinite(click.FLOAT.convert(value, param, context)):
             self.fail(f"{value} is not a finite number.", param, context)
-        return found
+        return float(super().convert(value, param, context))
 
 
 set_option = click.option(
@@ -50,7 +50,7 @@ device_option = click.option(
 )
 threads_option = click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_THREADS),
     metavar="N",
     help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]",
 )

@@ -64,7 +64,7 @@ _OPTIONS = (
     ),
     click.option(
         "--rerank-weight",
-        type=FiniteRange(min=0, min_open=True),
+        type=FiniteRange(0, 1000, min_open=True),
         metavar="W",
         help="How much the reverse model counts.  [default: 1.0]",
     ),
@@ -260,5 +260,6 @@ def _option(name: str) -> str:
 
 
 def _in_options(text: str) -> str:
-    """A text about settings, with the options' names for those that have one."""
-    return re.sub(r"\b(" + "|".join(OPTION_NAMES) + r")\b(?!_)", lambda m: _option(m[1]), text)
+    """A text about settings, with the options for those that have one: `beam_size: 1` is `--beam-size 1`."""
+    named = re.compile(r"\b(" + "|".join(OPTION_NAMES) + r")\b(?!_)(:(?= \d))?")
+    return named.sub(lambda found: _option(found[1]), text)

@@ -64,13 +64,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--length-penalty",
-    type=FiniteRange(min=0),
+    type=FiniteRange(0, 1000),
     metavar="ALPHA",
     help="0: none; more favours longer translations.  [default: the model's]",
 )
 @click.option(
     "--n-best",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 10_000),
     metavar="N",
     help="Write N translations of each line; at most the beam size.",
 )

@@ -65,7 +65,7 @@ class PathSource(Settings):
     """Files that lie beside the card; the path starts at the card's folder."""
 
     kind: Literal["path"] = "path"
-    path: str = Field(description="file or folder, relative to the card")
+    path: str = Field(description="file, relative to the card; `{language}` is each language")
 
 
 class SacrebleuSource(Settings):
@@ -254,7 +254,7 @@ def read_card(path: Path) -> DatasetCard:
         problems = []
         for item in error.errors():
             spot = find(root, root.place, tuple(item["loc"]))
-            problems.append(f"{spot.place.label}: {'.'.join(map(str, item['loc']))}: {item['msg']}")
+            problems.append(f"{spot.place.label}: {'.'.join(map(str, item['loc']))}: {_said(item['msg'])}")
         raise not_a_card(path, problems) from error
     problems = [f"{path}: {'.'.join(map(str, (*at, *f.path)))}: {f.found}" for at, f in findings(card)]
     if card.name != path.stem:
@@ -262,6 +262,10 @@ def read_card(path: Path) -> DatasetCard:
     if problems:
         raise not_a_card(path, problems)
     return card
+
+
+def _said(message: str) -> str:
+    return message.removeprefix("Value error, ")  # what pydantic puts before our own words
 
 
 def card_from(value: Any) -> DatasetCard:

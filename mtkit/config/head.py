@@ -12,7 +12,12 @@ _LANGUAGE = r"^[A-Za-z0-9]+([_-][A-Za-z0-9]+)*$"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-def _language(code: str) -> str:
+def language_code(code: str) -> str:
+    """A code that can name a language.
+
+    Raises:
+        ValueError: it cannot.
+    """
     if not re.match(_LANGUAGE, code):
         raise ValueError("expected a language code such as de, pt_BR or zh-Hans")
     return code
@@ -29,7 +34,7 @@ def recipe_name(name: str) -> str:
     return name
 
 
-Language = Annotated[str, AfterValidator(_language), Field(json_schema_extra={"pattern": _LANGUAGE})]
+Language = Annotated[str, AfterValidator(language_code), Field(json_schema_extra={"pattern": _LANGUAGE})]
 Name = Annotated[str, AfterValidator(recipe_name), Field(json_schema_extra={"pattern": _NAME})]
 
 

@@ -10,6 +10,8 @@ _OF_A_BEAM = ("beam_size", "n_best", "length_penalty", "max_length_factor", "max
 LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has no share left that can be told
 MOST_TOKENS_EACH = 1000  # of a translation for one of the source: beyond what any language needs
 MOST_TOKENS = 1_000_000  # likewise of a short text: a model that never ends one comes to an end
+MOST_HYPOTHESES = 10_000  # of a sentence: beyond what the memory holds, which grows with their square
+MOST_PENALTY = 1000.0  # of what is added to scores or divides them: beyond, they are no longer numbers
 Average = Literal["probabilities", "log_probabilities"]  # what of several models is averaged
 
 
@@ -65,7 +67,10 @@ class Mbr(Settings):
 
     utility: Literal["chrf", "bleu"] = Field(default="chrf", description="what likeness is")
     candidates: int = Field(
-        default=20, ge=2, description="samples, or hypotheses of the beam, to choose from"
+        default=20,
+        ge=2,
+        le=MOST_HYPOTHESES,
+        description="samples, or hypotheses of the beam, to choose from",
     )
 
 
@@ -73,9 +78,14 @@ class SearchSettings(Settings):
     """Search: how a translation is looked for."""
 
     beam_size: int = Field(default=5, ge=1, le=100, description="hypotheses followed at once; 1: greedy")
-    n_best: int = Field(default=1, ge=1, description="hypotheses returned; at most the beam size")
+    n_best: int = Field(
+        default=1, ge=1, le=MOST_HYPOTHESES, description="hypotheses returned; at most the beam size"
+    )
     length_penalty: float = Field(
-        default=0.6, ge=0, description="alpha of ((5+T)/6)^alpha (Wu et al. 2016, equation 14); 0: none"
+        default=0.6,
+        ge=0,
+        le=MOST_PENALTY,
+        description="alpha of ((5+T)/6)^alpha (Wu et al. 2016, equation 14); 0: none",
     )
     length_penalty_form: Literal["wu", "average", "reward"] = Field(
         default="wu",
@@ -85,6 +95,7 @@ class SearchSettings(Settings):
     coverage_penalty: float = Field(
         default=0.0,
         ge=0,
+        le=MOST_PENALTY,
         description="beta of beta * sum of log(min(attention a source token got, 1)) (Wu et al. 2016,"
         " equation 14); 0: none",
     )
@@ -182,7 +193,9 @@ class SearchSettings(Settings):
                     f"Lower `min_length_{name}` or raise `max_length_{name}`.",
                 )
         if "" in self.suppress:
-            yield Finding(("suppress",), "an empty text, which is in every translation", "texts")
+            yield Finding(
+                ("suppress",), "an empty text, which is in every translation", "texts", "Remove it."
+            )
 
     def _of_ranking(self) -> Iterator[Finding]:
         given = self.model_fields_set

@@ -59,7 +59,7 @@ class Fetcher:
         for path in paths:
             if not path.is_file():
                 raise DataError(
-                    "no such file",
+                    "this is a folder" if path.is_dir() else "no such file",
                     where=str(path),
                     expected="the file that the dataset card names",
                     advice="Check the card's path and the languages.",

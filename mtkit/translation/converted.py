@@ -182,7 +182,7 @@ def read_certificate(folder: Path) -> Certificate:
         from mtkit.config.judging import misfits
 
         wrong = ", ".join(misfits(error))
-        raise _damaged(path, f"not a certificate; missing or wrong: {wrong}") from error
+        raise _damaged(path, f"not a certificate{wrong and '; missing or wrong: '}{wrong}") from error
     if own_hash is not None:
         raise _damaged(path, "the certificate is not the one that was written")
     return certificate
@@ -214,5 +214,5 @@ def _damaged(path: Path, found: str) -> ModelError:
         found,
         where=str(path),
         expected="the files as `mtkit export ctranslate2` wrote them",
-        advice="Export the model again, or translate with `--engine torch`.",
+        advice=f"Export the model again, or delete {CONVERTED}/: torch computes without it.",
     )

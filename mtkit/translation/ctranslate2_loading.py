@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import ctranslate2
 
+from mtkit.config.scalars import flow_text
 from mtkit.config.search import SearchSettings
+from mtkit.config.settings import Settings
 from mtkit.errors import ModelError, RunError
 from mtkit.files import read_json
 from mtkit.model.folder import ModelCard
@@ -40,8 +42,10 @@ KNOWN = frozenset(
 def unsupported(settings: SearchSettings) -> str | None:
     """Why this engine cannot search so, or None: a setting that it does not know is not at its default."""
     for name, field in type(settings).model_fields.items():
-        if name not in KNOWN and getattr(settings, name) != field.default:
-            return f"CTranslate2 is not asked for `{name}: {getattr(settings, name)}`"
+        value = getattr(settings, name)
+        if name not in KNOWN and value != field.default:
+            shown = name if isinstance(value, Settings) else f"{name}: {flow_text(value)}"
+            return f"CTranslate2 is not asked for `{shown}`"
     return None
 
 

@@ -5,8 +5,16 @@ from typing import Any
 
 from mtkit.errors import RunError
 
-_FULL = re.compile(r"out of memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE)
+# CUDA, cuBLAS, C++; torch of a CPU's memory, which has no exception of its own for it (Linux, macOS; Windows)
+_FULL = re.compile(
+    r"out of memory|ALLOC_FAILED|bad_alloc|can't allocate memory|not enough memory", re.IGNORECASE
+)
 _LIBRARY = re.compile(r"Library (lib(\w+)\S*) is not found")
+
+
+def is_full(error: BaseException) -> bool:
+    """True if what an engine's library raised says that the memory does not suffice."""
+    return isinstance(error, MemoryError) or _FULL.search(str(error)) is not None
 
 
 def memory_is_full(error: BaseException, where: str) -> RunError:
@@ -22,7 +30,8 @@ def memory_is_full(error: BaseException, where: str) -> RunError:
         where=where,
         expected="memory for the model and for a batch of sentences",
         advice="End other programs that use this device, search with a smaller beam (`--beam-size`; in a"
-        " recipe `beam_size` and `batch_tokens`), or use another device (`--device cpu`).",
+        " recipe `beam_size` and `batch_tokens`) or draw fewer samples (`n_best`, `mbr.candidates`), or use"
+        " another device (`--device`).",
     )
 
 
@@ -42,7 +51,7 @@ def waited(result: Any) -> Any:
 
 
 def _told(error: RuntimeError | MemoryError) -> RunError:
-    if isinstance(error, MemoryError) or _FULL.search(str(error)):
+    if is_full(error):
         return memory_is_full(error, "CTranslate2")
     if (library := _LIBRARY.search(str(error))) is not None:
         kind = "cudnn" if "cudnn" in library[2] else "cublas"

@@ -5,7 +5,7 @@ from pathlib import Path
 from mtkit.errors import ModelError, MtkitError
 from mtkit.files import read_json
 from mtkit.model.folder import CARD
-from mtkit.translation.converted import CERTIFICATE
+from mtkit.translation.converted import CERTIFICATE, CONVERTED
 
 # a model folder, a stage that wrote one, a run that has one: what a person may name
 _INSIDE = (".", "model", "train/model")
@@ -20,8 +20,16 @@ def model_folder(path: Path) -> Path:
     """The model folder that a path means: itself, or the one inside a train stage or a run.
 
     Raises:
-        ModelError: there is none; or it is an export for another program.
+        ModelError: there is none; it is the part that CTranslate2 reads, or an export for another program; or
+            its path is one that libraries cannot open.
     """
+    if not _is_utf8(path):
+        raise ModelError(
+            "its path has bytes that are no UTF-8, with which libraries open nothing",
+            where=str(path),
+            expected="a path in UTF-8",
+            advice="Rename the folder, or name it by a link whose path is in UTF-8.",
+        )
     if (to := _exported_to(path)) in _ELSEWHERE:
         what, program = _ELSEWHERE[to]
         raise ModelError(
@@ -33,12 +41,27 @@ def model_folder(path: Path) -> Path:
     for inside in _INSIDE:
         if (path / inside / CARD).is_file():
             return path / inside if inside != "." else path
+    if path.name == CONVERTED and (path.parent / CARD).is_file():
+        raise ModelError(
+            "this is the part of a model that CTranslate2 reads",
+            where=str(path),
+            expected=f"a model folder with {CARD}, or a finished run",
+            advice=f"Name {path.parent}.",
+        )
     raise ModelError(
         "no model here" if path.exists() else "no such folder",
         where=str(path),
         expected=f"a model folder with {CARD}, or a finished run",
         advice="Check the path; `mtkit status` lists the runs here.",
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _exported_to(path: Path) -> str:

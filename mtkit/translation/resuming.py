@@ -28,6 +28,10 @@ def note_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.unfinished")
 
 
+_NAMED = {"converted": "conversion of the model"}  # what is noted → what a person calls it
+_ENGINES = {"CTranslate2Engine": "ctranslate2", "TorchEngine": "torch"}  # … → as `--engine` calls it
+
+
 @dataclass(frozen=True)
 class Window:
     """What the note says of a window: `units` with it, SHA-256 of their `source`, `flags` of the window."""
@@ -69,17 +73,21 @@ class Note:
         """What was noted and is different now, as `name then → now`; of long values the name alone."""
         if self.format != NOTE_FORMAT:
             yield f"format of the note {self.format} → {NOTE_FORMAT}"
+        engine = made_by.get("engine")
+        is_another_engine = self.made_by.get("engine", engine) != engine  # which has other files, of course
         for name, then in self.made_by.items():
             now = made_by.get(name)
-            if then != now:
-                shown = f"{_shown(then)} → {_shown(now)}"
-                yield f"another {name}" if len(shown) > _SHOWN_CHARACTERS else f"{name} {shown}"
+            if then == now or (name == "converted" and is_another_engine):
+                continue
+            shown = f"{_shown(then)} → {_shown(now)}"
+            named = _NAMED.get(name, name)
+            yield f"another {named}" if len(shown) > _SHOWN_CHARACTERS else f"{named} {shown}"
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "unset"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _ENGINES.get(value, value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class Unfinished:

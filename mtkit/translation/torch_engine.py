@@ -19,7 +19,7 @@ from mtkit.search.ensemble import Ensemble, Model
 from mtkit.search.forced import log_probabilities, token_scores
 from mtkit.search.hypothesis import Hypothesis
 from mtkit.search.token_scores import TokenScores
-from mtkit.translation.failures import memory_is_full
+from mtkit.translation.failures import is_full, memory_is_full
 
 
 class TorchEngine:
@@ -29,8 +29,8 @@ class TorchEngine:
         model: the model, where it shall run.
         batch_tokens: source tokens of a batch, EOS and padding counted.
         workers: search batches side by side.
-        tells: put it into words for a user if a GPU's memory is full; False: leave torch's error to a caller
-            who tries again with smaller batches.
+        tells: put it into words for a user if the memory is full; False: leave torch's error to a caller who
+            tries again with smaller batches.
     """
 
     certified = ""
@@ -123,9 +123,11 @@ def _enough_memory(device: torch.device) -> Iterator[None]:
     """What computes on a device.
 
     Raises:
-        RunError: the memory of a GPU is full.
+        RunError: its memory is full.
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_full(error):
+            raise
         raise memory_is_full(error, str(device)) from error

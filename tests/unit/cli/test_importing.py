@@ -8,12 +8,13 @@ import pytest
 
 from mtkit.cli.main import mtkit
 from mtkit.config.model import ModelSettings
-from mtkit.errors import RunError
+from mtkit.errors import RecipeError, RunError
 from mtkit.export import marian_import
 
 
-def invoke(out: Path) -> click.testing.Result:
-    return click.testing.CliRunner().invoke(mtkit, ["import", "marian", "theirs", str(out), "--quiet"])
+def invoke(out: Path, *options: str) -> click.testing.Result:
+    given = ["import", "marian", "theirs", str(out), "--quiet", *options]
+    return click.testing.CliRunner().invoke(mtkit, given)
 
 
 @pytest.fixture
@@ -54,3 +55,12 @@ def test_what_no_import_made_and_what_cannot_make_room_are_left_alone(
         result = invoke(out)
         assert isinstance(result.exception, RunError) and told in str(result.exception)
     assert imported == []
+
+
+@pytest.mark.parametrize("code", ["", "x x", "d\ne", "日本"])
+def test_a_language_is_named_as_a_recipe_names_it(imported: list[Path], tmp_path: Path, code: str) -> None:
+    result = invoke(tmp_path / "new", "--target", code)
+    assert isinstance(result.exception, RecipeError)
+    assert str(result.exception).startswith(f"--target: {code!r} names no language")
+    assert invoke(tmp_path / "new", "--source", "pt_BR", "--target", "zh-Hans").exit_code == 0
+    assert imported == [tmp_path / "new"]

@@ -322,6 +322,11 @@ def test_an_option_without_effect_is_refused(tiny_model: Path, options: list[str
     assert isinstance(result.exception, RecipeError)
 
 
+def test_a_setting_with_its_value_is_told_as_an_option_takes_it(tiny_model: Path) -> None:
+    result = invoke("--model", tiny_model, "--beam-size", "1", "--length-penalty", "1")
+    assert "has no effect on greedy search (`--beam-size 1`)" in str(result.exception)
+
+
 def test_a_reverse_model_of_the_same_direction_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model, tmp_path / "other")
     say_otherwise(tmp_path / "other", source_language="de")

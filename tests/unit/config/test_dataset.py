@@ -34,7 +34,7 @@ def test_a_good_card_reads(tmp_path: Path) -> None:
     [
         (("reader: {kind: lines}", "reader: {kind: pdf}"), "mine.yaml:8"),
         (("about: x", "abuot: x"), "mine.yaml:2: abuot"),
-        (("SHA", '"abc"'), "64 hexadecimal digits"),
+        (("SHA", '"abc"'), "sha256: expected 64 hexadecimal digits"),
         (("SHA", "null"), "network"),
         (("https://", "file://"), "mine.yaml:7"),
         (("name: mine", "name: other"), "calls itself 'other'"),

@@ -90,3 +90,24 @@ def test_a_plain_beam_is_written_as_older_versions_read_it_and_the_rest_is_kept(
 def test_a_length_without_an_end_in_sight_is_refused(bound: str, name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"(?s){bound}_length_{name}.*less than or equal to"):
         SearchSettings.model_validate({f"{bound}_length_{name}": value})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"length_penalty": 1e308, "length_penalty_form": "reward"},
+        {"coverage_penalty": 1e308},
+        {"sampling": {}, "n_best": 100_000},
+        {"sampling": {}, "mbr": {"candidates": 100_000}},
+    ],
+)
+def test_a_penalty_that_leaves_no_number_and_samples_beyond_any_memory_are_refused(
+    given: dict[str, object],
+) -> None:
+    with pytest.raises(ValueError, match="less than or equal to"):
+        SearchSettings.model_validate(given)
+
+
+def test_an_empty_text_to_leave_out_is_told_with_what_to_do() -> None:
+    finding = next(iter(SearchSettings(suppress=[""]).findings()))
+    assert finding.advice == "Remove it."

@@ -125,6 +125,9 @@ def test_files_beside_the_card_may_be_missing(tmp_path: Path) -> None:
     (tmp_path / "x.de").write_text("eins\n")
     with pytest.raises(DataError, match=r"x\.en: no such file"):
         fetcher(tmp_path).fetch(part({"kind": "path", "path": "x.{language}"}))
+    (tmp_path / "x.en").mkdir()
+    with pytest.raises(DataError, match=r"x\.en: this is a folder"):
+        fetcher(tmp_path).fetch(part({"kind": "path", "path": "x.{language}"}))
 
 
 def test_test_sets_come_through_sacrebleu_and_are_noted(

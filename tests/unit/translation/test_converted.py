@@ -65,7 +65,7 @@ def test_a_certificate_that_is_missing_is_noticed(converted: Path) -> None:
     with pytest.raises(ModelError, match="certificate of the converted model is missing") as told:
         read_certificate(converted)
     assert told.value.where == str(path)
-    assert told.value.advice == "Export the model again, or translate with `--engine torch`."
+    assert told.value.advice == "Export the model again, or delete ctranslate2/: torch computes without it."
     shutil.rmtree(converted / CONVERTED)
     assert not is_converted(converted)
 
@@ -94,6 +94,10 @@ def test_a_certificate_that_is_none_or_newer_is_refused(converted: Path) -> None
     write_json(path, {**values, "alike": "many"})
     with pytest.raises(ModelError, match="missing or wrong: alike"):
         read_certificate(converted)
+    write_json(path, [])
+    with pytest.raises(ModelError, match="not a certificate") as none:
+        read_certificate(converted)
+    assert "missing or wrong" not in str(none.value)
     write_json(path, {**values, "format": 99})
     with pytest.raises(ModelError, match="newer mtkit"):
         read_certificate(converted)

@@ -314,6 +314,11 @@ def test_a_setting_that_the_engine_does_not_know_is_refused(make: Make, sources:
     assert unsupported(SearchSettings(beam_size=9, n_best=2)) is None
     assert unsupported(NewerSettings()) is None
     assert unsupported(NewerSettings(temper=0.5)) == "CTranslate2 is not asked for `temper: 0.5`"
+    asked = SearchSettings.model_validate({"sampling": {"top_k": 3}})
+    assert unsupported(asked) == "CTranslate2 is not asked for `sampling`"
+    assert unsupported(SearchSettings(suppress=["a", " b"])) == (
+        'CTranslate2 is not asked for `suppress: [a, " b"]`'
+    )
     with pytest.raises(RunError, match="--engine torch"):
         make().search(sources, NewerSettings(temper=0.5))
 

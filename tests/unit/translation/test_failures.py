@@ -81,3 +81,24 @@ def test_a_gpu_that_is_full_is_told_unless_somebody_tries_again(monkeypatch: pyt
             ask(engine)
         with pytest.raises(torch.OutOfMemoryError):
             ask(trying)
+
+
+# what torch 2.13 says of a CPU's memory: it has no exception of its own for it
+NO_ROOM = RuntimeError(
+    "DefaultCPUAllocator: can't allocate memory: you tried to allocate 320000000000 bytes."
+)
+
+
+@pytest.mark.parametrize("full", [NO_ROOM, MemoryError()])
+def test_a_computer_whose_memory_is_full_is_told_so(monkeypatch: pytest.MonkeyPatch, full: Exception) -> None:
+    monkeypatch.setattr(torch_engine, "search", failing(full))
+    engine = TorchEngine(Transformer(SHAPE, 9, 9), 9)
+    with pytest.raises(RunError, match="cpu: the memory is full") as told:
+        engine.search([[5]], SearchSettings())
+    assert "`mbr.candidates`" in told.value.advice
+
+
+def test_what_is_no_matter_of_memory_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_engine, "search", failing(RuntimeError("a mistake of ours")))
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        TorchEngine(Transformer(SHAPE, 9, 9), 9).search([[5]], SearchSettings())

@@ -40,3 +40,16 @@ def test_any_other_certificate_is_nobodys_business_here(tmp_path: Path, certific
     write_text(tmp_path / "model.json", "{}")
     write_text(tmp_path / "certificate.json", certificate)
     assert model_folder(tmp_path) == tmp_path
+
+
+def test_the_converted_part_of_a_model_is_told_as_such(tmp_path: Path) -> None:
+    write_text(tmp_path / "model.json", "{}")
+    write_json(tmp_path / "ctranslate2" / "certificate.json", {})
+    with pytest.raises(ModelError, match="the part of a model that CTranslate2 reads") as caught:
+        model_folder(tmp_path / "ctranslate2")
+    assert caught.value.advice == f"Name {tmp_path}."
+
+
+def test_a_path_that_no_library_opens_is_told_before_one_tries(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no UTF-8"):
+        model_folder(tmp_path / "model\udcff")

@@ -101,6 +101,13 @@ def test_other_options_are_noticed(tmp_path: Path) -> None:
         Unfinished(tmp_path / "out", {"model": "x" * 64, "new": True}, print, resume=True)
 
 
+def test_another_engine_is_told_in_the_words_of_the_option() -> None:
+    note = Note({"engine": "CTranslate2Engine", "converted": "a" * 64})
+    assert list(note.changed({"engine": "TorchEngine", "converted": ""})) == ["engine ctranslate2 → torch"]
+    other = {"engine": "CTranslate2Engine", "converted": "b" * 64}
+    assert list(note.changed(other)) == ["another conversion of the model"]
+
+
 def test_a_note_of_an_earlier_format_is_told(tmp_path: Path) -> None:
     run(tmp_path / "out", resume=False, windows=1)
     note = note_of(tmp_path / "out")
