@@ -245,8 +245,15 @@ def check_output(source: Path | None, output: Path | None) -> None:
 
     Raises:
         RecipeError: text and translations are the same file, or the name says that it is compressed.
-        RunError: the file, or the note beside it, cannot be written.
+        RunError: the file, or the note beside it, cannot be written; or stdout is closed.
     """
+    if output is None and str(getattr(sys.stdout, "name", "")) == os.devnull:  # in the place of a closed one
+        raise RunError(
+            "it is closed, and translations would go nowhere",
+            where="stdout",
+            expected="somewhere to write them",
+            advice="Leave `>&-` out, or name a file with --output.",
+        )
     if output is not None and output.suffix in _COMPRESSED:
         raise RecipeError(
             f"translations are written as plain text, not as {output.suffix}",

@@ -47,7 +47,7 @@ class Finding(NamedTuple):
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
 class SettingsClass(type):
-    """The type of settings classes: what type checkers know them and their caches by."""
+    """The type of settings classes; mypy takes classes for keys of a cache only where they have one."""
 
 
 class Settings(metaclass=SettingsClass):

@@ -16,6 +16,8 @@ BATCH_TOKENS: int = TranslateSettings.model_fields["batch_tokens"].default
 # What a batch has of hypotheses times vocabulary at most: what a thousand sentences have with a beam of five
 # and 32,000 pieces, 640 MB in single precision. A constant, so that a text has the same batches everywhere.
 MOST_LOGITS = 1000 * 5 * 32_000
+# Of a sentence side by side; each sample passes over the keys of all of them: memory grows with their square.
+MOST_SAMPLES = 128
 _OF_A_SAMPLE = 4  # hypotheses of a beam take its memory: it is drawn from sums in double precision
 Ids = Sequence[int]
 Result = TypeVar("Result")
@@ -49,6 +51,16 @@ def most_samples(vocabulary: int) -> int:
         vocabulary: target ids, V.
     """
     return max(1, MOST_LOGITS // (_OF_A_SAMPLE * vocabulary))
+
+
+def samples_at_once(sentences: int, vocabulary: int) -> int:
+    """How many samples of each of some sentences are drawn side by side; at least 1.
+
+    Args:
+        sentences: of the batch.
+        vocabulary: target ids, V.
+    """
+    return max(1, min(MOST_SAMPLES, most_samples(vocabulary) // sentences))
 
 
 def most_sentences(settings: SearchSettings, vocabulary: int) -> int:

@@ -8,7 +8,7 @@ import torch
 from mtkit.config.search import SearchSettings
 from mtkit.model.evaluating import evaluating
 from mtkit.model.workers import ALONE, Workers
-from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, most_samples, most_sentences, padded
+from mtkit.search.batching import BATCH_TOKENS, Ids, in_batches, most_sentences, padded, samples_at_once
 from mtkit.search.constraints import Constraints
 from mtkit.search.coverage import with_coverage
 from mtkit.search.demands import NO_DEMANDS, Demands
@@ -82,7 +82,7 @@ def search_batch(
     limits = [length_limit(len(ids), settings, model.max_tokens) for ids in sources]
     constraints = Constraints(list(map(len, sources)), limits, settings, demands, model.device)
     if settings.sampling is not None:
-        at_once = max(1, most_samples(model.target_size) // len(sources))
+        at_once = samples_at_once(len(sources), model.target_size)
         read = partial(Reader, model, source, source_is_token)
         return sample_batch(read, sources, limits, settings, constraints, at_once)
     groups = settings.diversity.groups if settings.diversity is not None else 1

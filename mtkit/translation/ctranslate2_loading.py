@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import ctranslate2
 
-from mtkit.config.scalars import flow_text
 from mtkit.config.search import SearchSettings
 from mtkit.config.settings import Settings
 from mtkit.errors import ModelError, RunError
@@ -44,6 +43,8 @@ def unsupported(settings: SearchSettings) -> str | None:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if name not in KNOWN and value != field.default:
+            from mtkit.config.scalars import flow_text  # which a cold start has no time for
+
             shown = name if isinstance(value, Settings) else f"{name}: {flow_text(value)}"
             return f"CTranslate2 is not asked for `{shown}`"
     return None

@@ -20,16 +20,14 @@ from mtkit.files import user_errors, write_lines
 
 NOTE_FORMAT = 2
 _SHOWN_CHARACTERS = 60  # of a line that is not what it should be
+_NAMED = {"converted": "conversion of the model"}  # what is noted → what a person calls it
+_ENGINES = {"CTranslate2Engine": "ctranslate2", "TorchEngine": "torch"}  # … → as `--engine` calls it
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)  # of file systems that hold nothing
 
 
 def note_of(path: Path) -> Path:
     """Where the note about an unfinished file stands."""
     return path.with_name(f"{path.name}.unfinished")
-
-
-_NAMED = {"converted": "conversion of the model"}  # what is noted → what a person calls it
-_ENGINES = {"CTranslate2Engine": "ctranslate2", "TorchEngine": "torch"}  # … → as `--engine` calls it
 
 
 @dataclass(frozen=True)

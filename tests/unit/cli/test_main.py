@@ -85,5 +85,10 @@ def test_with_stdin_closed_there_is_nothing_to_read(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_with_stdout_closed_data_goes_nowhere() -> None:
+def test_with_stdout_closed_a_list_goes_nowhere_and_no_translation_does(reversing_model: Path) -> None:
     assert mtkit(">&-", "recipe", "list").returncode == 0
+    translate = ("translate", "--model", str(reversing_model), "--input", __file__)
+    refused = mtkit(">&-", *translate)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: stdout: it is closed, and translations would go nowhere\n")
+    assert mtkit(">/dev/null", *translate, "--quiet").returncode == 0

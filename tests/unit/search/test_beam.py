@@ -108,6 +108,11 @@ def test_samples_that_are_too_many_at_once_are_drawn_one_lot_after_the_other(
     model = Chain({})
     assert search(model, [[5, 6], [7]], settings) == whole
     assert max(model.sizes) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(batching, "MOST_SAMPLES", 2)  # of each of two sentences
+    model = Chain({})
+    assert search(model, [[5, 6], [7]], settings) == whole
+    assert max(model.sizes) == 4
 
 
 def test_no_sources_are_no_results() -> None:
