@@ -7,6 +7,7 @@ machines of one kind compute the same bits.
 """
 
 import platform
+from collections.abc import Callable
 from functools import cache
 from threading import Event
 from typing import Any
@@ -223,15 +224,12 @@ def has_onednn() -> bool:
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    numbers = torch.arange(20, dtype=torch.float32, device="cpu")
-    left, right = numbers[:12].view(3, 4), numbers.view(5, 4)
-    try:
-        with torch.autocast("cpu", enabled=False), torch.no_grad():
-            laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(right, SMALL_STEP)
-            found = by_onednn(left, right), by_onednn(left, laid_out)
-            return all(torch.equal(one, left @ right.mT) for one in found)
-    except (AttributeError, NotImplementedError, RuntimeError):
-        return False
+
+    def products(left: Tensor, right: Tensor) -> list[Tensor]:
+        laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(right, SMALL_STEP)
+        return [by_onednn(left, right), by_onednn(left, laid_out)]
+
+    return _are_products(products)
 
 
 @cache
@@ -239,12 +237,21 @@ def has_packing_of_mkl() -> bool:
     """True if this torch has MKL's products of matrices laid out before; tried as oneDNN's are."""
     if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
         return False
+
+    def products(left: Tensor, right: Tensor) -> list[Tensor]:
+        laid_out: Tensor = torch.ops.mkl._mkl_reorder_linear_weight(right, 2)
+        return [by_mkl(left, laid_out, right)]
+
+    return _are_products(products)
+
+
+def _are_products(found: Callable[[Tensor, Tensor], list[Tensor]]) -> bool:
+    """True if all that is found of left [3, 4] and right [5, 4] is left · rightᵀ."""
     numbers = torch.arange(20, dtype=torch.float32, device="cpu")
     left, right = numbers[:12].view(3, 4), numbers.view(5, 4)
     try:
         with torch.autocast("cpu", enabled=False), torch.no_grad():
-            laid_out: Tensor = torch.ops.mkl._mkl_reorder_linear_weight(right, 2)
-            return torch.equal(by_mkl(left, laid_out, right), left @ right.mT)
+            return all(torch.equal(one, left @ right.mT) for one in found(left, right))
     except (AttributeError, NotImplementedError, RuntimeError):
         return False
 
