@@ -91,11 +91,9 @@ def search_settings(
     Raises:
         RecipeError: there is no such setting, one has no effect, or they do not fit together.
     """
-    given = {name: value for name, value in chosen.items() if value is not None}
-    if not given and not overrides:
-        return card
     from mtkit.config.findings import findings
 
+    given = {name: value for name, value in chosen.items() if value is not None}
     if twice := sorted(name for name in given if any(o.split("=")[0] == name for o in overrides)):
         option = _option(twice[0])
         raise RecipeError(

@@ -28,19 +28,20 @@ def status(recipe: str | None, runs: Path, verify: bool) -> None:
     """
     from mtkit.pipeline.status import run_lines, store_lines
 
-    name = _run_name(recipe) if recipe else None
-    if name is not None and Path(name).is_dir() and len(Path(name).parts) > 1:
-        runs, name = Path(name).parent, Path(name).name
+    runs, name = _run_of(recipe, runs) if recipe else (runs, None)
     for line in run_lines(runs, name, verify=verify, now=time.time()):
         click.echo(line)
     for line in store_lines(runs) if name is None else ():
         click.echo(line)
 
 
-def _run_name(recipe: str) -> str:
-    """The name of the run that a recipe's file or name means."""
-    if not Path(recipe).is_file():
-        return recipe
+def _run_of(recipe: str, runs: Path) -> tuple[Path, str]:
+    """The folder of runs, and the name in it, that a recipe's file or name or its run's folder means."""
+    path = Path(recipe)
+    if path.is_dir() and len(path.parts) > 1:
+        return path.parent, path.name
+    if not path.is_file():
+        return runs, recipe
     from mtkit.config.recipe import read_recipe
 
-    return read_recipe(recipe, KINDS).name
+    return runs, read_recipe(recipe, KINDS).name

@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Iterator, Mapping
 
 from mtkit.config.checking import MANY_KEYS
-from mtkit.config.fields import SettingField, fields_of, tag_of
+from mtkit.config.fields import SettingField, fields_of
 from mtkit.config.head import RecipeHead, StageHead
 from mtkit.config.hints import Hints
 from mtkit.config.kind import Kind
 from mtkit.config.problems import one_of
 from mtkit.config.scalars import flow_text
-from mtkit.config.settings import Settings
+from mtkit.config.settings import Settings, tag_of
 from mtkit.config.words import expected_words
 from mtkit.errors import RecipeError
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mtkit.config.rules import AfterValidator, BeforeValidator, Rule
-from mtkit.config.settings import Settings
+from mtkit.config.settings import Settings, tag_of
 from mtkit.config.values import as_list
 
 _CHOICE_PATTERN = re.compile(r"\^\(?(\w+(?:\|\w+)+)\)?\$")
@@ -126,12 +126,6 @@ def _union(parts: list[Any], metadata: tuple[Any, ...]) -> Shape:
     if words and get_origin(words[0]) is Literal:
         return replace(_shape(value, metadata), optional=optional, words=get_args(words[0]))
     return Shape(optional=optional, classes={tag_of(part): part for part in present}, metadata=metadata)
-
-
-def tag_of(settings_class: type[Settings]) -> str:
-    """The value of a class's `kind`, or ""."""
-    info = settings_class.model_fields.get("kind")
-    return str(get_args(info.annotation)[0]) if info and get_origin(info.annotation) is Literal else ""
 
 
 def class_for(shape: Shape, kind: Any) -> type[Settings] | None:

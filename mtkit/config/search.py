@@ -10,7 +10,7 @@ _OF_A_BEAM = ("beam_size", "n_best", "length_penalty", "max_length_factor", "max
 LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has no share left that can be told
 MOST_TOKENS_EACH = 1000  # of a translation for one of the source: beyond what any language needs
 MOST_TOKENS = 1_000_000  # likewise of a short text: a model that never ends one comes to an end
-MOST_HYPOTHESES = 10_000  # of a sentence: beyond what the memory holds, which grows with their square
+MOST_HYPOTHESES = 10_000  # of a sentence: beyond any use; all are held until they are ranked
 MOST_PENALTY = 1000.0  # of what is added to scores or divides them: beyond, they are no longer numbers
 Average = Literal["probabilities", "log_probabilities"]  # what of several models is averaged
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin
 
 from mtkit.config.rules import NOTHING, Field, Rule
 
@@ -223,16 +223,17 @@ def _restored(annotation: Any, value: Any) -> Any:
     """A value of JSON as its type wants it: inner objects where the type has them."""
     if isinstance(value, dict):
         classes = _classes(annotation)
-        fitting = [one for one in classes if len(classes) == 1 or _kind(one) == value.get("kind")]
+        fitting = [one for one in classes if len(classes) == 1 or tag_of(one) == value.get("kind")]
         return fitting[0].restored(value) if fitting else value
     if isinstance(value, list):
         return [_restored(annotation, item) for item in value]
     return value
 
 
-def _kind(settings_class: type[Settings]) -> Any:
+def tag_of(settings_class: type[Settings]) -> str:
+    """The value of a class's `kind`, or ""."""
     rule = settings_class.model_fields.get("kind")
-    return rule.default if rule else None
+    return str(get_args(rule.annotation)[0]) if rule and get_origin(rule.annotation) is Literal else ""
 
 
 @cache

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mtkit.errors import ModelError, MtkitError
-from mtkit.files import read_json
+from mtkit.files import NO_CHARACTER, read_json
 from mtkit.model.folder import CARD
 from mtkit.translation.converted import CERTIFICATE, CONVERTED
 
@@ -23,7 +23,7 @@ def model_folder(path: Path) -> Path:
         ModelError: there is none; it is the part that CTranslate2 reads, or an export for another program; or
             its path is one that libraries cannot open.
     """
-    if not _is_utf8(path):
+    if NO_CHARACTER.search(str(path)):
         raise ModelError(
             "its path has bytes that are no UTF-8, with which libraries open nothing",
             where=str(path),
@@ -54,14 +54,6 @@ def model_folder(path: Path) -> Path:
         expected=f"a model folder with {CARD}, or a finished run",
         advice="Check the path; `mtkit status` lists the runs here.",
     )
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _exported_to(path: Path) -> str:

@@ -15,8 +15,8 @@ from mtkit.corpus.normalize import REMOVED
 from mtkit.translation.sentences import sentence_ends
 from mtkit.translation.translation import one_line
 
-# Patterns are compiled where they are first looked for, which takes longer than a short line.
 LIMIT_TOKENS = 256  # EOS counted; for a model whose folder does not say what it was trained on
+# Patterns are compiled where they are first looked for, which takes longer than a short line.
 # Where a sentence that is too long may be cut, best places first; a cut is made behind each match. A match
 # begins where a run of marks does: from each of a million full stops all others would be looked at in vain.
 _CLOSING = "[\"'”’»)\\]」』）]*"

@@ -1,6 +1,7 @@
 from mtkit.config.corpus import CorpusSettings, Filter, TextSource
-from mtkit.config.fields import accepts_text, fields_of, is_choice, leaves, tag_of, tree
+from mtkit.config.fields import accepts_text, fields_of, is_choice, leaves, tree
 from mtkit.config.search import TranslateSettings
+from mtkit.config.settings import tag_of
 from mtkit.config.training import Cosine, Muon, TrainSettings
 from mtkit.config.words import expected_words
 
