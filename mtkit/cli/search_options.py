@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mtkit.cli.options import MODEL_VARIABLE, RUNS, FiniteRange
+from mtkit.config.search import MOST_PENALTY
 from mtkit.errors import ModelError, RecipeError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _OPTIONS = (
     ),
     click.option(
         "--rerank-weight",
-        type=FiniteRange(0, 1000, min_open=True),
+        type=FiniteRange(0, MOST_PENALTY, min_open=True),
         metavar="W",
         help="How much the reverse model counts.  [default: 1.0]",
     ),

@@ -19,6 +19,7 @@ from mtkit.cli.opening import find_model, given_on_command_line, refuse_text
 from mtkit.cli.options import FiniteRange, device_option, engine_option, quiet_option, threads_option
 from mtkit.cli.search_options import asked_for, models_option, search_options
 from mtkit.cli.search_options import search_settings as settings_of
+from mtkit.config.search import MOST_HYPOTHESES, MOST_PENALTY
 from mtkit.errors import RecipeError
 from mtkit.files import canonical_hash, lenient_lines, read_lines
 from mtkit.log import say
@@ -64,13 +65,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--length-penalty",
-    type=FiniteRange(0, 1000),
+    type=FiniteRange(0, MOST_PENALTY),
     metavar="ALPHA",
     help="0: none; more favours longer translations.  [default: the model's]",
 )
 @click.option(
     "--n-best",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, MOST_HYPOTHESES),
     metavar="N",
     help="Write N translations of each line; at most the beam size.",
 )

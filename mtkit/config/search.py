@@ -11,7 +11,7 @@ LEAST_TEMPERATURE = 0.01  # below, whatever is not the most probable token has n
 MOST_TOKENS_EACH = 1000  # of a translation for one of the source: beyond what any language needs
 MOST_TOKENS = 1_000_000  # likewise of a short text: a model that never ends one comes to an end
 MOST_HYPOTHESES = 10_000  # of a sentence: beyond any use; all are held until they are ranked
-MOST_PENALTY = 1000.0  # of what is added to scores or divides them: beyond, they are no longer numbers
+MOST_PENALTY = 1000  # of what is added to scores or divides them: beyond, they are no longer numbers
 Average = Literal["probabilities", "log_probabilities"]  # what of several models is averaged
 
 
